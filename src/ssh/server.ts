@@ -1,0 +1,61 @@
+import type { Duplex } from "node:stream";
+import type { Clock, Millis } from "#core/clock";
+import type { Log } from "#core/log";
+import type { Connection } from "./connection/channel.ts";
+import type { PublicKey, Signer } from "./keys/key.ts";
+
+/** Names of algorithms, best first; each defaults to all we know, see `crypto`. Unknown names throw `bad_parameter`. */
+export interface Algorithms {
+  readonly kex?: readonly string[];
+  readonly ciphers?: readonly string[];
+  readonly macs?: readonly string[];
+  readonly hostKeys?: readonly string[];
+}
+
+/** When a connection asks for new keys by itself (RFC 4253 §9). */
+export interface RekeyLimits {
+  /** Bytes in one direction under one key. */
+  readonly bytes?: number;
+  readonly every?: Millis;
+}
+
+/** One try to log in by public key; `user` is the name the client asks for. The signature has been verified. */
+export interface PublicKeyAttempt {
+  readonly user: string;
+  readonly key: PublicKey;
+  /** The signature algorithm the client used. */
+  readonly algorithm: string;
+}
+
+export interface ServerOptions<Identity> {
+  readonly stream: Duplex;
+  /** Certified keys first, plain last. A certificate's plain key is offered too only when it is listed here. */
+  readonly hostKeys: readonly Signer[];
+  /** Software part of the version line, e.g. `Teleport`. */
+  readonly version: string;
+  /**
+   * Whether this key would be accepted: a pure question, asked for key queries and again before the signature counts.
+   * Throws `access_denied` with the reason, which goes to the log and audit, never to the client.
+   */
+  readonly check: (attempt: PublicKeyAttempt) => Promise<Identity>;
+  /** Told of every refused attempt (a refused query too), with the fault of `check`. */
+  readonly onRefused?: (attempt: { user: string; key?: PublicKey; method: string }, reason: unknown) => void;
+  /** Shown before authentication (RFC 4252 §5.4). */
+  readonly banner?: string;
+  readonly algorithms?: Algorithms;
+  readonly rekey?: RekeyLimits;
+  /** Time from the first byte to authentication; default 2 min. */
+  readonly loginGrace?: Millis;
+  /** Refused attempts, `none` counted too from the second on, before the connection is ended; default 6. */
+  readonly maxAuthTries?: number;
+  readonly keepAlive?: { readonly every: Millis; readonly count: number };
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** An authenticated connection and what `check` answered for the key that signed. */
+export interface Accepted<Identity> {
+  readonly connection: Connection;
+  readonly user: string;
+  readonly identity: Identity;
+}
