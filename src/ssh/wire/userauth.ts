@@ -1,8 +1,9 @@
-import { boolean, bytes, message, nameList, rest, struct, text } from "./codec.ts";
+import { boolean, bytes, message, nameList, rest, text } from "./codec.ts";
+import { structure } from "./structure.ts";
 
 /** RFC 4253 §10: how a client gets from the transport to authentication. */
-export const ServiceRequest = message(5, "SSH_MSG_SERVICE_REQUEST", { serviceName: text });
-export const ServiceAccept = message(6, "SSH_MSG_SERVICE_ACCEPT", { serviceName: text });
+export const ServiceRequest = message(5, "SSH_MSG_SERVICE_REQUEST", { service: text });
+export const ServiceAccept = message(6, "SSH_MSG_SERVICE_ACCEPT", { service: text });
 
 /** RFC 4252 §5. `request` is what the method adds. */
 export const UserauthRequest = message(50, "SSH_MSG_USERAUTH_REQUEST", {
@@ -21,21 +22,18 @@ export const UserauthBanner = message(53, "SSH_MSG_USERAUTH_BANNER", { message: 
 /** RFC 4252 §7: the answer to a key query. */
 export const UserauthPkOk = message(60, "SSH_MSG_USERAUTH_PK_OK", { algorithm: text, publicKey: bytes });
 
-/** RFC 4252 §7: what method `publickey` adds, first its common part, then the whole of each form. */
-export const PublicKeyQuery = struct("publickey query", {
+/** RFC 4252 §7: what method `publickey` adds: a query whether the key would do, or the request itself. */
+export const PublicKeyQuery = structure("publickey query", {
   hasSignature: boolean,
   algorithm: text,
   publicKey: bytes,
 });
-export const PublicKeySigned = struct("publickey request", {
+export const PublicKeySigned = structure("publickey request", {
   hasSignature: boolean,
   algorithm: text,
   publicKey: bytes,
   signature: bytes,
 });
 
-/** RFC 4252 §7: the bytes that the client's key signs. */
-export const SignedRequest = struct("signed request", {
-  sessionId: bytes,
-  request: rest,
-});
+/** RFC 4252 §7: what the client's key signs; `request` is the whole payload of the request up to its signature. */
+export const SignedRequest = structure("signed request", { sessionId: bytes, request: rest });
