@@ -18,7 +18,7 @@ import { connectionService, publicKeyRequest, signedBytes, userauthService } fro
 const maxBanners = 64;
 const maxBannerBytes = 256 * 1024;
 
-export type LogInOptions = Pick<ClientOptions, "user" | "signers" | "onBanner">;
+type LogInOptions = Pick<ClientOptions, "user" | "signers" | "onBanner">;
 
 /**
  * The client side of RFC 4252: offers each signer in turn. Resolves to what `begin` makes of the connection; it is
@@ -202,7 +202,7 @@ class Login<T> {
 }
 
 /** The best algorithm of the key that the server says it takes (RFC 8308 §3.1), as named in requests. */
-export function chooseAlgorithm(key: PublicKey, serverSigAlgs: Uint8Array | undefined): string {
+function chooseAlgorithm(key: PublicKey, serverSigAlgs: Uint8Array | undefined): string {
   const offered = offeredAlgorithms(key);
   const taken = serverSigAlgs && Buffer.from(serverSigAlgs).toString().split(",");
   // A server that lists nothing of ours may still take it: the list need not be complete.
