@@ -3,6 +3,7 @@ export { offeredAlgorithms, plainAlgorithm } from "./algorithms.ts";
 export { type CertificateCheck, checkCertificate } from "./check.ts";
 export { type CertificateRequest, issueCertificate, noExpiry } from "./issue.ts";
 export type { Certificate, PublicKey, Signer } from "./key.ts";
+export { hostVerifier, type KnownHost, parseKnownHosts } from "./known-hosts.ts";
 export { generateKey, PrivateKey } from "./private.ts";
 export { type KeyPair, readPrivateKey, writePrivateKey } from "./private-fields.ts";
 export { formatPrivateKey, parsePrivateKey } from "./private-text.ts";
