@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { statSync } from "node:fs";
 import { chmod, mkdir, mkdtemp, open, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -91,6 +92,29 @@ suite("sqlite backend", () => {
     });
   }
 
+  test("S58: at no moment of its making can others read a file", async () => {
+    await using folder = await temporary();
+    const before = process.umask(0);
+    try {
+      const opening = reopen(folder).finally(() => {
+        opened = true;
+      });
+      let opened = false;
+      const modes = new Set<number>();
+      while (!opened) {
+        for (const file of [folder.file, `${folder.file}-wal`, `${folder.file}-shm`]) {
+          const found = statSync(file, { throwIfNoEntry: false });
+          if (found) modes.add(found.mode & 0o777);
+        }
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      await (await opening)[Symbol.asyncDispose]();
+      assert.deepEqual([...modes], [0o600]);
+    } finally {
+      process.umask(before);
+    }
+  });
+
   test("S58: a file that others could read is closed to them, a folder that others could write is reported", async () => {
     await using folder = await temporary();
     await mkdir(folder.path);
@@ -178,10 +202,18 @@ suite("sqlite backend", () => {
   test("history is forgotten by age, so that a deleted secret does not stay in the file", async () => {
     await using folder = await temporary();
     const clock = new TestClock();
+    const tokens = Array.from({ length: 50 }, (_, i) => ({
+      key: `/token/${i}`,
+      value: value("planted-secret".repeat(20)),
+    }));
     {
       await using backend = await reopen(folder, clock);
-      await backend.put({ key: "/token", value: value("planted-secret") });
-      await backend.delete("/token");
+      await Promise.all(tokens.map((token) => backend.put(token)));
+    }
+    assert.ok((await readFile(folder.file)).includes("planted-secret"));
+    {
+      await using backend = await reopen(folder, clock);
+      await backend.deletePrefix("/token/");
       await clock.advance(12 * 60_000);
       await backend.put({ key: "/other", value: value("x") });
     }
