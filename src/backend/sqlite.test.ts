@@ -242,7 +242,9 @@ suite("sqlite file", () => {
     const db = new DatabaseSync(folder.file);
     db.exec("PRAGMA user_version = 99");
     db.close();
+    const before = await readFile(folder.file);
     await refuses(folder, "bad_parameter", /newer version.*format 99/);
+    assert.deepEqual(await readFile(folder.file), before);
   });
 
   test("one of an older version is brought up to date, all or nothing", async () => {
@@ -272,7 +274,9 @@ suite("sqlite file", () => {
     const db = new DatabaseSync(folder.file);
     db.exec("CREATE TABLE theirs (x)");
     db.close();
+    const before = await readFile(folder.file);
     await refuses(folder, "bad_parameter", /another program/);
+    assert.deepEqual(await readFile(folder.file), before);
   });
 
   test("something that is no database is refused with what to do", async () => {
