@@ -22,7 +22,8 @@ export type Identity =
 
 /** A caller of the auth API: who it is, and what its roles let it do. */
 export type Caller = Identity & {
-  can(verb: Verb, resource: ResourceKind): boolean;
+  /** Without `about`, the resource itself, the answer is whether there may be one for which it is allowed. */
+  can(verb: Verb, kind: ResourceKind, about?: object): boolean;
   /** The caller's name in audit records: `joe`, `builtin-Admin`, `<uuid>.<cluster>`. */
   readonly name: string;
 };

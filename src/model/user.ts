@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { Metadata, Time, Traits } from "./resource.ts";
+import type { Millis } from "#core/clock";
+import { Metadata, neverTime, Time, Traits } from "./resource.ts";
 
 const ExternalIdentity = z.strictObject({ connector_id: z.string(), username: z.string() });
 
@@ -35,3 +36,16 @@ export const User = z.strictObject({
   }),
 });
 export type User = z.output<typeof User>;
+
+/**
+ * Why an account is closed at `now`, if it is. An administrator's lock refuses also certificates issued before; one
+ * by failed logins only stops logins, and ends by itself (AUTH-40, AUTH-44).
+ */
+export function lockOf(
+  { spec: { status } }: User,
+  now: Millis,
+): "administrator" | "failed_logins" | undefined {
+  if (!status.is_locked) return undefined;
+  if (status.lock_expires === undefined || status.lock_expires === neverTime) return "administrator";
+  return Date.parse(status.lock_expires) > now ? "failed_logins" : undefined;
+}
