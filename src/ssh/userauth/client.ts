@@ -2,10 +2,9 @@ import { Fault } from "#core/errors";
 import type { ClientOptions } from "../client.ts";
 import { offeredAlgorithms, type PublicKey, plainAlgorithm, type Signer } from "../keys/index.ts";
 import { DisconnectReason, type PacketTransport } from "../transport/packets.ts";
+import { ServiceAccept, ServiceRequest } from "../wire/transport.ts";
 import {
   PublicKeySigned,
-  ServiceAccept,
-  ServiceRequest,
   UserauthBanner,
   UserauthFailure,
   UserauthPkOk,
