@@ -53,12 +53,13 @@ export function asFault(err: unknown): Fault {
  */
 export function linger(stream: Duplex, clock: Clock): void {
   const closed = new AbortController();
-  stream.once("close", () => closed.abort());
-  stream.once("end", () => stream.destroy());
+  const destroy = (): void => void stream.destroy();
+  stream.once("end", destroy);
+  stream.once("close", () => {
+    stream.off("end", destroy);
+    closed.abort();
+  });
   stream.resume();
   stream.end();
-  clock.sleep(lingerTime, closed.signal, { background: true }).then(
-    () => stream.destroy(),
-    () => {}, // closed in time
-  );
+  clock.sleep(lingerTime, closed.signal, { background: true }).then(destroy, () => {}); // rejects when closed in time
 }

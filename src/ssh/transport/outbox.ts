@@ -24,7 +24,7 @@ export class Outbox {
   }
 
   get buffered(): number {
-    return this.writer.pending + this.#heldBytes;
+    return this.#closed ? 0 : this.writer.pending + this.#heldBytes;
   }
   get isFull(): boolean {
     return this.buffered >= highWater;

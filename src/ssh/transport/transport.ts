@@ -300,7 +300,8 @@ export class Transport implements PacketTransport {
     stream.off("close", this.#onClose);
     // The error listener stays until the stream is gone: an error nobody listens to ends the process.
     stream.once("close", () => stream.off("error", this.#onError));
-    if (last !== undefined && !stream.destroyed) {
+    // Told in a packet only to who is known to speak SSH.
+    if (last !== undefined && this.#remote !== undefined && !stream.destroyed) {
       this.#outbox.writer.packet(
         Disconnect.encode({ reason: last.reason, description: printable(last.message), language: "" }),
       );
@@ -309,7 +310,7 @@ export class Transport implements PacketTransport {
     } else if (fault === undefined) linger(stream, clock);
     else stream.destroy();
     this.#outbox.close();
-    const reason = fault ?? new Fault("unreachable", "the connection was ended");
+    const reason = fault ?? new Fault("unreachable", "the other side ended the connection");
     this.#keys.close(reason);
     this.#start.reject(reason);
     this.#close.resolve(fault);
