@@ -1,5 +1,3 @@
-import { z } from "zod";
-
-/** Replaced by the full schema; here so that the contract compiles. */
-export const AuditEvent = z.looseObject({ event: z.string(), server_id: z.string().optional() });
-export type AuditEvent = z.infer<typeof AuditEvent>;
+export { describe } from "./describe.ts";
+export { type Draft, type Emitter, stamp } from "./emitter.ts";
+export { AuditEvent, type Code, type EventName, type EventOf } from "./schema.ts";
