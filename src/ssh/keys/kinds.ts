@@ -29,11 +29,11 @@ export interface Material {
 /** Curves by their SSH name: what OpenSSL calls them, the hash that goes with them (RFC 5656 §6.2.1), the bytes of a coordinate. */
 export const curves: ReadonlyMap<
   string,
-  { readonly named: string; readonly hash: string; readonly size: number }
+  { readonly named: string; readonly openssl: string; readonly hash: string; readonly size: number }
 > = new Map([
-  ["nistp256", { named: "P-256", hash: "sha256", size: 32 }],
-  ["nistp384", { named: "P-384", hash: "sha384", size: 48 }],
-  ["nistp521", { named: "P-521", hash: "sha512", size: 66 }],
+  ["nistp256", { named: "P-256", openssl: "prime256v1", hash: "sha256", size: 32 }],
+  ["nistp384", { named: "P-384", openssl: "secp384r1", hash: "sha384", size: 48 }],
+  ["nistp521", { named: "P-521", openssl: "secp521r1", hash: "sha512", size: 66 }],
 ]);
 
 export const rsaHashes: ReadonlyMap<string, string> = new Map([
