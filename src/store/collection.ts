@@ -129,11 +129,9 @@ export class Collection<S extends z.ZodType, T extends z.output<S> = z.output<S>
     return { type: "delete", key: this.key(name) };
   }
 
-  /** What a stored item of this collection says, with its name; undefined when it belongs to another. */
-  read(item: Stored): { name: string; value: T } | undefined {
-    if (!item.key.startsWith(this.#spec.prefix)) return undefined;
-    const { value } = this.#read(item);
-    return { name: this.#spec.nameOf(value), value };
+  /** What a stored item of this collection says. */
+  read(item: Stored): T {
+    return this.#read(item).value;
   }
 
   #read(item: Stored): Versioned<T> {

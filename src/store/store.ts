@@ -17,7 +17,7 @@ import {
 } from "#model";
 import { Collection } from "./collection.ts";
 import { withLock } from "./lock.ts";
-import { decode, encode, format } from "./record.ts";
+import { decode, encode, keyPart } from "./record.ts";
 import {
   AttemptsRecord,
   ClusterNameRecord,
@@ -70,7 +70,6 @@ function collections(backend: Backend) {
 
   return {
     backend,
-    format,
     name: single("name", ClusterNameRecord),
     config: single("config", ClusterConfig),
     preference: single("preference", AuthPreference),
@@ -79,7 +78,7 @@ function collections(backend: Backend) {
       what: "certificate authority",
       prefix: "/authorities/",
       schema: CertAuthority,
-      nameOf: (ca) => `${ca.spec.type} ${ca.metadata.name}`,
+      nameOf: (ca) => `${ca.spec.type}/${ca.metadata.name}`,
     }),
     roles: named("role", "/roles/", Role),
     users: new Collection({
@@ -89,7 +88,9 @@ function collections(backend: Backend) {
       schema: User,
       nameOf: (user) => user.metadata.name,
       expiresOf: (user) => {
-        const ends = [ending(user.spec.expires), ending(user.metadata.expires)].filter((end) => end !== undefined);
+        const ends = [ending(user.spec.expires), ending(user.metadata.expires)].filter(
+          (end) => end !== undefined,
+        );
         return ends.length > 0 ? Math.min(...ends) : undefined;
       },
     }),
@@ -122,7 +123,7 @@ function collections(backend: Backend) {
       new Collection({
         backend,
         what: "web session",
-        prefix: byUser("web sessions of", "/web_sessions/", z.object({ user: z.string() })).key(user).concat("/"),
+        prefix: `/web_sessions/${keyPart(user)}/`,
         schema: WebSessionRecord,
         nameOf: (session) => session.id,
         expiresOf: (session) => session.expires,

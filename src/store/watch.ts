@@ -1,4 +1,4 @@
-import type { Change, Stored } from "#backend";
+import type { Stored } from "#backend";
 import type { AuthServer, CertAuthority, ClusterConfig, Node, ProxyServer, Role, User } from "#model";
 import type { Store } from "./store.ts";
 
@@ -27,69 +27,67 @@ export async function* watchState(
   store: Store,
   signal: AbortSignal,
 ): AsyncGenerator<StateChange | { readonly type: "live" }> {
-  const seen = new Map<string, { content: string; change: StateChange }>();
+  const kinds = mirrored(store);
+  const seen = new Map<string, { content: string; revision: string; change: StateChange }>();
   const after = await store.backend.range("/").revision();
   const watch = await store.backend.watch("/", { after, signal });
-  const step = (change: Change): StateChange | undefined => {
-    if (change.type === "delete") {
-      const before = seen.get(change.key);
-      seen.delete(change.key);
-      return before && deletion(before.change);
-    }
-    const read = reading(store, change.item);
-    if (!read) return undefined;
-    const content = Buffer.from(change.item.value).toString();
-    if (seen.get(change.item.key)?.content === content) return undefined;
-    const put = read();
-    seen.set(change.item.key, { content, change: put });
-    return put;
+
+  const put = (item: Stored): StateChange | undefined => {
+    const before = seen.get(item.key);
+    // What the list has shown already comes again in the watch.
+    if (before && before.revision >= item.revision) return undefined;
+    const content = Buffer.from(item.value).toString();
+    const same = before?.content === content;
+    const change = same ? before.change : kinds.find(({ prefix }) => item.key.startsWith(prefix))?.read(item);
+    if (!change) return undefined;
+    seen.set(item.key, { content, revision: item.revision, change });
+    return same ? undefined : change;
   };
-  for (const prefix of prefixes(store)) {
+  const gone = (key: string, revision: string): StateChange | undefined => {
+    const before = seen.get(key);
+    if (!before || before.revision > revision) return undefined;
+    seen.delete(key);
+    const { change } = before;
+    if (change.type === "delete" || change.kind === "cluster_config") return undefined;
+    const name =
+      change.kind === "cert_authority"
+        ? `${change.value.spec.type}/${change.value.metadata.name}`
+        : change.value.metadata.name;
+    return { type: "delete", kind: change.kind, name };
+  };
+
+  for (const { prefix } of kinds) {
     for await (const item of store.backend.range(prefix)) {
-      const change = step({ type: "put", item });
+      const change = put(item);
       if (change) yield change;
     }
   }
   yield { type: "live" };
-  for await (const change of watch) {
-    const told = step(change);
-    if (told) yield told;
+  for await (const step of watch) {
+    const change = step.type === "put" ? put(step.item) : gone(step.key, step.revision);
+    if (change) yield change;
   }
 }
 
-const prefixes = (store: Store): string[] => [
-  store.config.key("config"),
-  store.authorities.prefix,
-  store.roles.prefix,
-  store.users.prefix,
-  store.nodes.prefix,
-  store.proxies.prefix,
-  store.authServers.prefix,
-];
-
-/** How to read an item, when it is of a kind that is mirrored; reading is left out where nothing changed. */
-function reading(store: Store, item: Stored): (() => StateChange) | undefined {
-  const { key } = item;
-  if (key === store.config.key("config"))
-    return () => ({ type: "put", kind: "cluster_config", value: must(store.config.read(item)) });
-  if (key.startsWith(store.authorities.prefix))
-    return () => ({ type: "put", kind: "cert_authority", value: must(store.authorities.read(item)) });
-  if (key.startsWith(store.users.prefix))
-    return () => ({ type: "put", kind: "user", value: must(store.users.read(item)) });
-  if (key.startsWith(store.roles.prefix))
-    return () => ({ type: "put", kind: "role", value: must(store.roles.read(item)) });
-  if (key.startsWith(store.nodes.prefix))
-    return () => ({ type: "put", kind: "node", value: must(store.nodes.read(item)) });
-  if (key.startsWith(store.proxies.prefix))
-    return () => ({ type: "put", kind: "proxy", value: must(store.proxies.read(item)) });
-  if (key.startsWith(store.authServers.prefix))
-    return () => ({ type: "put", kind: "auth_server", value: must(store.authServers.read(item)) });
-  return undefined;
-}
-
-function deletion(change: StateChange): StateChange | undefined {
-  if (change.type === "delete" || change.kind === "cluster_config") return undefined;
-  const { kind, value } = change;
-  const name = kind === "cert_authority" ? `${value.spec.type}/${value.metadata.name}` : value.metadata.name;
-  return { type: "delete", kind, name };
+/** Where each kind is kept and how it is read. */
+function mirrored(store: Store): { prefix: string; read: (item: Stored) => StateChange }[] {
+  const { config, authorities, roles, users, nodes, proxies, authServers } = store;
+  return [
+    {
+      prefix: config.key("config"),
+      read: (item) => ({ type: "put", kind: "cluster_config", value: config.read(item) }),
+    },
+    {
+      prefix: authorities.prefix,
+      read: (item) => ({ type: "put", kind: "cert_authority", value: authorities.read(item) }),
+    },
+    { prefix: roles.prefix, read: (item) => ({ type: "put", kind: "role", value: roles.read(item) }) },
+    { prefix: users.prefix, read: (item) => ({ type: "put", kind: "user", value: users.read(item) }) },
+    { prefix: nodes.prefix, read: (item) => ({ type: "put", kind: "node", value: nodes.read(item) }) },
+    { prefix: proxies.prefix, read: (item) => ({ type: "put", kind: "proxy", value: proxies.read(item) }) },
+    {
+      prefix: authServers.prefix,
+      read: (item) => ({ type: "put", kind: "auth_server", value: authServers.read(item) }),
+    },
+  ];
 }
