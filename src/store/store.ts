@@ -117,7 +117,14 @@ function collections(backend: Backend) {
     }),
     passwords: byUser("password", "/passwords/", PasswordRecord),
     otps: byUser("second factor", "/otp/", OtpRecord),
-    attempts: byUser("login attempts", "/attempts/", AttemptsRecord),
+    /** By the SHA-256 of the name, which is whatever somebody typed. */
+    attempts: new Collection({
+      backend,
+      what: "login attempts",
+      prefix: "/attempts/",
+      schema: AttemptsRecord,
+      nameOf: (attempts) => sha256(attempts.user),
+    }),
     /** The web sessions of one user, by the hash of their id. */
     webSessions: (user: string) =>
       new Collection({
