@@ -362,15 +362,11 @@ export const authContract = {
     output: z.void(),
     allow: system("Node", "Proxy"),
   }),
-  "recordings.events": call({
-    input: z.strictObject({ sid: z.uuid() }),
-    output: z.array(AuditEvent),
-    allow: ["read", "session"],
-  }),
-  /** At most 5 MB a time (REC-09), base64. */
-  "recordings.bytes": call({
+  /** A piece of a recording's file: at most 5 MB a time (REC-09), base64; empty past its end. */
+  "recordings.read": call({
     input: z.strictObject({
       sid: z.uuid(),
+      file: z.enum(["bytes", "log"]),
       offset: z.number().int().nonnegative(),
       length: z.number().int().positive().max(5_000_000),
     }),
