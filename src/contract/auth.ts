@@ -292,6 +292,18 @@ export const authContract = {
     output: WebSession,
     allow: system("Proxy"),
   }),
+  /** Certificates for keys that the proxy made for this session; they end with it (AUTH-50). */
+  "web_sessions.certs": call({
+    input: z.strictObject({
+      user: z.string(),
+      id: z.string().max(64),
+      bearer: z.string().max(64),
+      pub_key: sshPublicKey,
+      tls_pub_key: tlsPublicKey.optional(),
+    }),
+    output: IssuedCerts,
+    allow: system("Proxy"),
+  }),
   "web_sessions.delete": call({
     input: z.strictObject({ user: z.string(), id: z.string().max(64), bearer: z.string().max(64) }),
     output: z.void(),
