@@ -1,6 +1,7 @@
 import type { Millis } from "#core/clock";
 import type { Log } from "#core/log";
 import type { AuditEvent, Draft, Emitter } from "#events";
+import type { RecordingEvent } from "#recording";
 
 /** What the auth service asks of the audit log: it keeps events and recordings, and finds them again. */
 export interface AuditLog extends Emitter {
@@ -21,10 +22,14 @@ export interface Recordings {
     at: { sid: string; file: "bytes" | "log"; offset: number },
     body: AsyncIterable<Uint8Array>,
     signal: AbortSignal,
-  ): Promise<{ size: number; sha256: string }>;
-  finish(sid: string, sha256: { bytes: string; log: string }): Promise<void>;
-  events(sid: string): Promise<AuditEvent[]>;
-  bytes(sid: string, offset: number, length: number): Promise<Uint8Array>;
+  ): Promise<{ size: number }>;
+  /** Makes a recording final when its files have these digests. `check` sees every event in it first, and may throw. */
+  finish(
+    sid: string,
+    sha256: { bytes: string; log: string },
+    check: (event: RecordingEvent) => void,
+  ): Promise<void>;
+  read(sid: string, file: "bytes" | "log", offset: number, length: number): Promise<Uint8Array>;
 }
 
 /**

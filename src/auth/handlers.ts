@@ -4,6 +4,7 @@ import { sha256 } from "#core/digest";
 import { Fault } from "#core/errors";
 import { allLabels, type Caller, publicPart, type ResourceKind, type SystemRole, type Verb } from "#model";
 import { authorityPin } from "#pki";
+import type { RecordingEvent } from "#recording";
 import { tlsCerts } from "./authorities.ts";
 import { issueUserCerts } from "./issue-user.ts";
 import type { Auth } from "./open.ts";
@@ -137,20 +138,31 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
     "audit.search": (query) => audit.search(query),
     "recordings.offset": async ({ sid, file }) => ({ offset: await audit.recordings.offset(sid, file) }),
     "recordings.upload": (at, body, _caller, signal) => audit.recordings.upload(at, body, signal),
-    "recordings.finish": ({ sid, sha256 }) => audit.recordings.finish(sid, sha256),
-    "recordings.events": ({ sid }, caller) => {
+    "recordings.finish": ({ sid, sha256 }, caller) =>
+      audit.recordings.finish(sid, sha256, (event) => checkSource(event, sid, caller)),
+    "recordings.read": async ({ sid, file, offset, length }, caller) => {
       require(caller, "read", "session", { metadata: { name: sid } });
-      return audit.recordings.events(sid);
-    },
-    "recordings.bytes": async ({ sid, offset, length }, caller) => {
-      require(caller, "read", "session", { metadata: { name: sid } });
-      return { data: Buffer.from(await audit.recordings.bytes(sid, offset, length)).toString("base64") };
+      return { data: Buffer.from(await audit.recordings.read(sid, file, offset, length)).toString("base64") };
     },
   };
 }
 
+/** A member brings only recordings of what happened on itself (REC-04). */
+function checkSource(event: RecordingEvent, sid: string, caller: Caller): void {
+  if (event.event === "print") return;
+  const own = caller.kind === "system" && "server_id" in event && event.server_id === caller.hostId;
+  if (!own || !("sid" in event) || event.sid !== sid) {
+    throw new Fault("access_denied", `the recording ${sid} holds an event that is not of ${caller.name}`);
+  }
+}
+
 /** Throws `access_denied` when a condition of the caller's roles does not hold for this resource. */
-function require(caller: Caller, verb: Verb, kind: ResourceKind, about: Named & object): void {
+function require(
+  caller: Caller,
+  verb: Verb,
+  kind: ResourceKind,
+  about: Named & Record<string, unknown>,
+): void {
   if (!caller.can(verb, kind, about))
     throw new Fault(
       "access_denied",

@@ -353,7 +353,8 @@ export const authContract = {
       file: z.enum(["bytes", "log"]),
       offset: z.number().int().nonnegative(),
     }),
-    output: z.object({ size: z.number(), /** Hex SHA-256 of the whole file so far. */ sha256: z.string() }),
+    /** How much of the file is safe now. */
+    output: z.object({ size: z.number() }),
     allow: system("Node", "Proxy"),
   }),
   /** The recording is whole: checks both digests, keeps it for ever, and says so. */
