@@ -198,6 +198,28 @@ suite("programs of a login", { timeout: 60_000 }, () => {
     },
   );
 
+  test("S55: scp serves files with the login's rights, and tells what it copied", asOther, async () => {
+    writeFileSync(join(home, "mine"), "hello");
+    writeFileSync(join(home, "roots"), "secret", { mode: 0o600 });
+    chownSync(join(home, "mine"), someone.uid, someone.gid);
+    const running = await programs.scp(someone, ["-f", "mine", "roots"]);
+    running.stdin.end(new Uint8Array(4));
+    const reports: unknown[] = [];
+    const [out, exit] = await Promise.all([
+      text(running.stdout),
+      running.exit,
+      (async () => {
+        for await (const report of running.reports) reports.push(report);
+      })(),
+    ]);
+    assert.equal(out, "C0644 5 mine\nhello\0\x01scp: roots: permission denied\n");
+    assert.deepEqual(exit, { code: 1 });
+    assert.deepEqual(reports, [
+      { action: "read", path: join(home, "mine"), len: 5, error: "" },
+      { action: "read", path: join(home, "roots"), len: 0, error: "permission denied" },
+    ]);
+  });
+
   test("another login than our own is refused without root", () => {
     const mine = new Programs({ spawner, logins, pipes, clock: systemClock, uid: 1000 });
     assert.throws(
