@@ -27,8 +27,11 @@ export interface Channel extends AsyncDisposable {
   ): void;
   /** Resolves when both sides have closed the channel, or the connection is gone. */
   readonly closed: Promise<void>;
-  /** Sends CLOSE (after pending writes unless the connection is gone) and waits for the peer's. */
-  close(): Promise<void>;
+  /**
+   * Sends CLOSE (after pending writes unless the connection is gone) and waits for the peer's. With `discard`, writes
+   * that wait for credit are given up: the way out when the peer has stopped reading.
+   */
+  close(options?: { readonly discard?: boolean }): Promise<void>;
 }
 
 /** A channel that a peer asked for, not answered yet (RFC 4254 §5.1). */
@@ -54,8 +57,12 @@ export interface Connection extends AsyncDisposable {
   readonly sessionId: Uint8Array;
   /** Opens a channel. Rejects with `unreachable` and the peer's text (kept in `details.reason` too) when refused. */
   open(kind: string, extra?: Uint8Array): Promise<{ channel: Channel; extra: Uint8Array }>;
-  /** Sets who decides on channels the peer opens; before it is set, and for kinds it leaves unanswered, they are refused. */
-  onOpen(handler: (request: ChannelRequest) => void): void;
+  /**
+   * Sets who decides on channels the peer opens. A request that has no answer when the handler has returned (or, for an
+   * async one, when its promise has settled) is refused. Before a handler is set all are refused, but for those that
+   * came with the end of authentication: they wait until the caller of `connect` or `accept` had its turn.
+   */
+  onOpen(handler: (request: ChannelRequest) => void | Promise<void>): void;
   /** Sends a global request (RFC 4254 §4). With `wantReply`: the reply's payload on success, undefined on failure. */
   request(name: string, payload: Uint8Array, wantReply: boolean): Promise<Uint8Array | undefined>;
   /** Sets who answers global requests, in order: a payload (possibly empty) or true is success, false is failure. */
@@ -85,6 +92,6 @@ export function duplex(channel: Channel): Duplex {
     },
     write: (chunk: Uint8Array, _encoding, done) => void channel.write(chunk).then(() => done(), done),
     final: (done) => void channel.end().then(() => done(), done),
-    destroy: (err, done) => void channel.close().then(() => done(err), done),
+    destroy: (err, done) => void channel.close({ discard: true }).then(() => done(err), done),
   });
 }

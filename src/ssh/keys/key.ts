@@ -37,6 +37,8 @@ export interface Certificate {
 export interface Signer {
   /** The key as it is offered to a peer: plain, or the certificate. */
   readonly publicKey: PublicKey;
+  /** Signing bothers someone, a person or an agent: ask first whether the server would take the key (RFC 4252 §7). */
+  readonly askFirst?: boolean;
   /** Signs with one of `publicKey.algorithms`; the answer is an SSH signature blob. */
   sign(data: Uint8Array, algorithm: string): Promise<Uint8Array>;
 }

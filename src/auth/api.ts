@@ -1,0 +1,151 @@
+import type { Server } from "node:https";
+import { Readable } from "node:stream";
+import type { TLSSocket } from "node:tls";
+import { type FastifyInstance, type FastifyRequest, fastify } from "fastify";
+import type { z } from "zod";
+import { type AuthContract, authContract } from "#contract/auth";
+import { admit, type Handlers } from "#contract/rpc";
+import { faultBody, statusOf } from "#contract/wire";
+import type { Clock } from "#core/clock";
+import { Fault } from "#core/errors";
+import type { Log } from "#core/log";
+import type { Caller, CertAuthority, Identity } from "#model";
+import { identify } from "./peer.ts";
+
+export interface AuthApiOptions {
+  readonly handlers: Handlers<AuthContract>;
+  /** What the identity may do. Throws `access_denied` for a user who is gone or locked (AUTH-44). */
+  readonly callerOf: (identity: Identity) => Caller | Promise<Caller>;
+  /** Whose certificates are let in, now. */
+  readonly authorities: () => readonly CertAuthority[];
+  /** The server's own certificate and key, PEM. */
+  readonly certificate: { readonly cert: string; readonly key: string };
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+const bodyLimit = 4 * 1024 * 1024; // bytes of one JSON request
+
+/** The auth API's HTTPS server, not yet listening: mutual TLS in, contract operations out (see `contract/wire.ts`). */
+export function authApi(options: AuthApiOptions): FastifyInstance<Server> {
+  const { handlers, clock, log } = options;
+  const app = fastify({
+    https: {
+      ...options.certificate,
+      requestCert: true,
+      // A stranger may join; who shows a certificate is checked by `identify`, with the reason in the answer.
+      rejectUnauthorized: false,
+      minVersion: "TLSv1.2",
+    },
+    bodyLimit,
+    forceCloseConnections: true,
+    // A watch is one answer that lasts; only sending the request is timed.
+    requestTimeout: 0,
+    connectionTimeout: 0,
+    keepAliveTimeout: 60_000,
+  });
+
+  // What a connection's certificate says does not change; whether it still counts is asked at each request.
+  const callerFor = async (request: FastifyRequest): Promise<Caller> => {
+    const peer = (request.raw.socket as TLSSocket).getPeerX509Certificate();
+    return options.callerOf(identify(peer?.raw, options.authorities(), clock));
+  };
+
+  app.setErrorHandler((err, request, reply) => {
+    const fault = asFault(err);
+    if (fault.kind === "internal") {
+      log.error("call failed", {
+        path: request.url.split("?")[0],
+        error: err instanceof Error ? (err.stack ?? err.message) : String(err),
+      });
+    }
+    return reply.status(statusOf[fault.kind]).send(faultBody(fault));
+  });
+  app.setNotFoundHandler((_request, reply) =>
+    reply.status(404).send(faultBody(new Fault("not_found", "the auth API has no such path"))),
+  );
+  // An upload's body is read by its handler as it comes.
+  app.addContentTypeParser("application/octet-stream", (_request, _payload, done) => done(null));
+
+  app.post<{ Params: { name: string } }>("/v2/:name", async (request, reply) => {
+    const caller = await callerFor(request);
+    const { name } = request.params;
+    const { operation, input } = admit(authContract, name, request.body, caller);
+    const signal = whenGone(reply.raw);
+    if (operation.shape === "call") {
+      const handle = handlers[name as keyof AuthContract] as Answering;
+      const value = (operation.output as z.ZodType).parse(await handle(input, caller, signal));
+      return reply.type("application/json").send(value === undefined ? "" : JSON.stringify(value));
+    }
+    if (operation.shape === "feed") {
+      const handle = handlers[name as keyof AuthContract] as Feeding;
+      const values = await handle(input, caller, signal);
+      return reply
+        .type("application/x-ndjson")
+        .send(Readable.from(feedLines(values, log), { objectMode: false }));
+    }
+    throw new Fault("bad_parameter", `${name} takes an upload`);
+  });
+
+  app.put<{ Params: { name: string }; Querystring: { input?: string } }>(
+    "/v2/:name",
+    async (request, reply) => {
+      const caller = await callerFor(request);
+      const { name } = request.params;
+      const { operation, input } = admit(authContract, name, jsonOf(request.query.input), caller);
+      if (operation.shape !== "upload") throw new Fault("bad_parameter", `${name} takes no upload`);
+      const handle = handlers[name as keyof AuthContract] as Uploading;
+      const value = await handle(input, request.raw, caller, whenGone(reply.raw));
+      return reply
+        .type("application/json")
+        .send(JSON.stringify((operation.output as z.ZodType).parse(value)));
+    },
+  );
+  return app as unknown as FastifyInstance<Server>;
+}
+
+type Answering = (input: unknown, caller: Caller, signal: AbortSignal) => Promise<unknown>;
+type Feeding = (
+  input: unknown,
+  caller: Caller,
+  signal: AbortSignal,
+) => AsyncIterable<unknown> | Promise<AsyncIterable<unknown>>;
+type Uploading = (
+  input: unknown,
+  body: AsyncIterable<Uint8Array>,
+  caller: Caller,
+  signal: AbortSignal,
+) => Promise<unknown>;
+
+async function* feedLines(values: AsyncIterable<unknown>, log: Log): AsyncGenerator<string> {
+  try {
+    for await (const value of values) yield `${JSON.stringify({ value })}\n`;
+  } catch (err) {
+    if (!(err instanceof Fault)) log.error("feed failed", { error: String(err) });
+    yield `${JSON.stringify({ fault: faultBody(err) })}\n`;
+  }
+}
+
+/** Aborts when the answer can no longer be sent. */
+function whenGone(response: { once(event: "close", listener: () => void): unknown }): AbortSignal {
+  const gone = new AbortController();
+  response.once("close", () => gone.abort(new Fault("unreachable", "the caller has gone")));
+  return gone.signal;
+}
+
+function jsonOf(text: string | undefined): unknown {
+  try {
+    return JSON.parse(text ?? "{}");
+  } catch (cause) {
+    throw new Fault("bad_parameter", "the input is not JSON", { cause });
+  }
+}
+
+/** Fastify's own refusals (a body too large, not JSON) are the caller's mistake; all else is ours. */
+function asFault(err: unknown): Fault {
+  if (err instanceof Fault) return err;
+  const status = (err as { statusCode?: number }).statusCode ?? 500;
+  if (status === 413) return new Fault("limit_exceeded", "the request is too large");
+  if (status < 500) return new Fault("bad_parameter", "the request cannot be read");
+  return new Fault("internal", "internal error", { cause: err });
+}

@@ -1,0 +1,213 @@
+import type { ClientRequest, IncomingMessage } from "node:http";
+import { Agent, request } from "node:https";
+import type { Duplex } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { connect } from "node:tls";
+import type { z } from "zod";
+import { type AuthContract, authContract } from "#contract/auth";
+import type { Client, Contract } from "#contract/rpc";
+import { operationPath, readFault, versionHeader } from "#contract/wire";
+import { Fault } from "#core/errors";
+import { plain } from "#net";
+
+export interface AuthClientOptions {
+  /** Opens a byte stream to an auth server: TCP, or a channel through a proxy. Rejects with a `Fault`. */
+  readonly dial: () => Promise<Duplex>;
+  /** Our certificate and key, PEM. Absent for a stranger that only joins. */
+  readonly certificate?: { readonly cert: string; readonly key: string };
+  /** PEM certificates of the cluster's host CA. Absent only to fetch them for a check by pin: then nobody is verified. */
+  readonly authorities?: readonly string[];
+  /** The cluster we mean; tells the server which of its CAs our certificate is of (OVW-24). */
+  readonly clusterName?: string;
+  /** This program's version, for the server's compatibility check. */
+  readonly version: string;
+}
+
+/** A client of the auth API over mutual TLS. `close` ends its connections. */
+export type AuthClient = Client<AuthContract> & { close(): void };
+
+const answerLimit = 64 * 1024 * 1024; // bytes of one JSON answer
+
+export function openAuthClient(options: AuthClientOptions): AuthClient {
+  const agent = new Agent({ keepAlive: true, maxSockets: 16, scheduling: "lifo" });
+  agent.createConnection = (_options, done) => {
+    options.dial().then(
+      (stream) => {
+        const socket = connect({
+          socket: stream,
+          servername: serverName(options.clusterName),
+          ALPNProtocols: ["http/1.1"],
+          minVersion: "TLSv1.2",
+          rejectUnauthorized: options.authorities !== undefined,
+          ...(options.authorities && { ca: [...options.authorities] }),
+          ...options.certificate,
+        });
+        // A stream that dies takes TLS with it; without this a reset below would be an unhandled error.
+        stream.once("error", (err) => socket.destroy(err));
+        done?.(null, socket);
+      },
+      (err: Error) => done?.(err, undefined as never),
+    );
+    return undefined;
+  };
+  const client = clientOf(authContract, {
+    start: (method, path, headers, signal) =>
+      request({
+        agent,
+        method,
+        path,
+        headers: { host: serverName(options.clusterName), [versionHeader]: options.version, ...headers },
+        ...(signal && { signal }),
+      }),
+  });
+  return Object.assign(client, { close: () => agent.destroy() });
+}
+
+/** `<hex of the cluster's name>.teleport.cluster.local`; every auth server's certificate has the wildcard (OVW-24). */
+function serverName(clusterName: string | undefined): string {
+  if (clusterName === undefined) return "teleport.cluster.local";
+  // A label holds 63 characters: longer names are known by the plain name, which every auth server has too.
+  const label = Buffer.from(clusterName).toString("hex");
+  return label.length > 63 ? "teleport.cluster.local" : `${label}.teleport.cluster.local`;
+}
+
+interface Wire {
+  start(
+    method: string,
+    path: string,
+    headers: Record<string, string | number>,
+    signal: AbortSignal | undefined,
+  ): ClientRequest;
+}
+
+function clientOf<C extends Contract>(contract: C, wire: Wire): Client<C> {
+  const client: Record<string, unknown> = {};
+  for (const [name, operation] of Object.entries(contract)) {
+    const path = operationPath(name);
+    const output = operation.output as z.ZodType;
+    const json = { "content-type": "application/json" };
+    client[name] = {
+      call: async (input: unknown, signal?: AbortSignal) => {
+        const body = Buffer.from(JSON.stringify(input ?? {}));
+        const sent = wire.start("POST", path, { ...json, "content-length": body.length }, signal);
+        sent.end(body);
+        return output.parse(await wholeAnswer(await answerTo(sent, signal)));
+      },
+      upload: async (input: unknown, body: AsyncIterable<Uint8Array>, signal?: AbortSignal) => {
+        const query = `?input=${encodeURIComponent(JSON.stringify(input ?? {}))}`;
+        const sent = wire.start("PUT", path + query, { "content-type": "application/octet-stream" }, signal);
+        const answer = answerTo(sent, signal);
+        const [, answered] = await Promise.allSettled([pipeline(body, sent), answer]);
+        // The server's refusal says more than the broken pipe that it causes.
+        if (answered.status === "rejected") throw answered.reason;
+        return output.parse(await wholeAnswer(answered.value));
+      },
+      feed: (input: unknown, signal?: AbortSignal) => feedLines(wire, path, input, output, signal),
+    }[operation.shape];
+  }
+  return client as Client<C>;
+}
+
+async function* feedLines(
+  wire: Wire,
+  path: string,
+  input: unknown,
+  output: z.ZodType,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<unknown> {
+  const body = Buffer.from(JSON.stringify(input ?? {}));
+  const sent = wire.start(
+    "POST",
+    path,
+    { "content-type": "application/json", "content-length": body.length },
+    signal,
+  );
+  sent.end(body);
+  const answer = await answerTo(sent, signal);
+  try {
+    for await (const line of lines(answer)) {
+      const { value, fault } = parseJson(line) as { value?: unknown; fault?: unknown };
+      if (fault !== undefined) throw readFault(fault);
+      yield output.parse(value);
+    }
+  } catch (err) {
+    if (signal?.aborted) return;
+    throw err instanceof Fault ? err : lost(err);
+  } finally {
+    answer.destroy();
+  }
+}
+
+/** The response, or the fault it carries. */
+async function answerTo(sent: ClientRequest, signal: AbortSignal | undefined): Promise<IncomingMessage> {
+  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+  sent.once("response", resolve);
+  sent.once("error", (err) => reject(signal?.aborted ? (signal.reason as Error) : lost(err)));
+  const answer = await promise;
+  if (answer.statusCode === 200) return answer;
+  throw readFault(await wholeAnswer(answer));
+}
+
+async function wholeAnswer(answer: IncomingMessage): Promise<unknown> {
+  const parts: Buffer[] = [];
+  let size = 0;
+  try {
+    for await (const part of answer as AsyncIterable<Buffer>) {
+      size += part.length;
+      if (size > answerLimit) throw new Fault("protocol", "the auth server's answer is too large");
+      parts.push(part);
+    }
+  } catch (err) {
+    throw err instanceof Fault ? err : lost(err);
+  }
+  const text = Buffer.concat(parts).toString();
+  return text === "" ? undefined : parseJson(text);
+}
+
+async function* lines(answer: AsyncIterable<Buffer>): AsyncGenerator<string> {
+  let held: Buffer[] = [];
+  for await (let part of answer) {
+    for (let end = part.indexOf(10); end >= 0; end = part.indexOf(10)) {
+      yield Buffer.concat([...held, part.subarray(0, end)]).toString();
+      held = [];
+      part = part.subarray(end + 1);
+    }
+    if (part.length > 0) held.push(part);
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new Fault("protocol", "the auth server gave an answer that is not JSON", { cause });
+  }
+}
+
+function lost(err: unknown): Fault {
+  if (err instanceof Fault) return err;
+  const cause = err as Error;
+  const code = (cause as NodeJS.ErrnoException).code ?? "";
+  if (
+    code.startsWith("CERT_") ||
+    code.startsWith("ERR_TLS_CERT") ||
+    code.includes("SIGNATURE") ||
+    code.includes("ISSUER")
+  ) {
+    return new Fault(
+      "access_denied",
+      `the auth server's certificate is not of this cluster (${cause.message}); has the cluster been made anew?`,
+      { cause },
+    );
+  }
+  if (/alert (certificate|bad certificate|unknown ca)/i.test(cause.message)) {
+    return new Fault(
+      "access_denied",
+      "the auth server does not accept our certificate: it is expired or of another cluster",
+      {
+        cause,
+      },
+    );
+  }
+  return new Fault("unreachable", `lost the connection to the auth server: ${plain(cause)}`, { cause });
+}

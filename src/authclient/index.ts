@@ -1,0 +1,1 @@
+export { type AuthClient, type AuthClientOptions, openAuthClient } from "./client.ts";

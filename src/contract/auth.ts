@@ -1,0 +1,369 @@
+import { z } from "zod";
+import { AuditEvent } from "#events";
+import {
+  AuthPreference,
+  AuthServer,
+  type Caller,
+  CertAuthority,
+  ClusterConfig,
+  joinRoles,
+  Node,
+  ProxyServer,
+  type ResourceKind,
+  Role,
+  type SystemRole,
+  Token,
+  Traits,
+  User,
+} from "#model";
+import { call, feed, upload } from "./rpc.ts";
+
+const none = z.strictObject({});
+const name = z.strictObject({ name: z.string().min(1) });
+/** Creating what exists is refused unless `force` (RES-05). */
+const force = z.boolean().default(false);
+
+const anyone = (): boolean => true;
+const member = (caller: Caller): boolean => caller.kind !== "anonymous";
+const system =
+  (...roles: SystemRole[]) =>
+  (caller: Caller): boolean =>
+    caller.kind === "system" &&
+    (caller.role === "Admin" || caller.role === "Auth" || roles.includes(caller.role));
+const admin = system();
+/** A member speaks for itself: the record's name is its host id. */
+const own =
+  (role: SystemRole) =>
+  (caller: Caller, record: { metadata: { name: string } }): boolean =>
+    admin(caller) ||
+    (caller.kind === "system" && caller.role === role && caller.hostId === record.metadata.name);
+/** Members read what they decide with; people need a rule of a role. */
+const readable =
+  (kind: ResourceKind) =>
+  (caller: Caller): boolean =>
+    caller.kind === "system" || caller.can("list", kind) || caller.can("read", kind);
+
+/** Base64 of an authorized_keys line. */
+const sshPublicKey = z.string().min(1).max(16_384);
+/** Base64 of a PEM SubjectPublicKeyInfo. */
+const tlsPublicKey = z.string().min(1).max(16_384);
+/** Milliseconds. */
+const ttl = z.number().int().positive();
+
+/** A cluster's host CA as a client needs it: SSH checking keys and TLS certificates (WEB-18 `host_signers`). */
+const HostSigner = z.object({
+  domain_name: z.string(),
+  checking_keys: z.array(z.string()),
+  tls_certs: z.array(z.string()),
+});
+export const IssuedCerts = z.object({
+  username: z.string(),
+  /** authorized_keys line of the SSH certificate; absent when the user may log in nowhere (OVW-19). */
+  cert: z.string().optional(),
+  /** PEM; absent unless a TLS key was sent. */
+  tls_cert: z.string().optional(),
+  host_signers: z.array(HostSigner),
+});
+export type IssuedCerts = z.output<typeof IssuedCerts>;
+
+const credentials = {
+  user: z.string().max(255),
+  password: z.string().max(1024),
+  otp_token: z.string().max(64).default(""),
+  /** The person's address as the proxy saw it, for audit and lockout. */
+  client_addr: z.string().default(""),
+};
+
+const HostCerts = z.object({
+  /** SSH host certificate, authorized_keys line. */
+  cert: z.string(),
+  /** PEM. */
+  tls_cert: z.string(),
+  /** PEM certificates of the host CA: whom the member trusts on the auth API. */
+  tls_ca_certs: z.array(z.string()),
+  /** SSH host CA keys, authorized_keys lines. */
+  ssh_ca_certs: z.array(z.string()),
+});
+export type HostCerts = z.output<typeof HostCerts>;
+const hostKeys = {
+  host_id: z.uuid(),
+  node_name: z.string().min(1).max(255),
+  additional_principals: z.array(z.string()).default([]),
+  dns_names: z.array(z.string()).default([]),
+  public_ssh_key: sshPublicKey,
+  public_tls_key: tlsPublicKey,
+};
+
+const WebSession = z.object({
+  /** 32 hex digits: the cookie's part. */
+  id: z.string(),
+  /** 32 hex digits: the Authorization header's part. */
+  bearer: z.string(),
+  /** Milliseconds since the epoch. */
+  bearer_expires: z.number(),
+  expires: z.number(),
+  user: z.string(),
+});
+export type WebSession = z.output<typeof WebSession>;
+
+/** One change of what members mirror. `reset` opens the feed: forget everything of before; `live` ends the first list. */
+const MirrorChange = z.discriminatedUnion("type", [
+  z.object({ type: z.literal("reset") }),
+  z.object({ type: z.literal("live") }),
+  z.object({ type: z.literal("beat") }),
+  z.discriminatedUnion("kind", [
+    z.object({ type: z.literal("put"), kind: z.literal("cert_authority"), value: CertAuthority }),
+    z.object({ type: z.literal("put"), kind: z.literal("user"), value: User }),
+    z.object({ type: z.literal("put"), kind: z.literal("role"), value: Role }),
+    z.object({ type: z.literal("put"), kind: z.literal("node"), value: Node }),
+    z.object({ type: z.literal("put"), kind: z.literal("proxy"), value: ProxyServer }),
+    z.object({ type: z.literal("put"), kind: z.literal("auth_server"), value: AuthServer }),
+    z.object({ type: z.literal("put"), kind: z.literal("cluster_config"), value: ClusterConfig }),
+  ]),
+  z.object({
+    type: z.literal("delete"),
+    kind: z.enum(["cert_authority", "user", "role", "node", "proxy", "auth_server"]),
+    /** Of an authority: `<type>/<cluster>`. */
+    name: z.string(),
+  }),
+]);
+export type MirrorChange = z.output<typeof MirrorChange>;
+
+/**
+ * The auth API (3025): what machines, proxies and `tctl` ask of the auth service, and who may. Mutual TLS says who calls;
+ * `anyone` means also a stranger without a certificate, so those calls check a secret of their own.
+ */
+export const authContract = {
+  // The cluster.
+  "cluster.status": call({
+    input: none,
+    output: z.object({
+      cluster_name: z.string(),
+      server_version: z.string(),
+      cas: z.array(CertAuthority),
+      /** `sha256:<64 hex>` of each host CA certificate (AUTH-16). */
+      ca_pins: z.array(z.string()),
+      license: z.string().optional(),
+    }),
+    allow: member,
+  }),
+  "cluster.config": call({ input: none, output: ClusterConfig, allow: member }),
+  "cluster.preference": call({ input: none, output: AuthPreference, allow: system("Proxy") }),
+  /** The host CA's TLS certificates, before a joining host can verify anything (AUTH-15). */
+  "cluster.ca": call({ input: none, output: z.object({ tls_ca_certs: z.array(z.string()) }), allow: anyone }),
+  "authorities.list": call({
+    input: z.strictObject({ type: z.enum(["user", "host"]).optional(), secrets: z.boolean().default(false) }),
+    output: z.array(CertAuthority),
+    allow: (caller, { secrets }) => (secrets ? admin(caller) : member(caller)),
+  }),
+  "mirror.watch": feed({ input: none, output: MirrorChange, allow: system("Proxy", "Node") }),
+
+  // Machines.
+  "hosts.join": call({
+    input: z.strictObject({
+      ...hostKeys,
+      role: z.enum(["Node", "Proxy", "Auth"]),
+      token: z.string(),
+      remote_addr: z.string().default(""),
+    }),
+    output: HostCerts,
+    allow: anyone,
+  }),
+  /** New certificates for a member that has some: renewal, or changed addresses (AUTH-21, AUTH-24). */
+  "hosts.renew": call({
+    input: z.strictObject({ ...hostKeys, role: z.enum(["Node", "Proxy", "Auth"]) }),
+    output: HostCerts,
+    allow: (caller, { host_id, role }) =>
+      caller.kind === "system" && caller.hostId === host_id && caller.role === role,
+  }),
+  "nodes.list": call({ input: none, output: z.array(Node), allow: readable("node") }),
+  "nodes.announce": call({ input: Node, output: z.void(), allow: own("Node") }),
+  "nodes.remove": call({
+    input: name,
+    output: z.void(),
+    allow: (caller, { name }) => caller.can("delete", "node") || own("Node")(caller, { metadata: { name } }),
+  }),
+  "proxies.list": call({ input: none, output: z.array(ProxyServer), allow: readable("proxy") }),
+  "proxies.announce": call({ input: ProxyServer, output: z.void(), allow: own("Proxy") }),
+  "proxies.remove": call({
+    input: name,
+    output: z.void(),
+    allow: (caller, { name }) => own("Proxy")(caller, { metadata: { name } }),
+  }),
+  "auth_servers.list": call({ input: none, output: z.array(AuthServer), allow: readable("auth_server") }),
+  /** Says that the announced records of this host are still good for another 30 s (OVW-34). */
+  "hosts.alive": call({ input: none, output: z.void(), allow: system("Proxy", "Node") }),
+
+  // Invite tokens.
+  "tokens.list": call({ input: none, output: z.array(Token), allow: ["list", "token"] }),
+  "tokens.create": call({
+    input: z.strictObject({
+      roles: z.array(z.enum(joinRoles)).min(1),
+      /** Absent: 32 random hex digits. */
+      value: z.string().min(1).max(256).optional(),
+      ttl,
+    }),
+    output: Token,
+    allow: ["create", "token"],
+  }),
+  "tokens.delete": call({ input: name, output: z.void(), allow: ["delete", "token"] }),
+
+  // Users.
+  "users.list": call({ input: none, output: z.array(User), allow: ["list", "user"] }),
+  "users.get": call({
+    input: name,
+    output: User,
+    allow: (caller, { name }) =>
+      caller.can("read", "user") || (caller.kind === "user" && caller.user === name),
+  }),
+  "users.put": call({
+    input: z.strictObject({ user: User, force }),
+    output: z.object({ created: z.boolean() }),
+    allow: (caller, { force }) => caller.can(force ? "update" : "create", "user"),
+  }),
+  "users.delete": call({ input: name, output: z.void(), allow: ["delete", "user"] }),
+  "signups.create": call({
+    input: z.strictObject({
+      user: z.string().min(1).max(255),
+      roles: z.array(z.string()).default(["admin"]),
+      traits: Traits,
+      ttl,
+    }),
+    output: z.object({
+      token: z.string(),
+      expires: z.number(),
+      /** https://…/web/newuser/<token> */ url: z.string(),
+    }),
+    allow: ["create", "user"],
+  }),
+  /** What the signup page shows. Makes a new second-factor seed each time (AUTH-34). */
+  "signups.get": call({
+    input: z.strictObject({ token: z.string().max(256) }),
+    output: z.object({
+      user: z.string(),
+      second_factor: AuthPreference.shape.second_factor.unwrap(),
+      /** otpauth:// URI when a code is asked for. */
+      otp_uri: z.string().optional(),
+    }),
+    allow: system("Proxy"),
+  }),
+  "signups.complete": call({
+    input: z.strictObject({
+      token: z.string().max(256),
+      password: credentials.password,
+      otp_token: credentials.otp_token,
+      client_addr: credentials.client_addr,
+    }),
+    output: WebSession,
+    allow: system("Proxy"),
+  }),
+  "users.change_password": call({
+    input: z.strictObject({ ...credentials, new_password: z.string().max(1024) }),
+    output: z.void(),
+    allow: system("Proxy"),
+  }),
+
+  // Logging in: password and second factor for certificates (tsh), or for a web session.
+  "logins.certs": call({
+    input: z.strictObject({
+      ...credentials,
+      pub_key: sshPublicKey,
+      tls_pub_key: tlsPublicKey.optional(),
+      ttl,
+      compatibility: z.enum(["", "standard", "oldssh"]).default(""),
+    }),
+    output: IssuedCerts,
+    allow: system("Proxy"),
+  }),
+  "logins.web": call({ input: z.strictObject(credentials), output: WebSession, allow: system("Proxy") }),
+  "web_sessions.get": call({
+    input: z.strictObject({ user: z.string(), id: z.string().max(64), bearer: z.string().max(64) }),
+    output: z.object({
+      user: User,
+      expires: z.number(),
+      bearer_expires: z.number(),
+      logins: z.array(z.string()),
+      cluster_name: z.string(),
+    }),
+    allow: system("Proxy"),
+  }),
+  "web_sessions.renew": call({
+    input: z.strictObject({ user: z.string(), id: z.string().max(64), bearer: z.string().max(64) }),
+    output: WebSession,
+    allow: system("Proxy"),
+  }),
+  "web_sessions.delete": call({
+    input: z.strictObject({ user: z.string(), id: z.string().max(64), bearer: z.string().max(64) }),
+    output: z.void(),
+    allow: system("Proxy"),
+  }),
+
+  // Roles.
+  "roles.list": call({ input: none, output: z.array(Role), allow: readable("role") }),
+  "roles.get": call({ input: name, output: Role, allow: (caller) => readable("role")(caller) }),
+  "roles.put": call({
+    input: z.strictObject({ role: Role, force }),
+    output: z.object({ created: z.boolean() }),
+    allow: (caller, { force }) => caller.can(force ? "update" : "create", "role"),
+  }),
+  "roles.delete": call({ input: name, output: z.void(), allow: ["delete", "role"] }),
+
+  // Audit and recordings.
+  "audit.emit": call({
+    input: z.strictObject({ events: z.array(AuditEvent).min(1).max(500) }),
+    output: z.void(),
+    /** A member submits only what happened on itself (AUD-03). */
+    allow: (caller, { events }) =>
+      admin(caller) ||
+      (caller.kind === "system" &&
+        events.every((event) => "server_id" in event && event.server_id === caller.hostId)),
+  }),
+  "audit.search": call({
+    input: z.strictObject({
+      /** Milliseconds since the epoch. */
+      from: z.number(),
+      to: z.number(),
+      events: z.array(z.string()).default([]),
+      limit: z.number().int().positive().max(10_000).default(500),
+    }),
+    output: z.array(AuditEvent),
+    allow: ["list", "event"],
+  }),
+  /** How many bytes of a file of a recording are safe already: where an upload goes on. */
+  "recordings.offset": call({
+    input: z.strictObject({ sid: z.uuid(), file: z.enum(["bytes", "log"]) }),
+    output: z.object({ offset: z.number() }),
+    allow: system("Node", "Proxy"),
+  }),
+  "recordings.upload": upload({
+    input: z.strictObject({
+      sid: z.uuid(),
+      file: z.enum(["bytes", "log"]),
+      offset: z.number().int().nonnegative(),
+    }),
+    output: z.object({ size: z.number(), /** Hex SHA-256 of the whole file so far. */ sha256: z.string() }),
+    allow: system("Node", "Proxy"),
+  }),
+  /** The recording is whole: checks both digests, keeps it for ever, and says so. */
+  "recordings.finish": call({
+    input: z.strictObject({ sid: z.uuid(), sha256: z.strictObject({ bytes: z.string(), log: z.string() }) }),
+    output: z.void(),
+    allow: system("Node", "Proxy"),
+  }),
+  "recordings.events": call({
+    input: z.strictObject({ sid: z.uuid() }),
+    output: z.array(AuditEvent),
+    allow: ["read", "session"],
+  }),
+  /** At most 5 MB a time (REC-09), base64. */
+  "recordings.bytes": call({
+    input: z.strictObject({
+      sid: z.uuid(),
+      offset: z.number().int().nonnegative(),
+      length: z.number().int().positive().max(5_000_000),
+    }),
+    output: z.object({ data: z.string() }),
+    allow: ["read", "session"],
+  }),
+};
+export type AuthContract = typeof authContract;

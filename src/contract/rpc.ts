@@ -1,0 +1,102 @@
+import type { z } from "zod";
+import { Fault } from "#core/errors";
+import type { Caller, ResourceKind, Verb } from "#model";
+
+/** Who may call: a verb on a kind, decided by the caller's roles; or a rule of the call's own. */
+export type Allow<I> = readonly [Verb, ResourceKind] | ((caller: Caller, input: I) => boolean);
+
+/** One request, one answer. */
+export interface Call<I extends z.ZodType, O extends z.ZodType> {
+  readonly shape: "call";
+  readonly input: I;
+  readonly output: O;
+  readonly allow: Allow<z.output<I>>;
+}
+/** One request, a stream of answers, one JSON value a line, until either side ends it. */
+export interface Feed<I extends z.ZodType, O extends z.ZodType> {
+  readonly shape: "feed";
+  readonly input: I;
+  readonly output: O;
+  readonly allow: Allow<z.output<I>>;
+}
+/** Raw bytes to the server, described by the input; answered when they are safe. */
+export interface Upload<I extends z.ZodType, O extends z.ZodType> {
+  readonly shape: "upload";
+  readonly input: I;
+  readonly output: O;
+  readonly allow: Allow<z.output<I>>;
+}
+
+type Parts<I extends z.ZodType, O extends z.ZodType> = { input: I; output: O; allow: Allow<z.output<I>> };
+export const call = <I extends z.ZodType, O extends z.ZodType>(parts: Parts<I, O>): Call<I, O> => ({
+  shape: "call",
+  ...parts,
+});
+export const feed = <I extends z.ZodType, O extends z.ZodType>(parts: Parts<I, O>): Feed<I, O> => ({
+  shape: "feed",
+  ...parts,
+});
+export const upload = <I extends z.ZodType, O extends z.ZodType>(parts: Parts<I, O>): Upload<I, O> => ({
+  shape: "upload",
+  ...parts,
+});
+
+// biome-ignore lint/suspicious/noExplicitAny: a contract mixes operations of every input and output
+type AnyOperation = Call<any, any> | Feed<any, any> | Upload<any, any>;
+export type Contract = Readonly<Record<string, AnyOperation>>;
+
+/** What a server must have: one handler an operation, or it does not compile. */
+export type Handlers<C extends Contract> = {
+  readonly [K in keyof C]: C[K] extends Feed<infer I, infer O>
+    ? (
+        input: z.output<I>,
+        caller: Caller,
+        signal: AbortSignal,
+      ) => AsyncIterable<z.input<O>> | Promise<AsyncIterable<z.input<O>>>
+    : C[K] extends Upload<infer I, infer O>
+      ? (
+          input: z.output<I>,
+          body: AsyncIterable<Uint8Array>,
+          caller: Caller,
+          signal: AbortSignal,
+        ) => Promise<z.input<O>>
+      : C[K] extends Call<infer I, infer O>
+        ? (input: z.output<I>, caller: Caller, signal: AbortSignal) => Promise<z.input<O>>
+        : never;
+};
+
+/** What a client sees, in the same process or over HTTPS. Failures are `Fault`s of the server's kind and message. */
+export type Client<C extends Contract> = {
+  readonly [K in keyof C]: C[K] extends Feed<infer I, infer O>
+    ? (input: z.input<I>, signal?: AbortSignal) => AsyncIterable<z.output<O>>
+    : C[K] extends Upload<infer I, infer O>
+      ? (input: z.input<I>, body: AsyncIterable<Uint8Array>, signal?: AbortSignal) => Promise<z.output<O>>
+      : C[K] extends Call<infer I, infer O>
+        ? (input: z.input<I>, signal?: AbortSignal) => Promise<z.output<O>>
+        : never;
+};
+
+/** The door of every operation: knows the name, parses the input, asks `allow`; only then the handler may run. */
+export function admit(
+  contract: Contract,
+  name: string,
+  body: unknown,
+  caller: Caller,
+): { operation: AnyOperation; input: unknown } {
+  const operation = Object.hasOwn(contract, name) ? contract[name] : undefined;
+  if (!operation) throw new Fault("not_found", `there is no call ${JSON.stringify(name)}`);
+  const parsed = operation.input.safeParse(body ?? {});
+  if (!parsed.success) {
+    // Who may not call at all learns nothing of the call's shape.
+    if (typeof operation.allow !== "function" && !caller.can(...operation.allow)) throw denied(caller, name);
+    const where = parsed.error.issues[0];
+    throw new Fault("bad_parameter", `${name}: ${where?.path.join(".") || "input"}: ${where?.message}`);
+  }
+  const { allow } = operation;
+  const allowed = typeof allow === "function" ? allow(caller, parsed.data) : caller.can(...allow);
+  if (!allowed) throw denied(caller, name);
+  return { operation, input: parsed.data };
+}
+
+const denied = (caller: Caller, name: string): Fault =>
+  new Fault("access_denied", `${caller.name} may not call ${name}`);

@@ -1,0 +1,45 @@
+import { z } from "zod";
+import { Fault, faultKinds } from "#core/errors";
+
+// How an operation of a contract travels over HTTPS: `POST /v2/<name>` with the input as JSON; an upload is
+// `PUT /v2/<name>?input=<JSON>` with the bytes as body; a feed answers one JSON object a line, `{"value": …}`,
+// and `{"fault": …}` as its last line when it fails half-way.
+
+export const operationPath = (name: string): string => `/v2/${name}`;
+
+/** The version of the caller, in each request (UPG-02). */
+export const versionHeader = "x-teleport-version";
+
+const FaultBody = z.object({
+  kind: z.enum(faultKinds),
+  message: z.string(),
+  details: z.record(z.string(), z.union([z.string(), z.number()])).default({}),
+});
+export type FaultBody = z.output<typeof FaultBody>;
+
+/** What the other side may know of a failure: a fault's own sentence; nothing of anything else. */
+export function faultBody(err: unknown): FaultBody {
+  if (!(err instanceof Fault) || err.kind === "internal") {
+    return { kind: "internal", message: "the auth server failed to answer; its log says why", details: {} };
+  }
+  return { kind: err.kind, message: err.message, details: { ...err.details } };
+}
+
+export function readFault(body: unknown): Fault {
+  const parsed = FaultBody.safeParse(body);
+  if (!parsed.success) return new Fault("protocol", "the auth server gave an answer that makes no sense");
+  return new Fault(parsed.data.kind, parsed.data.message, { details: parsed.data.details });
+}
+
+/** Fault kind → HTTP status (WEB-02). */
+export const statusOf: Readonly<Record<FaultBody["kind"], number>> = {
+  bad_parameter: 400,
+  access_denied: 403,
+  not_found: 404,
+  already_exists: 409,
+  compare_failed: 409,
+  limit_exceeded: 429,
+  protocol: 400,
+  unreachable: 502,
+  internal: 500,
+};

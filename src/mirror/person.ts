@@ -1,0 +1,127 @@
+import type { Millis } from "#core/clock";
+import { Fault } from "#core/errors";
+import { type Access, access, type CertAuthority, neverTime, type Role, Traits } from "#model";
+import { type Certificate, checkCertificate, type PublicKey, parsePublicKeyLine, sameKey } from "#ssh/keys";
+import type { ClusterView } from "./view.ts";
+
+/** A person as an SSH certificate of a cluster we trust presents them, with everything their roles decide. */
+export interface Person {
+  readonly user: string;
+  /** The cluster whose user CA signed. */
+  readonly cluster: string;
+  readonly certificate: Certificate;
+  /** When the certificate ends; undefined when it does not. */
+  readonly expires: Millis | undefined;
+  readonly access: Access;
+}
+
+type View = Pick<ClusterView, "authorities" | "user" | "role" | "config">;
+
+/**
+ * Who offers this key to log in as `login`: the checks that node and proxy share (SSH-02, SSH-04, AUTH-44). Throws
+ * `access_denied` with the reason, which is for the log and the audit, not for the client.
+ */
+export function personOf(
+  attempt: { readonly user: string; readonly key: PublicKey },
+  view: View,
+  at: { readonly now: Millis; readonly sourceAddress?: string },
+): Person {
+  const { key, user: login } = attempt;
+  if (!key.certificate)
+    throw new Fault("access_denied", `unsupported key type: ${key.type} is not a certificate`);
+  let authority: CertAuthority | undefined;
+  const certificate = checkCertificate(key, {
+    type: "user",
+    isAuthority: (ca) => {
+      authority = view
+        .authorities("user")
+        .find(({ spec }) => spec.checking_keys.some((line) => sameKey(keyOf(line), ca)));
+      return authority !== undefined;
+    },
+    principal: login,
+    now: at.now,
+    ...(at.sourceAddress !== undefined && { sourceAddress: at.sourceAddress }),
+  });
+  const cluster = (authority as CertAuthority | undefined)?.spec.cluster_name ?? "";
+  if (cluster !== view.config().cluster_name) {
+    throw new Fault("access_denied", `users of cluster ${cluster} have no roles here`);
+  }
+  const user = certificate.keyId;
+  const problem = userProblem(user, view, at.now);
+  if (problem !== undefined) throw new Fault("access_denied", problem);
+  const record = view.user(user);
+  const roles = rolesIn(certificate) ?? record?.spec.roles ?? [];
+  const traits = traitsIn(certificate) ?? record?.spec.traits ?? {};
+  return {
+    user,
+    cluster,
+    certificate,
+    expires: certificate.validBefore > maxSeconds ? undefined : Number(certificate.validBefore) * 1000,
+    access: access({ user, roles: roles.map((name) => roleOf(name, view)), traits }),
+  };
+}
+
+/**
+ * Why a local user may not get in, or stay in, although the certificate is good (AUTH-44): deleted, or locked by an
+ * administrator. A lock by failed logins stops logins only.
+ */
+export function userProblem(user: string, view: Pick<ClusterView, "user">, now: Millis): string | undefined {
+  const record = view.user(user);
+  if (!record) return `user ${user} does not exist any more`;
+  const { expires, status } = record.spec;
+  for (const end of [expires, record.metadata.expires]) {
+    if (end !== undefined && end !== neverTime && Date.parse(end) <= now) return `user ${user} has expired`;
+  }
+  const byAdmin = status.lock_expires === undefined || status.lock_expires === neverTime;
+  return status.is_locked && byAdmin ? `user ${user} is locked` : undefined;
+}
+
+/** The role must exist: the missing one may be the one that denies. */
+function roleOf(name: string, view: View): Role {
+  const role = view.role(name);
+  if (!role) throw new Fault("access_denied", `role ${name} of the certificate does not exist`);
+  return role;
+}
+
+/** Beyond this a date is no date, and a certificate so long-lived has no end for us. */
+const maxSeconds = 8_640_000_000_000n;
+
+function rolesIn(certificate: Certificate): readonly string[] | undefined {
+  const said = jsonOf(certificate, "teleport-roles") as { roles?: unknown } | undefined;
+  if (said === undefined) return undefined;
+  const { roles } = said;
+  if (Array.isArray(roles) && roles.every((role) => typeof role === "string")) return roles;
+  throw new Fault("access_denied", "the certificate's roles cannot be read");
+}
+
+function traitsIn(certificate: Certificate): Traits | undefined {
+  const said = jsonOf(certificate, "teleport-traits");
+  if (said === undefined) return undefined;
+  const parsed = Traits.safeParse(said);
+  if (!parsed.success) throw new Fault("access_denied", "the certificate's traits cannot be read");
+  return parsed.data;
+}
+
+function jsonOf(certificate: Certificate, extension: string): unknown {
+  const text = certificate.extensions.get(extension);
+  if (text === undefined || text === "") return undefined;
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === "object" && value !== null) return value;
+  } catch {
+    // Said below, for this and for JSON that is no object.
+  }
+  throw new Fault("access_denied", `the certificate's ${extension} cannot be read`);
+}
+
+/** Authorities are few and asked at every login: their lines are read once. */
+const keys = new Map<string, PublicKey>();
+function keyOf(line: string): PublicKey {
+  let key = keys.get(line);
+  if (!key) {
+    if (keys.size > 1000) keys.clear();
+    key = parsePublicKeyLine(line).key;
+    keys.set(line, key);
+  }
+  return key;
+}

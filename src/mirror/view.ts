@@ -1,0 +1,18 @@
+import type { AuthorityType, CertAuthority, ClusterConfig, Node, ProxyServer, Role, User } from "#model";
+
+/**
+ * A member's local copy of cluster state, kept current by a watch; answers without a round trip, also while auth is
+ * away (OVW-35, OVW-36). What it holds is never older than the watch's delay while auth is there.
+ */
+export interface ClusterView {
+  config(): ClusterConfig;
+  /** Authorities of this cluster and of trusted ones, public parts. */
+  authorities(type: AuthorityType): readonly CertAuthority[];
+  user(name: string): User | undefined;
+  role(name: string): Role | undefined;
+  /** Live nodes only: a record past its end is not there. */
+  nodes(): readonly Node[];
+  proxies(): readonly ProxyServer[];
+  /** Calls back after each change; the answer stops it. For closing sessions of deleted or locked users (AUTH-44). */
+  onChange(listener: () => void): () => void;
+}

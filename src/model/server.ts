@@ -1,0 +1,53 @@
+import { z } from "zod";
+import { type Labels, Metadata } from "./resource.ts";
+
+const spec = {
+  /** host:port where peers reach it; empty for a tunnel node. */
+  addr: z.string().default(""),
+  hostname: z.string(),
+  public_addr: z.string().optional(),
+  version: z.string().optional(),
+};
+
+/** A registered machine (RES-30). `metadata.name` is its host UUID. */
+export const Node = z.strictObject({
+  kind: z.literal("node"),
+  version: z.literal("v2"),
+  metadata: Metadata,
+  spec: z.strictObject({
+    ...spec,
+    /** Dynamic labels: the command and its latest result (SSH-50). */
+    cmd_labels: z
+      .record(
+        z.string(),
+        z.strictObject({ command: z.array(z.string()), period: z.string(), result: z.string() }),
+      )
+      .optional(),
+    use_tunnel: z.boolean().optional(),
+    rotation: z.unknown().optional(),
+  }),
+});
+export type Node = z.output<typeof Node>;
+
+/** A registered proxy; `public_addr` is the HTTPS address it advertises. */
+export const ProxyServer = z.strictObject({
+  kind: z.literal("proxy"),
+  version: z.literal("v2"),
+  metadata: Metadata,
+  spec: z.strictObject({ ...spec, ssh_addr: z.string().optional(), web_addr: z.string().optional() }),
+});
+export type ProxyServer = z.output<typeof ProxyServer>;
+
+export const AuthServer = z.strictObject({
+  kind: z.literal("auth_server"),
+  version: z.literal("v2"),
+  metadata: Metadata,
+  spec: z.strictObject(spec),
+});
+export type AuthServer = z.output<typeof AuthServer>;
+
+/** All labels of a node: static ones, and dynamic results, which hide static ones of the same name (SSH-51). */
+export function allLabels(node: Node): Labels {
+  const dynamic = Object.entries(node.spec.cmd_labels ?? {}).map(([name, { result }]) => [name, result]);
+  return { ...node.metadata.labels, ...Object.fromEntries(dynamic) };
+}

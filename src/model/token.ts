@@ -1,0 +1,21 @@
+import { z } from "zod";
+import { Metadata } from "./resource.ts";
+
+/** What a host may become with an invite token (AUTH-10), plus what only the system itself is. */
+export const joinRoles = ["node", "proxy", "auth", "trusted_cluster"] as const;
+export type JoinRole = (typeof joinRoles)[number];
+
+/** An invite token (AUTH-10..13): `metadata.name` is the secret value, `metadata.expires` its end; static ones have none. */
+export const Token = z.strictObject({
+  kind: z.literal("token"),
+  version: z.literal("v2"),
+  metadata: Metadata,
+  spec: z.strictObject({
+    roles: z.array(z.enum([...joinRoles, "signup"])).min(1),
+    /** From the configuration file: cannot be removed by a command. */
+    static: z.boolean().optional(),
+    /** Of a signup token: for whom. */
+    user: z.string().optional(),
+  }),
+});
+export type Token = z.output<typeof Token>;

@@ -1,0 +1,44 @@
+import { connect, type Socket } from "node:net";
+import { Fault } from "#core/errors";
+import { type Address, formatAddress } from "./address.ts";
+
+/** Opens a TCP connection with Nagle's delay off. Rejects with `unreachable`, or with the signal's reason. */
+export function dial(address: Address, signal: AbortSignal): Promise<Socket> {
+  const { promise, resolve, reject } = Promise.withResolvers<Socket>();
+  if (signal.aborted) return Promise.reject(signal.reason as Error);
+  const socket = connect({ host: address.host, port: address.port, noDelay: true, allowHalfOpen: true });
+  const onAbort = (): void => {
+    socket.destroy();
+    reject(signal.reason as Error);
+  };
+  const onError = (cause: Error): void => {
+    signal.removeEventListener("abort", onAbort);
+    reject(
+      new Fault("unreachable", `cannot connect to ${formatAddress(address)}: ${plain(cause)}`, { cause }),
+    );
+  };
+  signal.addEventListener("abort", onAbort, { once: true });
+  socket.once("error", onError);
+  socket.once("connect", () => {
+    signal.removeEventListener("abort", onAbort);
+    socket.removeListener("error", onError);
+    resolve(socket);
+  });
+  return promise;
+}
+
+/** The operating system's word for what went wrong, as people know it. */
+export function plain(cause: Error): string {
+  const code = (cause as NodeJS.ErrnoException).code ?? "";
+  return reasons[code] ?? cause.message;
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  ECONNREFUSED: "connection refused",
+  ECONNRESET: "connection reset by peer",
+  EHOSTUNREACH: "no route to host",
+  ENETUNREACH: "network is unreachable",
+  ETIMEDOUT: "connection timed out",
+  ENOTFOUND: "no such host",
+  EAI_AGAIN: "the name server does not answer",
+};

@@ -1,0 +1,3 @@
+export * from "./address.ts";
+export * from "./dial.ts";
+export * from "./listen.ts";

@@ -1,0 +1,75 @@
+import type { Socket } from "node:net";
+import { Fault } from "#core/errors";
+import type { Draft } from "#events";
+import type { Person } from "#mirror";
+import type { Channel } from "#ssh";
+import { relay, type Target } from "#tunnel";
+import type { Reached } from "./reach.ts";
+
+/** What a channel of one client needs of the proxy. */
+export interface Carrier {
+  readonly person: Person;
+  /** The login the client named at the proxy. */
+  readonly login: string;
+  /** `host:port` of the client. */
+  readonly clientAddress: string;
+  readonly hostId: string;
+  readonly reach: (host: string, port: number) => Promise<Reached>;
+  readonly dialAuth: () => Promise<Socket>;
+  readonly clusterName: () => string;
+  readonly now: () => Date;
+  /** Emits an event with the client's user, login and addresses added. */
+  readonly report: (draft: Partial<Draft> & Pick<Draft, "code">) => void;
+}
+
+/**
+ * Connects a channel with what the client asked for. `open` gives the channel once the other side answered, so that a
+ * refusal can still be told. Rejects with a sentence for the client; resolves when the bytes have all passed.
+ */
+export async function carry(target: Target, carrier: Carrier, open: () => Channel): Promise<void> {
+  const { cluster } = target;
+  if (cluster !== undefined && cluster !== carrier.clusterName()) {
+    throw new Fault("not_found", `unknown cluster ${JSON.stringify(cluster)}`);
+  }
+  if (target.kind === "auth") {
+    await relay(open(), await carrier.dialAuth());
+    return;
+  }
+  const { host, port } = target;
+  const reached = await reach(host, port, carrier);
+  const { socket, address, node } = reached;
+  carrier.report({
+    code: "T4030I",
+    success: true,
+    target: `${host}:${port}`,
+    addr: address,
+    server_id: carrier.hostId,
+  });
+  // A node learns from whom the connection is; it believes it for the audit only (SSH-01).
+  if (node) socket.write(`Teleport-Proxy${JSON.stringify({ clientAddr: carrier.clientAddress })}\0`);
+  await relay(open(), socket);
+}
+
+async function reach(host: string, port: number, carrier: Carrier): Promise<Reached> {
+  try {
+    return await carrier.reach(host, port);
+  } catch (err) {
+    const fault =
+      err instanceof Fault
+        ? err
+        : new Fault("internal", "the proxy failed; its log says why", { cause: err });
+    const why = fault.cause instanceof Error ? `${fault.message} (${fault.cause.message})` : fault.message;
+    if (Fault.is(fault, "access_denied")) {
+      carrier.report({ code: "T3007W", error: why, success: "false", server_id: carrier.hostId });
+    } else {
+      carrier.report({
+        code: "T4030W",
+        success: false,
+        target: `${host}:${port}`,
+        error: why,
+        server_id: carrier.hostId,
+      });
+    }
+    throw new Fault(fault.kind, `failed connecting to node ${host}. ${fault.message}`, { cause: fault });
+  }
+}

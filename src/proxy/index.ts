@@ -1,0 +1,1 @@
+export { type ProxyOptions, ProxyServer } from "./server.ts";

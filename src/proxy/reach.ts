@@ -1,0 +1,132 @@
+import type { Socket } from "node:net";
+import type { Clock } from "#core/clock";
+import { type Millis, second } from "#core/clock";
+import { Fault } from "#core/errors";
+import type { ClusterView, Person } from "#mirror";
+import { allLabels, type Node } from "#model";
+import { dial, formatAddress, parseAddress } from "#net";
+import { type DialPolicy, resolve, route, routeByAddress } from "#tunnel";
+
+export interface ReachOptions {
+  readonly view: Pick<ClusterView, "nodes" | "config">;
+  readonly policy: DialPolicy;
+  /** Opens a connection to an auth server of this cluster. */
+  readonly dialAuth: (signal: AbortSignal) => Promise<Socket>;
+  readonly clock: Clock;
+}
+
+/** A connection towards what was asked for. */
+export interface Reached {
+  readonly socket: Socket;
+  /** What answered, `host:port`. */
+  readonly address: string;
+  /** The registered node, if it is one: it understands the line that tells the client's address (SSH-01). */
+  readonly node: Node | undefined;
+}
+
+/** How long a dial may take (PRX-08). */
+const dialTimeout: Millis = 30 * second;
+/** Without a port sshd's is tried when ours stays silent so long (PRX-05). */
+const firstPortTimeout: Millis = 3 * second;
+const nodePort = 3022;
+const sshdPort = 22;
+
+/**
+ * Finds and dials a host for a person: a registered node that one of their logins may reach, or another host that the
+ * policy lets. Throws `access_denied`, `not_found`, `bad_parameter` or `unreachable` with a sentence for the person.
+ */
+export async function reachHost(
+  host: string,
+  port: number,
+  person: Person,
+  options: ReachOptions,
+  signal: AbortSignal,
+): Promise<Reached> {
+  const { view, clock } = options;
+  const within = deadline(clock, dialTimeout, signal);
+  try {
+    const cluster = { name: view.config().cluster_name, nodes: view.nodes() };
+    const found = route(host, port, cluster);
+    if (found.kind === "node") return await reachNode(found.node, person, within.signal);
+    const addresses = await resolve(host);
+    const named = routeByAddress(addresses, port, cluster.nodes);
+    if (named) return await reachNode(named, person, within.signal);
+    return await reachOther(host, port, addresses, options, within.signal);
+  } finally {
+    within.done();
+  }
+}
+
+async function reachNode(node: Node, person: Person, signal: AbortSignal): Promise<Reached> {
+  const decision = person.access.sees(allLabels(node));
+  if (!decision.allowed) {
+    throw new Fault(
+      "access_denied",
+      `${person.user} may not log in to ${node.spec.hostname}: no role allows it`,
+      {
+        cause: new Error(decision.reason),
+      },
+    );
+  }
+  if (node.spec.addr === "") throw new Fault("unreachable", `node ${node.spec.hostname} has no address`);
+  const socket = await dial(parseAddress(node.spec.addr, nodePort), signal);
+  return { socket, address: node.spec.addr, node };
+}
+
+async function reachOther(
+  host: string,
+  port: number,
+  addresses: readonly string[],
+  { policy, clock }: ReachOptions,
+  signal: AbortSignal,
+): Promise<Reached> {
+  if (port !== 0) return first(policy.permitted(host, addresses, port), port, signal);
+  const ports = [nodePort, sshdPort].filter((candidate) => allows(policy, host, addresses, candidate));
+  // None: asked once more for the sentence that says so.
+  const last = ports.at(-1) ?? sshdPort;
+  for (const candidate of ports.slice(0, -1)) {
+    const within = deadline(clock, firstPortTimeout, signal);
+    try {
+      return await first(policy.permitted(host, addresses, candidate), candidate, within.signal);
+    } catch (err) {
+      signal.throwIfAborted();
+      if (!Fault.is(err, "unreachable")) throw err;
+    } finally {
+      within.done();
+    }
+  }
+  return first(policy.permitted(host, addresses, last), last, signal);
+}
+
+function allows(policy: DialPolicy, host: string, addresses: readonly string[], port: number): boolean {
+  try {
+    return policy.permitted(host, addresses, port).length > 0;
+  } catch (err) {
+    if (Fault.is(err, "access_denied")) return false;
+    throw err;
+  }
+}
+
+/** The first address that answers; each is one that was checked. */
+async function first(addresses: readonly string[], port: number, signal: AbortSignal): Promise<Reached> {
+  let failure: unknown;
+  for (const host of addresses) {
+    try {
+      const socket = await dial({ host, port }, signal);
+      return { socket, address: formatAddress({ host, port }), node: undefined };
+    } catch (err) {
+      failure = err;
+    }
+  }
+  throw failure;
+}
+
+function deadline(clock: Clock, after: Millis, outer: AbortSignal): { signal: AbortSignal; done(): void } {
+  const over = new AbortController();
+  const timer = new AbortController();
+  clock.sleep(after, timer.signal).then(
+    () => over.abort(new Fault("unreachable", `it did not answer within ${after / second} s`)),
+    () => {},
+  );
+  return { signal: AbortSignal.any([outer, over.signal]), done: () => timer.abort() };
+}

@@ -1,0 +1,166 @@
+import type { Socket } from "node:net";
+import type { Clock } from "#core/clock";
+import { Fault } from "#core/errors";
+import type { Log } from "#core/log";
+import type { Draft, Emitter } from "#events";
+import { type ClusterView, type Person, personOf, userProblem } from "#mirror";
+import { formatAddress } from "#net";
+import {
+  type Accepted,
+  type Algorithms,
+  accept,
+  type ChannelRequest,
+  type Connection,
+  OpenFailure,
+} from "#ssh";
+import { DirectTcpip } from "#ssh/forward";
+import type { Signer } from "#ssh/keys";
+import { type Carrier, carry } from "./carry.ts";
+import type { ReachOptions } from "./reach.ts";
+import { reachHost } from "./reach.ts";
+import { refusals } from "./refusals.ts";
+import { serveSession } from "./session.ts";
+
+export interface ProxyOptions {
+  readonly hostId: string;
+  readonly hostSigners: () => readonly Signer[];
+  readonly view: ClusterView;
+  readonly reach: ReachOptions;
+  readonly emitter: Emitter;
+  /** This program's version, for `x-teleport-version`. */
+  readonly version: string;
+  readonly algorithms?: Algorithms;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** The SSH front door (3023): people with certificates in, channels to nodes out. Bytes pass unread. */
+export class ProxyServer {
+  readonly #options: ProxyOptions;
+  readonly #live = new Set<Connection>();
+
+  constructor(options: ProxyOptions) {
+    this.#options = options;
+  }
+
+  get connections(): number {
+    return this.#live.size;
+  }
+
+  /** Serves one client until it leaves or `signal` aborts. Never rejects: what a stranger does ends with them. */
+  async handle(socket: Socket, signal: AbortSignal): Promise<void> {
+    const { view, clock, log, hostId } = this.#options;
+    const addrs = addressesOf(socket);
+    const refused = refusals();
+    let client: Accepted<Person>;
+    try {
+      client = await accept<Person>(
+        {
+          stream: socket,
+          hostKeys: this.#options.hostSigners(),
+          version: "Teleport",
+          check: async (attempt) =>
+            personOf(attempt, view, {
+              now: clock.now(),
+              ...(socket.remoteAddress !== undefined && {
+                sourceAddress: plainAddress(socket.remoteAddress),
+              }),
+            }),
+          onRefused: refused.add,
+          ...(this.#options.algorithms && { algorithms: this.#options.algorithms }),
+          keepAlive: { every: view.config().keep_alive_interval, count: view.config().keep_alive_count_max },
+          clock,
+          log,
+        },
+        signal,
+      );
+    } catch (err) {
+      socket.destroy();
+      const worst = refused.worst();
+      if (worst) {
+        this.#report({ code: "T3007W", ...worst, ...addrs, server_id: hostId, success: "false" });
+      }
+      log.debug("client refused", { ...addrs, error: (err as Error).message });
+      return;
+    }
+    await this.#serve(client, addrs, signal);
+  }
+
+  async #serve(client: Accepted<Person>, addrs: Addresses, signal: AbortSignal): Promise<void> {
+    const { connection, identity: person } = client;
+    const { view, clock } = this.#options;
+    const carrier: Carrier = {
+      person,
+      login: client.user,
+      clientAddress: addrs["addr.remote"],
+      reach: (host, port) => reachHost(host, port, person, this.#options.reach, signal),
+      dialAuth: () => this.#options.reach.dialAuth(signal),
+      clusterName: () => view.config().cluster_name,
+      report: (draft) => this.#report({ ...draft, ...addrs, user: person.user, login: client.user } as Draft),
+      hostId: this.#options.hostId,
+      now: () => new Date(clock.now()),
+    };
+    this.#live.add(connection);
+    const leave = view.onChange(() => {
+      const problem = userProblem(person.user, view, clock.now());
+      if (problem === undefined) return;
+      carrier.report({ code: "T3006I", reason: problem, server_id: this.#options.hostId });
+      connection.disconnect(problem);
+    });
+    const stop = (): void => connection.disconnect("the proxy is stopping");
+    signal.addEventListener("abort", stop, { once: true });
+    connection.onOpen((request) => open(request, carrier));
+    connection.onRequest((name) => {
+      if (name === "x-teleport-version") return Buffer.from(this.#options.version);
+      if (name === "recording-proxy@teleport.com") {
+        return Buffer.from(String(view.config().session_recording === "proxy"));
+      }
+      return false;
+    });
+    await connection.closed;
+    signal.removeEventListener("abort", stop);
+    leave();
+    this.#live.delete(connection);
+  }
+
+  /** An event that cannot be kept must not end what it tells of; the operator learns of it. */
+  #report(draft: Draft): void {
+    this.#options.emitter
+      .emit(draft)
+      .catch((err: Error) =>
+        this.#options.log.error("audit event was not kept", { code: draft.code, error: err.message }),
+      );
+  }
+}
+
+function open(request: ChannelRequest, carrier: Carrier): void {
+  if (request.kind === "session") serveSession(request.accept(), carrier);
+  else if (request.kind === "direct-tcpip") {
+    // OpenSSH's `ssh -J` and `-W`: the same places, by the same rules, as the `proxy:` subsystem.
+    const { host, port } = DirectTcpip.decode(request.extra);
+    carry({ kind: "host", host, port }, carrier, () => request.accept()).catch((err: unknown) => {
+      const fault = err as Fault;
+      const reason = Fault.is(err, "access_denied")
+        ? OpenFailure.administrativelyProhibited
+        : OpenFailure.connectFailed;
+      request.reject(reason, fault.message);
+    });
+  } else request.reject(OpenFailure.unknownChannelType, `the proxy serves no ${request.kind} channels`);
+}
+
+interface Addresses {
+  readonly "addr.local": string;
+  readonly "addr.remote": string;
+}
+
+function addressesOf(socket: Socket): Addresses {
+  const pair = (address: string | undefined, port: number | undefined): string =>
+    formatAddress({ host: plainAddress(address ?? "unknown"), port: port ?? 0 });
+  return {
+    "addr.local": pair(socket.localAddress, socket.localPort),
+    "addr.remote": pair(socket.remoteAddress, socket.remotePort),
+  };
+}
+
+/** An IPv4 peer of a dual-stack listener comes dressed as IPv6. */
+const plainAddress = (address: string): string => address.replace(/^::ffff:(?=\d+\.)/, "");

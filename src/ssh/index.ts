@@ -1,0 +1,1 @@
+export type { Channel, Connection } from "./connection/channel.ts";

@@ -1,0 +1,10 @@
+/** Keys, certificates and their text forms. Opens no file: callers bring and keep the text. */
+export { offeredAlgorithms, plainAlgorithm } from "./algorithms.ts";
+export { type CertificateCheck, checkCertificate } from "./check.ts";
+export { type CertificateRequest, issueCertificate, noExpiry } from "./issue.ts";
+export type { Certificate, PublicKey, Signer } from "./key.ts";
+export { generateKey, PrivateKey } from "./private.ts";
+export { type KeyPair, readPrivateKey, writePrivateKey } from "./private-fields.ts";
+export { formatPrivateKey, parsePrivateKey } from "./private-text.ts";
+export { fingerprint, parsePublicKey, sameKey } from "./public.ts";
+export { formatPublicKeyLine, type PublicKeyLine, parsePublicKeyLine } from "./text.ts";

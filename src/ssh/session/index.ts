@@ -1,0 +1,3 @@
+export { type Exit, openSession, type Session, type TerminalSize } from "./client.ts";
+export { TerminalMode, type TerminalModes } from "./modes.ts";
+export { readSessionRequest, type SessionRequest, sessionRequests } from "./requests.ts";

@@ -1,0 +1,142 @@
+import assert from "node:assert/strict";
+import { suite, test } from "node:test";
+import { TestClock } from "#core/clock";
+import { Fault } from "#core/errors";
+import { silentLog } from "#core/log";
+import type { Channel } from "../connection/channel.ts";
+import { openConnection } from "../connection/connection.ts";
+import { packetPair } from "../testing/packet-pair.ts";
+import { openSession, type Session } from "./client.ts";
+import { decodeModes, encodeModes, TerminalMode } from "./modes.ts";
+import { readSessionRequest, type SessionRequest, sessionRequests } from "./requests.ts";
+
+suite("session requests", () => {
+  for (const [name, hex, body] of [
+    [
+      "pty-req",
+      "00000005787465726d0000005000000018000002800000018f0000000b0100000003350000000100",
+      {
+        term: "xterm",
+        columns: 80,
+        rows: 24,
+        widthPixels: 640,
+        heightPixels: 399,
+        modes: new Map([
+          [TerminalMode.VINTR, 3],
+          [TerminalMode.ECHO, 1],
+        ]),
+      },
+    ],
+    ["exec", "000000026c73", { command: "ls" }],
+    ["env", "000000044c414e4700000001" + "43", { name: "LANG", value: "C" }],
+    [
+      "window-change",
+      "00000001000000020000000300000004",
+      { columns: 1, rows: 2, widthPixels: 3, heightPixels: 4 },
+    ],
+    ["exit-status", "000000ff", { code: 255 }],
+    [
+      "exit-signal",
+      "000000045445524d010000000000000000",
+      { signal: "TERM", coreDumped: true, message: "", language: "" },
+    ],
+    ["shell", "", {}],
+    ["auth-agent-req@openssh.com", "", {}],
+  ] as const) {
+    test(`${name} is read and written as RFC 4254 §6 lays it out`, () => {
+      const read = readSessionRequest(name, Buffer.from(hex, "hex"));
+      assert.deepEqual(read, { name, body });
+      assert.equal(Buffer.from(sessionRequests[name].encode(body as never)).toString("hex"), hex);
+    });
+  }
+
+  test("an unknown name is no session request, names of Object included", () => {
+    assert.equal(readSessionRequest("x11-req", new Uint8Array(0)), undefined);
+    assert.equal(readSessionRequest("constructor", new Uint8Array(0)), undefined);
+  });
+
+  for (const [why, name, hex] of [
+    ["a short exit-status", "exit-status", "0000"],
+    ["bytes after exec", "exec", "00000001610000"],
+    ["a payload on shell", "shell", "00"],
+    ["terminal modes cut off", "pty-req", `${"00000000".repeat(5)}00000003350000`],
+  ] as const)
+    test(`refuses ${why}`, () => {
+      assert.throws(
+        () => readSessionRequest(name, Buffer.from(hex, "hex")),
+        (err) => Fault.is(err, "protocol"),
+      );
+    });
+});
+
+suite("terminal modes", () => {
+  test("reading stops at the end mark or an opcode without a defined argument", () => {
+    assert.deepEqual([...decodeModes(Uint8Array.of(53, 0, 0, 0, 1, 0, 9, 9))], [[53, 1]]);
+    assert.deepEqual([...decodeModes(Uint8Array.of(53, 0, 0, 0, 1, 160, 9))], [[53, 1]]);
+    assert.deepEqual([...decodeModes(new Uint8Array(0))], []);
+  });
+  test("unknown modes below that are kept", () => {
+    const modes = new Map([[99, 7]]);
+    assert.deepEqual(decodeModes(encodeModes(modes)), modes);
+  });
+});
+
+suite("a client's session", () => {
+  async function session(serve: (channel: Channel) => void): Promise<{ session: Session; cut: () => void }> {
+    const ends = packetPair();
+    const options = { clock: new TestClock(), log: silentLog };
+    openConnection(ends.server, options).onOpen((request) => serve(request.accept()));
+    return {
+      session: await openSession(openConnection(ends.client, options)),
+      cut: () => ends.client.cut(),
+    };
+  }
+  const ending = (name: "exit-status" | "exit-signal", payload: Uint8Array) => (channel: Channel) =>
+    channel.onRequest(() => {
+      void channel.request(name, payload, false).then(() => channel.close());
+      return true;
+    });
+
+  test("its requests arrive in order, typed, and their answers come back", async () => {
+    const seen: (SessionRequest | undefined)[] = [];
+    const { session: own } = await session((channel) =>
+      channel.onRequest((name, payload) => {
+        seen.push(readSessionRequest(name, payload));
+        return name !== "env";
+      }),
+    );
+    const size = { columns: 80, rows: 24, widthPixels: 0, heightPixels: 0 };
+    const answers = await Promise.all([
+      own.pty({ term: "xterm", ...size, modes: new Map() }),
+      own.env("LANG", "C"),
+      own.forwardAgent(),
+      own.resize(size),
+      own.exec("id"),
+      own.signal("INT"),
+    ]);
+    assert.deepEqual(answers, [true, false, true, undefined, true, undefined]);
+    assert.deepEqual(
+      seen.map((request) => request?.name),
+      ["pty-req", "env", "auth-agent-req@openssh.com", "window-change", "exec", "signal"],
+    );
+  });
+
+  test("exit tells the code, or the signal, or nothing", async () => {
+    const one = await session(ending("exit-status", sessionRequests["exit-status"].encode({ code: 3 })));
+    assert.equal(await one.session.exec("x"), true);
+    assert.deepEqual(await one.session.exit, { code: 3 });
+
+    const body = { signal: "KILL", coreDumped: false, message: "oom", language: "" };
+    const two = await session(ending("exit-signal", sessionRequests["exit-signal"].encode(body)));
+    await two.session.shell();
+    assert.deepEqual(await two.session.exit, { signal: "KILL", core: false, message: "oom" });
+
+    const three = await session(() => {});
+    three.cut();
+    assert.equal(await three.session.exit, undefined);
+
+    const short = await session(ending("exit-status", new Uint8Array(2)));
+    await short.session.subsystem("sftp");
+    assert.equal(await short.session.exit, undefined);
+  });
+});

@@ -1,0 +1,2 @@
+export { logIn } from "./client.ts";
+export { admit } from "./server.ts";

@@ -1,0 +1,4 @@
+export { type DialPolicy, dialPolicy } from "./policy.ts";
+export { type Carried, relay } from "./relay.ts";
+export { type Route, resolve, route, routeByAddress } from "./route.ts";
+export { isHost, parseTarget, type Target } from "./target.ts";

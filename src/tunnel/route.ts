@@ -1,0 +1,86 @@
+import { lookup } from "node:dns/promises";
+import { isIP } from "node:net";
+import { Fault } from "#core/errors";
+import type { Node } from "#model";
+import { parseAddress } from "#net";
+
+/** Where a target turned out to be. */
+export type Route =
+  | { readonly kind: "node"; readonly node: Node }
+  /** No node of that name: a host to be dialled directly, where the policy lets it. */
+  | { readonly kind: "host"; readonly host: string; readonly port: number };
+
+/**
+ * Who is meant by `host` and `port` in this cluster (PRX-05): a node by id or name, each also with the cluster's name
+ * behind it, or by its address. Port 0 means any; another port must be the registered one, else the host counts as
+ * unregistered. Throws `bad_parameter` with the choices when several nodes have that name.
+ */
+export function route(
+  host: string,
+  port: number,
+  cluster: { readonly name: string; readonly nodes: readonly Node[] },
+): Route {
+  const wanted = host.toLowerCase();
+  const suffix = `.${cluster.name.toLowerCase()}`;
+  const short = wanted.endsWith(suffix) ? wanted.slice(0, -suffix.length) : wanted;
+  const byId = cluster.nodes.find((node) => node.metadata.name === short);
+  const matches = byId
+    ? [byId]
+    : cluster.nodes.filter(({ spec }) => {
+        const name = spec.hostname.toLowerCase();
+        return name === short || name === wanted || addressOf(spec.addr)?.host === wanted;
+      });
+  const reachable = matches.filter(
+    ({ spec }) => port === 0 || spec.use_tunnel || addressOf(spec.addr)?.port === port,
+  );
+  const [node, another] = reachable;
+  if (node && another) {
+    const ids = reachable.map(({ metadata }) => metadata.name).join(", ");
+    throw new Fault(
+      "bad_parameter",
+      `${JSON.stringify(host)} is ambiguous: ${reachable.length} nodes have that name; use an id: ${ids}`,
+    );
+  }
+  return node ? { kind: "node", node } : { kind: "host", host, port };
+}
+
+/**
+ * The same for a name that only the resolver knows: a node whose address is among those that `addresses` holds. For
+ * DNS names of registered nodes.
+ */
+export function routeByAddress(
+  addresses: readonly string[],
+  port: number,
+  nodes: readonly Node[],
+): Node | undefined {
+  const matches = nodes.filter(({ spec }) => {
+    const at = addressOf(spec.addr);
+    return at !== undefined && addresses.includes(at.host) && (port === 0 || at.port === port);
+  });
+  // Several nodes may share an address behind different ports; without a port nobody can tell which is meant.
+  return matches.length === 1 ? matches[0] : undefined;
+}
+
+/** The addresses of a name. `not_found` when the resolver knows none. */
+export async function resolve(host: string): Promise<readonly string[]> {
+  if (isIP(host) !== 0) return [host];
+  try {
+    const found = await lookup(host, { all: true });
+    return found.map(({ address }) => address);
+  } catch (cause) {
+    throw new Fault(
+      "not_found",
+      `there is no node ${JSON.stringify(host)} in this cluster and no host of that name`,
+      {
+        cause,
+        details: { host },
+      },
+    );
+  }
+}
+
+function addressOf(addr: string): { host: string; port: number } | undefined {
+  if (addr === "") return undefined;
+  const { host, port } = parseAddress(addr, 3022);
+  return { host: host.toLowerCase(), port };
+}

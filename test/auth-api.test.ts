@@ -1,0 +1,206 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
+import { after, before, suite, test } from "node:test";
+import { openAuthClient } from "#authclient";
+import type { AuthContract } from "#contract/auth";
+import type { Handlers } from "#contract/rpc";
+import { hour, TestClock } from "#core/clock";
+import { Fault } from "#core/errors";
+import { memoryLog } from "#core/log";
+import type { Caller, CertAuthority, Identity } from "#model";
+import { issueTls, makeAuthority, makeTlsKey, type TlsPair } from "#pki";
+import { authApi } from "../src/auth/api.ts";
+import { identify } from "../src/auth/peer.ts";
+
+const clock = new TestClock();
+const hostId = "6a1b4c5e-8a45-4a2e-9f0d-2f7d2c1d5b01";
+
+async function authority(type: "user" | "host"): Promise<{ pair: TlsPair; ca: CertAuthority }> {
+  const pair = await makeAuthority({ clusterName: "main", keyType: "ecdsa-p256", now: clock.now() });
+  const ca: CertAuthority = {
+    kind: "cert_authority",
+    version: "v2",
+    metadata: { name: "main" },
+    spec: { type, cluster_name: "main", checking_keys: ["x"], tls_key_pairs: [{ cert: pair.cert }] },
+  };
+  return { pair, ca };
+}
+
+async function certificate(
+  ca: TlsPair,
+  commonName: string,
+  organizations: string[],
+  dnsNames: string[] = [],
+): Promise<TlsPair> {
+  const { publicKey, privateKey } = await makeTlsKey("ecdsa-p256");
+  const cert = await issueTls({
+    ca,
+    publicKey,
+    subject: { commonName, organizations },
+    dnsNames,
+    notBefore: clock.now(),
+    notAfter: clock.now() + 10 * 365 * 24 * hour,
+  });
+  return { cert, key: privateKey };
+}
+
+const der = (pem: string): Uint8Array => Buffer.from(pem.replace(/-----[^-]+-----|\s/g, ""), "base64");
+
+suite("auth API", async () => {
+  const user = await authority("user");
+  const host = await authority("host");
+  const foreign = await authority("user");
+  const authorities = [user.ca, host.ca];
+  const server = await certificate(
+    host.pair,
+    `${hostId}.main`,
+    ["Auth"],
+    ["*.teleport.cluster.local", "teleport.cluster.local"],
+  );
+  const log = memoryLog();
+  const gone: string[] = [];
+
+  const handlers = {
+    "cluster.ca": async () => ({ tls_ca_certs: [host.pair.cert] }),
+    "users.delete": async ({ name }: { name: string }) => {
+      if (name === "bug") throw new Error("secret detail of the bug");
+      throw new Fault("not_found", `user ${name} is not found`, { details: { name } });
+    },
+    async *"mirror.watch"(_input: unknown, _caller: Caller, signal: AbortSignal) {
+      yield { type: "reset" as const };
+      yield { type: "live" as const };
+      await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+      gone.push("watch");
+    },
+    "recordings.upload": async (_input: unknown, body: AsyncIterable<Uint8Array>) => {
+      let size = 0;
+      for await (const part of body) size += part.length;
+      return { size, sha256: "00" };
+    },
+  } as unknown as Handlers<AuthContract>;
+  const callerOf = (identity: Identity): Caller => ({
+    ...identity,
+    name: identity.kind,
+    can: () => identity.kind === "system" && identity.role === "Admin",
+  });
+  const app = authApi({
+    handlers,
+    callerOf,
+    authorities: () => authorities,
+    certificate: server,
+    clock,
+    log,
+  });
+  let port = 0;
+  before(async () => {
+    await app.listen({ host: "127.0.0.1", port: 0 });
+    port = (app.server.address() as { port: number }).port;
+  });
+  after(() => app.close());
+
+  const dial = async (): Promise<Socket> => {
+    const socket = connect({ host: "127.0.0.1", port });
+    await once(socket, "connect");
+    return socket;
+  };
+  const clientAs = (pair: TlsPair | undefined, trusted = [host.pair.cert]) =>
+    openAuthClient({
+      dial,
+      authorities: trusted,
+      clusterName: "main",
+      version: "5.0.0",
+      ...(pair && { certificate: pair }),
+    });
+
+  test("a stranger may fetch the CA and nothing that needs a certificate", async () => {
+    const client = clientAs(undefined);
+    assert.deepEqual(await client["cluster.ca"]({}), { tls_ca_certs: [host.pair.cert] });
+    await assert.rejects(client["users.list"]({}), (err) => Fault.is(err, "access_denied"));
+    client.close();
+  });
+
+  test("a fault crosses the wire with kind, sentence and details", async () => {
+    const client = clientAs(await certificate(host.pair, `${hostId}.main`, ["Admin"]));
+    await assert.rejects(
+      client["users.delete"]({ name: "joe" }),
+      (err) =>
+        Fault.is(err, "not_found") && err.message === "user joe is not found" && err.details.name === "joe",
+    );
+    client.close();
+  });
+
+  test("S72: an unexpected error tells the caller nothing and the log all", async () => {
+    const client = clientAs(await certificate(host.pair, `${hostId}.main`, ["Admin"]));
+    await assert.rejects(
+      client["users.delete"]({ name: "bug" }),
+      (err) => Fault.is(err, "internal") && !err.message.includes("secret"),
+    );
+    assert.ok(log.lines.some((line) => String(line.fields.error).includes("secret detail")));
+    client.close();
+  });
+
+  test("a feed streams until the reader stops, and the handler learns of it", async () => {
+    const client = clientAs(await certificate(host.pair, `${hostId}.main`, ["Node"]));
+    const seen: string[] = [];
+    for await (const change of client["mirror.watch"]({})) {
+      seen.push(change.type);
+      if (change.type === "live") break;
+    }
+    assert.deepEqual(seen, ["reset", "live"]);
+    while (gone.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    client.close();
+  });
+
+  test("an upload arrives whole", async () => {
+    const client = clientAs(await certificate(host.pair, `${hostId}.main`, ["Node"]));
+    const parts = (async function* () {
+      for (let i = 0; i < 64; i++) yield new Uint8Array(65_536);
+    })();
+    const answer = await client["recordings.upload"]({ sid: hostId, file: "bytes", offset: 0 }, parts);
+    assert.equal(answer.size, 64 * 65_536);
+    client.close();
+  });
+
+  test("S31: a user certificate with the role Admin in it is a user, not the admin", async () => {
+    const mallory = await certificate(user.pair, `${hostId}.main`, ["Admin"]);
+    assert.equal(identify(der(mallory.cert), authorities, clock).kind, "user");
+    const client = clientAs(mallory);
+    await assert.rejects(client["users.delete"]({ name: "joe" }), (err) => Fault.is(err, "access_denied"));
+    client.close();
+  });
+
+  test("S26: a certificate of another CA of the same name, and a CA's own certificate, are refused", async () => {
+    for (const pair of [await certificate(foreign.pair, "joe", ["admin"]), foreign.pair, user.pair]) {
+      assert.throws(
+        () => identify(der(pair.cert), authorities, clock),
+        (err) => Fault.is(err, "access_denied"),
+      );
+    }
+    const client = clientAs(await certificate(foreign.pair, "joe", ["admin"]));
+    await assert.rejects(client["cluster.ca"]({}), /not of this cluster/);
+    client.close();
+  });
+
+  test("S37: an expired certificate is refused with the time, also on a connection made before", async () => {
+    const pair = await certificate(user.pair, "joe", ["admin"]);
+    const later = new TestClock(clock.now() + 11 * 365 * 24 * hour);
+    assert.throws(() => identify(der(pair.cert), authorities, later), /has expired on 20/);
+  });
+
+  test("a client does not talk to a server of another CA", async () => {
+    const client = clientAs(undefined, [foreign.pair.cert]);
+    await assert.rejects(client["cluster.ca"]({}), (err) => Fault.is(err, "access_denied"));
+    client.close();
+  });
+
+  test("nobody there is a sentence", async () => {
+    const client = openAuthClient({
+      dial: () =>
+        Promise.reject(new Fault("unreachable", "cannot connect to 127.0.0.1:1: connection refused")),
+      version: "5.0.0",
+    });
+    await assert.rejects(client["cluster.ca"]({}), /connection refused/);
+    client.close();
+  });
+});
