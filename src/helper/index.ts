@@ -3,5 +3,6 @@ export { loginPath, mayRequest, type Origin, sessionEnvironment, type Variables 
 export { type LoggedIn, Logins } from "./logins.ts";
 export { Pipes } from "./pipes.ts";
 export { Programs, type TerminalDevice } from "./programs.ts";
+export type { Copied } from "./scp.ts";
 export { type Exit, type Running, Spawner } from "./spawn.ts";
 export { sttyArguments } from "./stty.ts";

@@ -48,9 +48,12 @@ export class Programs {
     );
   }
 
-  /** Runs `command` by the login's shell, over pipes (SSH-10). */
-  async exec(account: Account, command: string, env: Variables): Promise<Running> {
+  /** Runs `command` by the login's shell, over pipes (SSH-10); without one, the shell, which reads commands from there. */
+  async exec(account: Account, command: string | undefined, env: Variables): Promise<Running> {
     this.check(account);
+    const { shell } = account;
+    if (command === undefined)
+      return this.#overPipes(account, "program", shell, [`-${basename(shell)}`], env);
     const { file, args } = inHome(account, command);
     if (this.#uid === 0 && (this.#setpriv === undefined || !isHarmless(env))) {
       return this.#overPipes(account, "program", file, [basename(file), ...args], env);
