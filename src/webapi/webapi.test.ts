@@ -613,10 +613,11 @@ suite("every answer", () => {
     assert.doesNotMatch(policy, /unsafe|https?:|\*/);
   });
 
+  const good = '"user":"alice","password":"correct horse","pub_key":"c3No","ttl":1000000';
   for (const body of [
-    '{"__proto__":{"isAdmin":true}}',
-    '{"user":"a","constructor":{"prototype":{"isAdmin":true}}}',
-    "{",
+    `{${good},"__proto__":{"isAdmin":true}}`,
+    `{${good},"constructor":{"prototype":{"isAdmin":true}}}`,
+    `{${good}`,
     "[]",
     '"x"',
     "null",
