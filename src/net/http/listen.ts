@@ -86,20 +86,23 @@ export async function listenHttps(
 
 /** Bytes that are no HTTP request, or one too slow or too big, get one line and the door. */
 function answerBroken(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (!socket.writable || error.code === "ECONNRESET") {
+  const { code = "" } = error;
+  // Everything else happened to the connection or its handshake, where no answer can be read.
+  if (!socket.writable || !(code === "ERR_HTTP_REQUEST_TIMEOUT" || code.startsWith("HPE_"))) {
     socket.destroy();
     return;
   }
   const status =
-    error.code === "ERR_HTTP_REQUEST_TIMEOUT"
+    code === "ERR_HTTP_REQUEST_TIMEOUT"
       ? "408 Request Timeout"
-      : error.code === "HPE_HEADER_OVERFLOW"
+      : code === "HPE_HEADER_OVERFLOW"
         ? "431 Request Header Fields Too Large"
         : "400 Bad Request";
   const body = JSON.stringify({ message: status.slice(4).toLowerCase() });
-  socket.end(
+  socket.write(
     `HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
   );
+  socket.destroySoon();
 }
 
 function cannotListen(host: string, port: number, cause: NodeJS.ErrnoException): Fault {
