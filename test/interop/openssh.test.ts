@@ -22,7 +22,7 @@ import {
   parsePublicKeyLine,
   sameKey,
 } from "#ssh/keys";
-import { openSession, readSessionRequest, sessionRequests } from "#ssh/session";
+import { openSession, readSessionRequest, sendExit } from "#ssh/session";
 import { dial, listen, scratch, startSshd, withoutOpenSsh } from "./openssh.ts";
 
 const MiB = 1024 * 1024;
@@ -74,7 +74,7 @@ async function run(command: string, channel: Channel): Promise<void> {
     await channel.writeStderr(Buffer.from("this is why\n"));
     code = Number(argument);
   } else await channel.write(Buffer.from(command));
-  await channel.request("exit-status", sessionRequests["exit-status"].encode({ code }), false);
+  await sendExit(channel, { code });
   await channel.end();
   await channel.close();
 }
