@@ -588,6 +588,21 @@ suite("a client against a hostile server", () => {
     }
   });
 
+  test("a server that lets anyone in needs no key", async () => {
+    const { client, server } = packetPair();
+    const methods: string[] = [];
+    server.receive((payload) => {
+      if (payload[0] === 5) {
+        server.send(accept);
+        return;
+      }
+      methods.push(wire.UserauthRequest.decode(payload).methodName);
+      server.send(wire.UserauthSuccess.encode({}));
+    });
+    assert.equal(await logIn(client, { user: "root", signers: [] }, () => "in"), "in");
+    assert.deepEqual(methods, ["none"]);
+  });
+
   test("after partial success it goes on with the next key", async () => {
     const { client, server } = packetPair();
     const users: string[] = [];
