@@ -4,6 +4,7 @@ import { sha256 } from "#core/digest";
 import { Fault } from "#core/errors";
 import { allLabels, type Caller, publicPart, type ResourceKind, type SystemRole, type Verb } from "#model";
 import { authorityPin } from "#pki";
+import type { RecordingEvent } from "#recording";
 import { tlsCerts } from "./authorities.ts";
 import { issueUserCerts } from "./issue-user.ts";
 import type { Auth } from "./open.ts";
@@ -17,7 +18,7 @@ import { accountEnd } from "./web-session.ts";
  */
 export function handlers(auth: Auth): Handlers<AuthContract> {
   const { parts, callers, joins, presence, users, logins, signups, sessions, state } = auth;
-  const { store, audit } = parts;
+  const { store, audit, recordings } = parts;
   const hostCa = () => store.authorities.get(`host/${parts.clusterName}`);
 
   return {
@@ -134,23 +135,33 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
     "audit.emit": async ({ events }) => {
       await Promise.all(events.map((event) => audit.emit(event)));
     },
-    "audit.search": (query) => audit.search(query),
-    "recordings.offset": async ({ sid, file }) => ({ offset: await audit.recordings.offset(sid, file) }),
-    "recordings.upload": (at, body, _caller, signal) => audit.recordings.upload(at, body, signal),
-    "recordings.finish": ({ sid, sha256 }) => audit.recordings.finish(sid, sha256),
-    "recordings.events": ({ sid }, caller) => {
+    "audit.search": async (query) => [...(await audit.search(query)).events],
+    "recordings.offset": async ({ sid, file }) => ({ offset: await recordings.received(sid, file) }),
+    "recordings.upload": async ({ sid, file, offset }, body) => ({
+      size: await recordings.receive(sid, file, offset, body),
+    }),
+    "recordings.finish": ({ sid, sha256 }, caller) =>
+      recordings.publish(sid, sha256, (event) => refuseForeign(event, caller)),
+    "recordings.read": async ({ sid, file, offset, length }, caller) => {
       require(caller, "read", "session", { metadata: { name: sid } });
-      return audit.recordings.events(sid);
-    },
-    "recordings.bytes": async ({ sid, offset, length }, caller) => {
-      require(caller, "read", "session", { metadata: { name: sid } });
-      return { data: Buffer.from(await audit.recordings.bytes(sid, offset, length)).toString("base64") };
+      const piece = await recordings.read(sid, file, offset, length);
+      return { data: Buffer.from(piece).toString("base64") };
     },
   };
 }
 
+/** A node records only what happened on itself (AUD-03). A proxy that records speaks for the nodes behind it. */
+function refuseForeign(event: RecordingEvent, caller: Caller): void {
+  if (caller.kind !== "system" || caller.role !== "Node") return;
+  if ("server_id" in event && event.server_id !== caller.hostId)
+    throw new Fault(
+      "access_denied",
+      `the recording is of the host ${event.server_id}, not of ${caller.hostId}`,
+    );
+}
+
 /** Throws `access_denied` when a condition of the caller's roles does not hold for this resource. */
-function require(caller: Caller, verb: Verb, kind: ResourceKind, about: Named & object): void {
+function require(caller: Caller, verb: Verb, kind: ResourceKind, about: Named): void {
   if (!caller.can(verb, kind, about))
     throw new Fault(
       "access_denied",
@@ -167,6 +178,7 @@ function only<T extends Named>(caller: Caller, verb: Verb, kind: ResourceKind, a
 
 interface Named {
   readonly metadata: { readonly name: string };
+  readonly spec?: object;
 }
 
 /** The contract lets only machines watch. */

@@ -96,7 +96,8 @@ export class Logins {
       if (preference.second_factor !== "otp") why = "this cluster asks for a security key";
       else if (!otp) why = "the account has no second factor";
       else if (code === "wrong") why = "wrong second factor";
-      else if (code === "used" || !(await this.#spendStep(name, code.step))) why = "previously used totp token";
+      else if (code === "used" || !(await this.#spendStep(name, code.step)))
+        why = "previously used totp token";
     }
     if (!user || why !== undefined) {
       await countFailure(this.#parts, name, user);
