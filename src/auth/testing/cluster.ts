@@ -150,7 +150,7 @@ export async function publicKeys() {
   };
 }
 
-export async function joinRequest(role: "Node" | "Proxy" | "Auth", more: object = {}) {
+export async function joinRequest<R extends "Node" | "Proxy" | "Auth", M extends object>(role: R, more: M) {
   const { ssh, tls } = await publicKeys();
   return { host_id: otherId, node_name: "db", role, public_ssh_key: ssh, public_tls_key: tls, ...more };
 }
