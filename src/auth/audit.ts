@@ -3,37 +3,34 @@ import type { Log } from "#core/log";
 import type { AuditEvent, Draft, Emitter } from "#events";
 import type { RecordingEvent } from "#recording";
 
-/** What the auth service asks of the audit log: to keep events and find them again. */
+/** What the auth service asks of the audit log: it keeps events and recordings, and finds them again. */
 export interface AuditLog extends Emitter {
+  /** Newest first is not promised: in order of time, `limit` at most. */
   search(query: {
     readonly from: Millis;
     readonly to: Millis;
-    readonly events?: readonly string[];
-    readonly limit?: number;
-  }): Promise<{ readonly events: readonly AuditEvent[] }>;
+    readonly events: readonly string[];
+    readonly limit: number;
+  }): Promise<AuditEvent[]>;
+  readonly recordings: Recordings;
 }
 
-/** What it asks of the store of recordings; `sid` is a UUID, digests are hex SHA-256. */
 export interface Recordings {
-  /** How many bytes of the file have arrived. */
-  received(sid: string, file: RecordingFile): Promise<number>;
-  /** Takes more of a file, from `offset` on; returns how much there is then. */
-  receive(
+  /** How many bytes of the file are safe. */
+  offset(sid: string, file: "bytes" | "log"): Promise<number>;
+  upload(
+    at: { sid: string; file: "bytes" | "log"; offset: number },
+    body: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<{ size: number }>;
+  /** Makes a recording final when its files have these digests. `check` sees every event in it first, and may throw. */
+  finish(
     sid: string,
-    file: RecordingFile,
-    offset: number,
-    chunks: AsyncIterable<Uint8Array>,
-  ): Promise<number>;
-  /** Makes the recording final when the files have these digests. `check` sees every event first and may throw. */
-  publish(
-    sid: string,
-    digests: Readonly<Record<RecordingFile, string>>,
-    check?: (event: RecordingEvent) => void,
+    sha256: { bytes: string; log: string },
+    check: (event: RecordingEvent) => void,
   ): Promise<void>;
-  /** Throws `not_found`; empty past the end. */
-  read(sid: string, file: RecordingFile, offset: number, length: number): Promise<Uint8Array>;
+  read(sid: string, file: "bytes" | "log", offset: number, length: number): Promise<Uint8Array>;
 }
-type RecordingFile = "bytes" | "log";
 
 /**
  * Writes an event of the auth service's own. What it tells has happened already, so a log that cannot be written is

@@ -18,7 +18,7 @@ import { accountEnd } from "./web-session.ts";
  */
 export function handlers(auth: Auth): Handlers<AuthContract> {
   const { parts, callers, joins, presence, users, logins, signups, sessions, state } = auth;
-  const { store, audit, recordings } = parts;
+  const { store, audit } = parts;
   const hostCa = () => store.authorities.get(`host/${parts.clusterName}`);
 
   return {
@@ -135,33 +135,34 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
     "audit.emit": async ({ events }) => {
       await Promise.all(events.map((event) => audit.emit(event)));
     },
-    "audit.search": async (query) => [...(await audit.search(query)).events],
-    "recordings.offset": async ({ sid, file }) => ({ offset: await recordings.received(sid, file) }),
-    "recordings.upload": async ({ sid, file, offset }, body) => ({
-      size: await recordings.receive(sid, file, offset, body),
-    }),
+    "audit.search": (query) => audit.search(query),
+    "recordings.offset": async ({ sid, file }) => ({ offset: await audit.recordings.offset(sid, file) }),
+    "recordings.upload": (at, body, _caller, signal) => audit.recordings.upload(at, body, signal),
     "recordings.finish": ({ sid, sha256 }, caller) =>
-      recordings.publish(sid, sha256, (event) => refuseForeign(event, caller)),
+      audit.recordings.finish(sid, sha256, (event) => checkSource(event, sid, caller)),
     "recordings.read": async ({ sid, file, offset, length }, caller) => {
       require(caller, "read", "session", { metadata: { name: sid } });
-      const piece = await recordings.read(sid, file, offset, length);
-      return { data: Buffer.from(piece).toString("base64") };
+      return { data: Buffer.from(await audit.recordings.read(sid, file, offset, length)).toString("base64") };
     },
   };
 }
 
-/** A node records only what happened on itself (AUD-03). A proxy that records speaks for the nodes behind it. */
-function refuseForeign(event: RecordingEvent, caller: Caller): void {
-  if (caller.kind !== "system" || caller.role !== "Node") return;
-  if ("server_id" in event && event.server_id !== caller.hostId)
-    throw new Fault(
-      "access_denied",
-      `the recording is of the host ${event.server_id}, not of ${caller.hostId}`,
-    );
+/** A member brings only recordings of what happened on itself (REC-04). */
+function checkSource(event: RecordingEvent, sid: string, caller: Caller): void {
+  if (event.event === "print") return;
+  const own = caller.kind === "system" && "server_id" in event && event.server_id === caller.hostId;
+  if (!own || !("sid" in event) || event.sid !== sid) {
+    throw new Fault("access_denied", `the recording ${sid} holds an event that is not of ${caller.name}`);
+  }
 }
 
 /** Throws `access_denied` when a condition of the caller's roles does not hold for this resource. */
-function require(caller: Caller, verb: Verb, kind: ResourceKind, about: Named): void {
+function require(
+  caller: Caller,
+  verb: Verb,
+  kind: ResourceKind,
+  about: Named & Record<string, unknown>,
+): void {
   if (!caller.can(verb, kind, about))
     throw new Fault(
       "access_denied",
@@ -178,7 +179,6 @@ function only<T extends Named>(caller: Caller, verb: Verb, kind: ResourceKind, a
 
 interface Named {
   readonly metadata: { readonly name: string };
-  readonly spec?: object;
 }
 
 /** The contract lets only machines watch. */

@@ -14,7 +14,7 @@ import {
   ResourceName,
 } from "#model";
 import { openStore, type Store, withLock } from "#store";
-import type { AuditLog, Recordings } from "./audit.ts";
+import type { AuditLog } from "./audit.ts";
 import { ensureAuthorities } from "./authorities.ts";
 import { type Callers, callers } from "./callers.ts";
 import { type HostCertRequest, issueHostCerts } from "./issue-host.ts";
@@ -30,7 +30,6 @@ import { WebSessions } from "./web-session.ts";
 export interface AuthOptions {
   readonly backend: Backend;
   readonly audit: AuditLog;
-  readonly recordings: Recordings;
   readonly config: AuthConfig;
   readonly clock: Clock;
   readonly random: Random;

@@ -3,7 +3,7 @@ import type { Log } from "#core/log";
 import type { Random } from "#core/random";
 import type { AuthPreference, ClusterConfig, JoinRole } from "#model";
 import type { Store } from "#store";
-import type { AuditLog, Recordings } from "./audit.ts";
+import type { AuditLog } from "./audit.ts";
 import type { PasswordCost } from "./password.ts";
 
 /** What the auth server's file says, and what it knows of the process it runs in. */
@@ -30,7 +30,6 @@ export interface AuthConfig {
 export interface Parts {
   readonly store: Store;
   readonly audit: AuditLog;
-  readonly recordings: Recordings;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;

@@ -353,11 +353,11 @@ export const authContract = {
       file: z.enum(["bytes", "log"]),
       offset: z.number().int().nonnegative(),
     }),
-    /** Bytes of the file that are safe now. */
+    /** How much of the file is safe now. */
     output: z.object({ size: z.number() }),
     allow: system("Node", "Proxy"),
   }),
-  /** The recording is whole: checks both digests (hex SHA-256), keeps it for ever, and says so. */
+  /** The recording is whole: checks both digests, keeps it for ever, and says so. */
   "recordings.finish": call({
     input: z.strictObject({ sid: z.uuid(), sha256: z.strictObject({ bytes: z.string(), log: z.string() }) }),
     output: z.void(),

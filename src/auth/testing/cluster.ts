@@ -27,29 +27,29 @@ export async function cluster(
   const log = memoryLog();
   const events: AuditEvent[] = [];
   const uploads = new Map<string, Buffer>();
-  const audit: AuditLog = {
-    emit: async (draft) => void events.push(stamp(draft, { clock, random: systemRandom })),
-    search: async () => ({ events }),
-  };
   const recordings: Recordings = {
-    received: async (sid, file) => uploads.get(`${sid}/${file}`)?.length ?? 0,
-    receive: async (sid, file, _offset, chunks) => {
+    offset: async (sid, file) => uploads.get(`${sid}/${file}`)?.length ?? 0,
+    upload: async ({ sid, file }, body) => {
       const parts = [uploads.get(`${sid}/${file}`) ?? Buffer.alloc(0)];
-      for await (const chunk of chunks) parts.push(Buffer.from(chunk));
+      for await (const chunk of body) parts.push(Buffer.from(chunk));
       uploads.set(`${sid}/${file}`, Buffer.concat(parts));
-      return Buffer.concat(parts).length;
+      return { size: Buffer.concat(parts).length };
     },
-    publish: async (sid, _digests, check) => {
+    finish: async (sid, _digests, check) => {
       const lines = uploads.get(`${sid}/log`)?.toString().trim().split("\n") ?? [];
-      for (const line of lines) check?.(JSON.parse(line));
+      for (const line of lines) check(JSON.parse(line));
     },
     read: async (sid, file, offset, length) =>
       uploads.get(`${sid}/${file}`)?.subarray(offset, offset + length) ?? new Uint8Array(),
   };
+  const audit: AuditLog = {
+    emit: async (draft) => void events.push(stamp(draft, { clock, random: systemRandom })),
+    search: async () => events,
+    recordings,
+  };
   const auth = await openAuth({
     backend,
     audit,
-    recordings,
     clock,
     random: systemRandom,
     log,
