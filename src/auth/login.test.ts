@@ -175,6 +175,18 @@ suite("lockout (AUTH-40)", () => {
     assert.equal(messages.filter((m) => m.includes("locked until")).length, 16);
   });
 
+  test("a flood of guesses at one name is turned away, and keeps nobody else out", async () => {
+    await using c = await cluster();
+    await c.signUp("joe");
+    await c.signUp("ann");
+    const flood = Promise.allSettled(Array.from({ length: 60 }, () => login(c, "joe", "wrong password")));
+    await login(c, "ann", "correct horse");
+    const turnedAway = (await flood).filter(
+      (r) => r.status === "rejected" && Fault.is(r.reason, "limit_exceeded"),
+    );
+    assert.equal(turnedAway.length, 28);
+  });
+
   test("an administrator lifts it", async () => {
     await using c = await cluster();
     await c.signUp("joe");

@@ -36,8 +36,8 @@ export async function cluster(
       return { size: Buffer.concat(parts).length };
     },
     finish: async (sid, _digests, check) => {
-      const lines = uploads.get(`${sid}/log`)?.toString().trim().split("\n") ?? [];
-      for (const line of lines) check(JSON.parse(line));
+      const lines = uploads.get(`${sid}/log`)?.toString().split("\n") ?? [];
+      for (const line of lines) if (line !== "") check(JSON.parse(line));
     },
     read: async (sid, file, offset, length) =>
       uploads.get(`${sid}/${file}`)?.subarray(offset, offset + length) ?? new Uint8Array(),
