@@ -22,9 +22,9 @@ export async function openRecording(
     log.push(part);
     offset += part.length;
   }
-  const events = [...parseEvents(Buffer.concat(log).toString())];
+  const events = await Array.fromAsync(parseEvents(log));
   // Frames are small and come in order: one piece serves many of them.
-  let piece = { offset: 0, data: Buffer.alloc(0) };
+  let piece: { offset: number; data: Buffer } = { offset: 0, data: Buffer.alloc(0) };
   const bytes = async (offset: number, length: number): Promise<Uint8Array> => {
     const inPiece = (): boolean =>
       offset >= piece.offset && offset + length <= piece.offset + piece.data.length;

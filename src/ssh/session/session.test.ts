@@ -1,11 +1,8 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
-import { TestClock } from "#core/clock";
 import { Fault } from "#core/errors";
-import { silentLog } from "#core/log";
 import type { Channel } from "../connection/channel.ts";
-import { openConnection } from "../connection/connection.ts";
-import { packetPair } from "../testing/packet-pair.ts";
+import { connectionPair } from "../testing/index.ts";
 import { openSession, type Session } from "./client.ts";
 import { decodeModes, encodeModes, TerminalMode } from "./modes.ts";
 import { readSessionRequest, type SessionRequest, sessionRequests } from "./requests.ts";
@@ -83,11 +80,10 @@ suite("terminal modes", () => {
 
 suite("a client's session", () => {
   async function session(serve: (channel: Channel) => void): Promise<{ session: Session; cut: () => void }> {
-    const ends = packetPair();
-    const options = { clock: new TestClock(), log: silentLog };
-    openConnection(ends.server, options).onOpen((request) => serve(request.accept()));
+    const { client, server, ends } = connectionPair();
+    server.onOpen((request) => serve(request.accept()));
     return {
-      session: await openSession(openConnection(ends.client, options)),
+      session: await openSession(client),
       cut: () => ends.client.cut(),
     };
   }

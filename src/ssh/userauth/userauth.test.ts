@@ -13,10 +13,13 @@ import {
 } from "../keys/index.ts";
 import type { PublicKeyAttempt } from "../server.ts";
 import { packetPair, settle, type TestTransport } from "../testing/packet-pair.ts";
-import * as wire from "../wire/userauth.ts";
+import * as transportWire from "../wire/transport.ts";
+import * as userauthWire from "../wire/userauth.ts";
 import { logIn } from "./client.ts";
 import { publicKeyRequest, signedBytes } from "./publickey.ts";
 import { type AdmitOptions, type Admitted, admit } from "./server.ts";
+
+const wire = { ...transportWire, ...userauthWire };
 
 let alice: PrivateKey;
 let bob: PrivateKey;
