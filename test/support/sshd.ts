@@ -45,7 +45,9 @@ export interface Sshd extends AsyncDisposable {
   readonly port: number;
   readonly pid: number;
   readonly authorities: Authorities;
-  /** Arguments of `ssh`, `scp` and `sftp` before the host: who to be, by which key, whom to trust. Not the port. */
+  /** The user that the client's certificate is for. */
+  readonly login: string;
+  /** Arguments of `ssh`, `scp` and `sftp` before the host: its port, the key to use, whom to trust. */
   readonly clientOptions: readonly string[];
   /** Its log so far. */
   readonly log: () => string;
@@ -93,7 +95,7 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
   const clientOptions = [
     ...["-F", "none", "-i", userKey],
     ...Object.entries({
-      User: login,
+      Port: `${port}`,
       BatchMode: "yes",
       IdentitiesOnly: "yes",
       UserKnownHostsFile: authorities.knownHosts,
@@ -105,6 +107,7 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
   return {
     port,
     pid: sshd.pid,
+    login,
     authorities,
     clientOptions,
     log: () => sshd.said,
