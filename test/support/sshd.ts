@@ -47,7 +47,9 @@ export interface Sshd extends AsyncDisposable {
   readonly authorities: Authorities;
   /** The user that the client's certificate is for. */
   readonly login: string;
-  /** Arguments of `ssh`, `scp` and `sftp` before the host: its port, the key to use, whom to trust. */
+  /** Lines for a client's configuration file: its port, the key to use, whom to trust. */
+  readonly clientConfig: readonly string[];
+  /** The same as arguments of `ssh`, `scp` and `sftp`. */
   readonly clientOptions: readonly string[];
   /** Its log so far. */
   readonly log: () => string;
@@ -92,16 +94,14 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
   const path = findProgram("sshd") ?? "sshd"; // it insists on an absolute path
   const sshd = stack.use(await Program.start(path, ["-D", "-e", "-f", folder.at("sshd_config")]));
   await sshd.line(/Server listening/);
-  const clientOptions = [
-    ...["-F", "none", "-i", userKey],
-    ...Object.entries({
-      Port: `${port}`,
-      BatchMode: "yes",
-      IdentitiesOnly: "yes",
-      UserKnownHostsFile: authorities.knownHosts,
-      GlobalKnownHostsFile: "/dev/null",
-      StrictHostKeyChecking: "yes",
-    }).flatMap(([key, value]) => ["-o", `${key}=${value}`]),
+  const clientConfig = [
+    `Port ${port}`,
+    `IdentityFile ${userKey}`,
+    "IdentitiesOnly yes",
+    "BatchMode yes",
+    `UserKnownHostsFile ${authorities.knownHosts}`,
+    "GlobalKnownHostsFile /dev/null",
+    "StrictHostKeyChecking yes",
   ];
   const open = stack.move();
   return {
@@ -109,7 +109,8 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
     pid: sshd.pid,
     login,
     authorities,
-    clientOptions,
+    clientConfig,
+    clientOptions: ["-F", "none", ...clientConfig.flatMap((line) => ["-o", line])],
     log: () => sshd.said,
     [Symbol.asyncDispose]: () => open.disposeAsync(),
   };
