@@ -26,7 +26,12 @@ async function serve(wait?: Patience) {
     await finished;
     return { message: "done" };
   });
-  const listener = await listenHttps(app, { host: "127.0.0.1", port: 0, pair, ...(wait && { wait }) });
+  const listener = await listenHttps(app, {
+    address: { host: "127.0.0.1", port: 0 },
+    setting: "web_listen_addr",
+    pair,
+    ...(wait && { wait }),
+  });
   return { listener, entered, finish };
 }
 
@@ -43,7 +48,12 @@ function get(port: number, path = "/", agent = new Agent()): Promise<{ status: n
 }
 
 async function open(listener: HttpsListener, options: object = {}): Promise<TLSSocket> {
-  const socket = connect({ host: "127.0.0.1", port: listener.port, rejectUnauthorized: false, ...options });
+  const socket = connect({
+    host: "127.0.0.1",
+    port: listener.address.port,
+    rejectUnauthorized: false,
+    ...options,
+  });
   socket.on("error", () => {});
   await once(socket, "secureConnect");
   return socket;
@@ -59,10 +69,10 @@ suite("the HTTPS listener", () => {
   test("answers over TLS 1.2 or later only", async () => {
     const { listener } = await serve();
     await using _ = listener;
-    assert.deepEqual(await get(listener.port), { status: 200, text: '{"message":"ok"}' });
+    assert.deepEqual(await get(listener.address.port), { status: 200, text: '{"message":"ok"}' });
     const socket = connect({
       host: "127.0.0.1",
-      port: listener.port,
+      port: listener.address.port,
       rejectUnauthorized: false,
       minVersion: "TLSv1",
       maxVersion: "TLSv1.1",
@@ -95,17 +105,17 @@ suite("the HTTPS listener", () => {
     await using _ = listener;
     const app = await httpApp({ log: silentLog });
     await assert.rejects(
-      listenHttps(app, { host: "127.0.0.1", port: listener.port, pair }),
+      listenHttps(app, { address: listener.address, setting: "web_listen_addr", pair }),
       (err) => Fault.is(err, "unreachable") && err.message.endsWith("another program has that port"),
     );
   });
 
   test("closing lets a request under way finish and takes no other", async () => {
     const { listener, entered, finish } = await serve();
-    const slow = get(listener.port, "/slow");
+    const slow = get(listener.address.port, "/slow");
     await entered;
     const closed = listener.close(new AbortController().signal);
-    await assert.rejects(get(listener.port));
+    await assert.rejects(get(listener.address.port));
     finish();
     assert.deepEqual(await slow, { status: 200, text: '{"message":"done"}' });
     await closed;
@@ -113,8 +123,8 @@ suite("the HTTPS listener", () => {
 
   test("closing cuts what is left when its signal aborts, handshakes too", async () => {
     const { listener, entered } = await serve();
-    const slow = get(listener.port, "/slow");
-    const silent = connectTcp({ host: "127.0.0.1", port: listener.port });
+    const slow = get(listener.address.port, "/slow");
+    const silent = connectTcp({ host: "127.0.0.1", port: listener.address.port });
     silent.on("error", () => {});
     await Promise.all([entered, once(silent, "connect")]);
     const stop = new AbortController();
@@ -146,7 +156,7 @@ suite("the HTTPS listener", () => {
   test("a client that never shakes hands is cut off", async () => {
     const { listener } = await serve(short);
     await using _ = listener;
-    const socket = connectTcp({ host: "127.0.0.1", port: listener.port });
+    const socket = connectTcp({ host: "127.0.0.1", port: listener.address.port });
     await once(socket.resume(), "close");
   });
 });
