@@ -73,7 +73,16 @@ export async function openSite(secondFactor: "off" | "otp" = "otp"): Promise<Sit
     can: () => false,
   });
   stack.defer(() => app.close());
-  const server = stack.use(await listenHttps(app, { host: "127.0.0.1", port: 0, pair: selfSigned() }));
+  const server = stack.use(
+    await listenHttps(app, {
+      host: "127.0.0.1",
+      port: 0,
+      pair: selfSigned(),
+      setting: "web_listen_addr",
+      maxConnections: 100,
+      log: silentLog,
+    }),
+  );
   const browser = await chromium.launch({ executablePath, args });
   stack.defer(() => browser.close());
   const url = `https://127.0.0.1:${server.port}`;

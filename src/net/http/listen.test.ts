@@ -15,7 +15,7 @@ const pair = selfSigned();
 const short: Patience = { handshake: 100, headers: 100, request: 150, idle: 10 * second };
 
 /** A server with a route that answers at once and one that waits for `finish`. */
-async function serve(wait?: Patience) {
+async function serve(wait?: Patience, maxConnections = 100) {
   const { promise: finished, resolve: finish } = Promise.withResolvers<void>();
   const { promise: entered, resolve: enter } = Promise.withResolvers<void>();
   const app = await httpApp({ log: silentLog });
@@ -26,7 +26,8 @@ async function serve(wait?: Patience) {
     await finished;
     return { message: "done" };
   });
-  const listener = await listenHttps(app, { host: "127.0.0.1", port: 0, pair, ...(wait && { wait }) });
+  const at = { host: "127.0.0.1", port: 0, setting: "web_listen_addr", log: silentLog };
+  const listener = await listenHttps(app, { ...at, pair, maxConnections, ...(wait && { wait }) });
   return { listener, entered, finish };
 }
 
@@ -95,8 +96,15 @@ suite("the HTTPS listener", () => {
     await using _ = listener;
     const app = await httpApp({ log: silentLog });
     await assert.rejects(
-      listenHttps(app, { host: "127.0.0.1", port: listener.port, pair }),
-      (err) => Fault.is(err, "unreachable") && err.message.endsWith("another program has that port"),
+      listenHttps(app, {
+        host: "127.0.0.1",
+        port: listener.port,
+        pair,
+        setting: "web_listen_addr",
+        maxConnections: 1,
+        log: silentLog,
+      }),
+      (err) => Fault.is(err, "unreachable") && /taken by another program.*web_listen_addr/.test(err.message),
     );
   });
 
@@ -142,6 +150,16 @@ suite("the HTTPS listener", () => {
       assert.match(await readAll(socket), new RegExp(`^HTTP/1.1 ${status} `));
     });
   }
+
+  test("one address has so many connections and no more, until one ends", async () => {
+    const { listener } = await serve(undefined, 1);
+    await using _ = listener;
+    const socket = await open(listener);
+    await assert.rejects(get(listener.port));
+    socket.destroy();
+    await once(socket, "close");
+    while ((await get(listener.port).catch(() => undefined)) === undefined);
+  });
 
   test("a client that never shakes hands is cut off", async () => {
     const { listener } = await serve(short);

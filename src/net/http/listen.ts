@@ -1,8 +1,10 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer } from "node:https";
-import type { AddressInfo, Socket } from "node:net";
+import type { Socket } from "node:net";
 import { type Millis, minute, second } from "#core/clock";
-import { Fault } from "#core/errors";
+import type { Log } from "#core/log";
+import type { Address } from "../address.ts";
+import { listen } from "../listen.ts";
 import { checkTlsPair, type TlsPair } from "../tls.ts";
 
 export interface HttpsListener extends AsyncDisposable {
@@ -29,11 +31,19 @@ interface Handler {
   routing(request: IncomingMessage, response: ServerResponse): void;
 }
 
+export interface HttpsDoor extends Address {
+  readonly pair: TlsPair;
+  /** The configuration key that chooses another address. */
+  readonly setting: string;
+  /** From one address at a time (CFG-17). */
+  readonly maxConnections: number;
+  readonly log: Log;
+  readonly wait?: Patience;
+}
+
 /** Serves `app` over HTTPS on `host`:`port` (0: any free one). Throws `unreachable` when the port cannot be had. */
-export async function listenHttps(
-  app: Handler,
-  { host, port, pair, wait = patience }: { host: string; port: number; pair: TlsPair; wait?: Patience },
-): Promise<HttpsListener> {
+export async function listenHttps(app: Handler, door: HttpsDoor): Promise<HttpsListener> {
+  const { host, pair, setting, maxConnections, log, wait = patience } = door;
   checkTlsPair(pair);
   await app.ready();
   const server = createServer(
@@ -51,17 +61,28 @@ export async function listenHttps(
     (request, response) => app.routing(request, response),
   );
   server.maxHeadersCount = 100;
-  // Also counts connections that have not finished their handshake, which the server itself does not know.
+  // Also knows connections that have not finished their handshake, which the server itself does not.
   const open = new Set<Socket>();
+  const perAddress = new Map<string, number>();
   server.on("connection", (socket: Socket) => {
+    const { remoteAddress = "" } = socket;
+    const count = perAddress.get(remoteAddress) ?? 0;
+    if (count >= maxConnections) {
+      socket.destroy();
+      return;
+    }
+    perAddress.set(remoteAddress, count + 1);
     open.add(socket);
-    socket.once("close", () => open.delete(socket));
+    socket.once("close", () => {
+      open.delete(socket);
+      const left = (perAddress.get(remoteAddress) ?? 1) - 1;
+      if (left > 0) perAddress.set(remoteAddress, left);
+      else perAddress.delete(remoteAddress);
+    });
   });
   server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => answerBroken(error, socket));
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", (cause: NodeJS.ErrnoException) => reject(cannotListen(host, port, cause)));
-    server.listen({ host, port }, resolve);
-  });
+  const { port } = await listen(server, { host, port: door.port }, setting);
+  server.on("error", (error) => log.error("the listener failed", { error: error.message }));
   const cut = (): void => {
     for (const socket of open) socket.destroy();
   };
@@ -74,7 +95,7 @@ export async function listenHttps(
     signal.removeEventListener("abort", cut);
   };
   return {
-    port: (server.address() as AddressInfo).port,
+    port,
     replace(next) {
       checkTlsPair(next);
       server.setSecureContext({ ...next, minVersion: "TLSv1.2" });
@@ -103,14 +124,4 @@ function answerBroken(error: NodeJS.ErrnoException, socket: Socket): void {
     `HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
   );
   socket.destroySoon();
-}
-
-function cannotListen(host: string, port: number, cause: NodeJS.ErrnoException): Fault {
-  const why =
-    cause.code === "EADDRINUSE"
-      ? "another program has that port"
-      : cause.code === "EACCES"
-        ? "this user may not take that port"
-        : cause.message;
-  return new Fault("unreachable", `cannot listen on ${host}:${port}: ${why}`, { cause });
 }
