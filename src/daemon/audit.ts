@@ -1,6 +1,6 @@
 import { join } from "node:path";
-import type { AuditLog as AuthAudit } from "#auth";
 import { admGroup, openAuditLog, parseDestination, RecordingFiles } from "#audit";
+import type { AuditLog as AuthAudit } from "#auth";
 import type { Clock } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
@@ -26,7 +26,7 @@ export async function openAudit(
   return {
     emit: (draft) => log.emit(draft),
     async search(query) {
-      return (await log.search(query)).events;
+      return [...(await log.search(query)).events];
     },
     recordings: {
       offset: (sid, file) => files.received(sid, file),
@@ -44,7 +44,10 @@ function recordingsFolder(folder: string, uri: string | undefined): string {
   if (uri === undefined) return join(folder, "sessions", "default");
   const path = /^file:\/\/(\/.*)$/.exec(uri)?.[1];
   if (path === undefined) {
-    throw new Fault("bad_parameter", `audit_sessions_uri ${JSON.stringify(uri)} is not offered; use file:///folder`);
+    throw new Fault(
+      "bad_parameter",
+      `audit_sessions_uri ${JSON.stringify(uri)} is not offered; use file:///folder`,
+    );
   }
   return join(path, "default");
 }

@@ -1,7 +1,7 @@
-import { join } from "node:path";
 import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { type Auth, localClient } from "#auth";
-import { type AuthClient, AuditSender, openAuthClient } from "#authclient";
+import { AuditSender, type AuthClient, openAuthClient } from "#authclient";
 import type { AuthContract } from "#contract/auth";
 import type { Client } from "#contract/rpc";
 import { type Clock, second } from "#core/clock";
@@ -63,7 +63,16 @@ async function localMember(options: MemberOptions, auth: Auth) {
     .authorities()
     .filter(({ spec }) => spec.type === "host")
     .flatMap(({ spec }) => spec.tls_key_pairs.map(({ cert }) => cert));
-  const keeper = await IdentityKeeper.open({ dataDir, role, asked, authorities, first: certify, renew: certify, clock, log });
+  const keeper = await IdentityKeeper.open({
+    dataDir,
+    role,
+    asked,
+    authorities,
+    first: certify,
+    renew: certify,
+    clock,
+    log,
+  });
   const client = localClient(auth, { kind: "system", role, hostId, cluster: auth.clusterName });
   return { keeper, client };
 }
@@ -82,7 +91,10 @@ async function remoteMember(options: MemberOptions, remote: RemoteAuth, signal: 
     });
   const first: Certify = async (keys) => {
     if (!remote.token) {
-      throw new Fault("access_denied", `${role} must join a cluster and needs a provisioning token; give one with --token`);
+      throw new Fault(
+        "access_denied",
+        `${role} must join a cluster and needs a provisioning token; give one with --token`,
+      );
     }
     const authorities = await trusted(stranger(), dataDir, remote);
     using client = disposable(stranger(authorities));
@@ -140,7 +152,10 @@ async function dialFirst(servers: readonly Address[], signal: AbortSignal) {
       failure = err;
     }
   }
-  throw failure ?? new Fault("bad_parameter", "no auth server is named; set teleport.auth_servers or --auth-server");
+  throw (
+    failure ??
+    new Fault("bad_parameter", "no auth server is named; set teleport.auth_servers or --auth-server")
+  );
 }
 
 const retryEvery = 10 * second;

@@ -52,7 +52,9 @@ async function read(path: string, what: string): Promise<string> {
     const gone = (cause as NodeJS.ErrnoException).code === "ENOENT";
     throw new Fault(
       "bad_parameter",
-      gone ? `${what} does not exist: ${path}` : `cannot read the ${what} ${path}: ${(cause as Error).message}`,
+      gone
+        ? `${what} does not exist: ${path}`
+        : `cannot read the ${what} ${path}: ${(cause as Error).message}`,
       { cause },
     );
   }

@@ -75,17 +75,16 @@ export async function openSite(secondFactor: "off" | "otp" = "otp"): Promise<Sit
   stack.defer(() => app.close());
   const server = stack.use(
     await listenHttps(app, {
-      host: "127.0.0.1",
-      port: 0,
-      pair: selfSigned(),
+      address: { host: "127.0.0.1", port: 0 },
       setting: "web_listen_addr",
+      pair: selfSigned(),
       maxConnections: 100,
       log: silentLog,
     }),
   );
   const browser = await chromium.launch({ executablePath, args });
   stack.defer(() => browser.close());
-  const url = `https://127.0.0.1:${server.port}`;
+  const url = `https://127.0.0.1:${server.address.port}`;
   const open = stack.move();
   return {
     auth,

@@ -26,8 +26,14 @@ async function serve(wait?: Patience, maxConnections = 100) {
     await finished;
     return { message: "done" };
   });
-  const at = { host: "127.0.0.1", port: 0, setting: "web_listen_addr", log: silentLog };
-  const listener = await listenHttps(app, { ...at, pair, maxConnections, ...(wait && { wait }) });
+  const listener = await listenHttps(app, {
+    address: { host: "127.0.0.1", port: 0 },
+    setting: "web_listen_addr",
+    pair,
+    maxConnections,
+    log: silentLog,
+    ...(wait && { wait }),
+  });
   return { listener, entered, finish };
 }
 
@@ -44,7 +50,12 @@ function get(port: number, path = "/", agent = new Agent()): Promise<{ status: n
 }
 
 async function open(listener: HttpsListener, options: object = {}): Promise<TLSSocket> {
-  const socket = connect({ host: "127.0.0.1", port: listener.port, rejectUnauthorized: false, ...options });
+  const socket = connect({
+    host: "127.0.0.1",
+    port: listener.address.port,
+    rejectUnauthorized: false,
+    ...options,
+  });
   socket.on("error", () => {});
   await once(socket, "secureConnect");
   return socket;
@@ -60,10 +71,10 @@ suite("the HTTPS listener", () => {
   test("answers over TLS 1.2 or later only", async () => {
     const { listener } = await serve();
     await using _ = listener;
-    assert.deepEqual(await get(listener.port), { status: 200, text: '{"message":"ok"}' });
+    assert.deepEqual(await get(listener.address.port), { status: 200, text: '{"message":"ok"}' });
     const socket = connect({
       host: "127.0.0.1",
-      port: listener.port,
+      port: listener.address.port,
       rejectUnauthorized: false,
       minVersion: "TLSv1",
       maxVersion: "TLSv1.1",
@@ -97,10 +108,9 @@ suite("the HTTPS listener", () => {
     const app = await httpApp({ log: silentLog });
     await assert.rejects(
       listenHttps(app, {
-        host: "127.0.0.1",
-        port: listener.port,
-        pair,
+        address: listener.address,
         setting: "web_listen_addr",
+        pair,
         maxConnections: 1,
         log: silentLog,
       }),
@@ -110,10 +120,10 @@ suite("the HTTPS listener", () => {
 
   test("closing lets a request under way finish and takes no other", async () => {
     const { listener, entered, finish } = await serve();
-    const slow = get(listener.port, "/slow");
+    const slow = get(listener.address.port, "/slow");
     await entered;
     const closed = listener.close(new AbortController().signal);
-    await assert.rejects(get(listener.port));
+    await assert.rejects(get(listener.address.port));
     finish();
     assert.deepEqual(await slow, { status: 200, text: '{"message":"done"}' });
     await closed;
@@ -121,8 +131,8 @@ suite("the HTTPS listener", () => {
 
   test("closing cuts what is left when its signal aborts, handshakes too", async () => {
     const { listener, entered } = await serve();
-    const slow = get(listener.port, "/slow");
-    const silent = connectTcp({ host: "127.0.0.1", port: listener.port });
+    const slow = get(listener.address.port, "/slow");
+    const silent = connectTcp({ host: "127.0.0.1", port: listener.address.port });
     silent.on("error", () => {});
     await Promise.all([entered, once(silent, "connect")]);
     const stop = new AbortController();
@@ -155,16 +165,16 @@ suite("the HTTPS listener", () => {
     const { listener } = await serve(undefined, 1);
     await using _ = listener;
     const socket = await open(listener);
-    await assert.rejects(get(listener.port));
+    await assert.rejects(get(listener.address.port));
     socket.destroy();
     await once(socket, "close");
-    while ((await get(listener.port).catch(() => undefined)) === undefined);
+    while ((await get(listener.address.port).catch(() => undefined)) === undefined);
   });
 
   test("a client that never shakes hands is cut off", async () => {
     const { listener } = await serve(short);
     await using _ = listener;
-    const socket = connectTcp({ host: "127.0.0.1", port: listener.port });
+    const socket = connectTcp({ host: "127.0.0.1", port: listener.address.port });
     await once(socket.resume(), "close");
   });
 });

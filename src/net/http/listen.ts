@@ -8,7 +8,7 @@ import { listen } from "../listen.ts";
 import { checkTlsPair, type TlsPair } from "../tls.ts";
 
 export interface HttpsListener extends AsyncDisposable {
-  readonly port: number;
+  readonly address: Address;
   /** New connections get the new certificate at once; those that are open stay. Throws as `checkTlsPair`. */
   replace(pair: TlsPair): void;
   /** Takes no new connection, lets requests under way finish; those left when `signal` aborts are cut. */
@@ -31,19 +31,20 @@ interface Handler {
   routing(request: IncomingMessage, response: ServerResponse): void;
 }
 
-export interface HttpsDoor extends Address {
-  readonly pair: TlsPair;
+export interface HttpsDoor {
+  readonly address: Address;
   /** The configuration key that chooses another address. */
   readonly setting: string;
+  readonly pair: TlsPair;
   /** From one address at a time (CFG-17). */
   readonly maxConnections: number;
   readonly log: Log;
   readonly wait?: Patience;
 }
 
-/** Serves `app` over HTTPS on `host`:`port` (0: any free one). Throws `unreachable` when the port cannot be had. */
+/** Serves `app` over HTTPS. Throws `unreachable` when the address cannot be had, naming the `setting` that chooses another. */
 export async function listenHttps(app: Handler, door: HttpsDoor): Promise<HttpsListener> {
-  const { host, pair, setting, maxConnections, log, wait = patience } = door;
+  const { address, setting, pair, maxConnections, log, wait = patience } = door;
   checkTlsPair(pair);
   await app.ready();
   const server = createServer(
@@ -68,6 +69,7 @@ export async function listenHttps(app: Handler, door: HttpsDoor): Promise<HttpsL
     const { remoteAddress = "" } = socket;
     const count = perAddress.get(remoteAddress) ?? 0;
     if (count >= maxConnections) {
+      log.warn("too many connections from one address", { address: remoteAddress });
       socket.destroy();
       return;
     }
@@ -81,7 +83,7 @@ export async function listenHttps(app: Handler, door: HttpsDoor): Promise<HttpsL
     });
   });
   server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => answerBroken(error, socket));
-  const { port } = await listen(server, { host, port: door.port }, setting);
+  const bound = await listen(server, address, setting);
   server.on("error", (error) => log.error("the listener failed", { error: error.message }));
   const cut = (): void => {
     for (const socket of open) socket.destroy();
@@ -95,7 +97,7 @@ export async function listenHttps(app: Handler, door: HttpsDoor): Promise<HttpsL
     signal.removeEventListener("abort", cut);
   };
   return {
-    port,
+    address: bound,
     replace(next) {
       checkTlsPair(next);
       server.setSecureContext({ ...next, minVersion: "TLSv1.2" });
