@@ -1,8 +1,8 @@
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Auth, authApi, handlers, openAuth } from "#auth";
 import { openBackend } from "#backend";
-import type { Config } from "#config";
-import { load } from "#config";
+import { type Config, load } from "#config";
 import type { Service } from "#core/service";
 import type { AuthServer } from "#model";
 import { type Address, formatAddress, listen } from "#net";
@@ -10,6 +10,8 @@ import { reachableHost } from "./addresses.ts";
 import { openAudit } from "./audit.ts";
 import { type Asked, IdentityKeeper } from "./identity.ts";
 import type { World } from "./world.ts";
+
+const readText = (path: string): Promise<string> => readFile(path, "utf8");
 
 /** The auth service of this process, open, with the services that make it reachable. */
 export interface AuthRole {
@@ -33,7 +35,10 @@ export async function authRole(config: Config, world: World, stack: AsyncDisposa
   );
   const { resolveSecret } = await load();
   const staticTokens = await Promise.all(
-    own.tokens.map(async ({ roles, token }) => ({ roles, token: (await resolveSecret(token)).reveal() })),
+    own.tokens.map(async ({ roles, token }) => ({
+      roles,
+      token: (await resolveSecret(token, readText)).reveal(),
+    })),
   );
   const auth = stack.use(
     await openAuth({

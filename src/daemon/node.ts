@@ -42,8 +42,7 @@ export async function nodeRole(
   const log = world.log.with({ component: "node" });
   const uid = process.getuid?.() ?? 0;
   const pipes = new Pipes(join(teleport.data_dir, "run"));
-  const logins = new Logins({ size: warmLogins });
-  stack.defer(() => logins.close());
+  const logins = stack.use(new Logins({ size: warmLogins }));
   logins.warm();
   const programs = new Programs({ spawner: new Spawner({ pipes }), logins, pipes, clock, uid });
   const spool = await Spool.open(join(teleport.data_dir, "log", "upload", "sessions", "default"));

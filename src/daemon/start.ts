@@ -1,8 +1,7 @@
 import { readFile, rm } from "node:fs/promises";
 import { collectDefaultMetrics, Registry } from "prom-client";
 import type { Auth } from "#auth";
-import type { Config } from "#config";
-import { load } from "#config";
+import { type Config, load } from "#config";
 import { systemClock } from "#core/clock";
 import type { Log } from "#core/log";
 import { systemRandom } from "#core/random";
@@ -166,7 +165,8 @@ async function remoteOf(config: Config, world: World): Promise<RemoteAuth> {
   const { resolveSecret } = await load();
   return {
     servers: auth_servers,
-    token: auth_token === undefined ? undefined : async () => (await resolveSecret(auth_token)).reveal(),
+    token:
+      auth_token === undefined ? undefined : async () => (await resolveSecret(auth_token, readText)).reveal(),
     caPin: ca_pin,
     warn: world.warn,
   };
@@ -177,6 +177,8 @@ function metricsOf(): Registry {
   collectDefaultMetrics({ register: registry });
   return registry;
 }
+
+const readText = (path: string): Promise<string> => readFile(path, "utf8");
 
 /** Only while it is ours: a newer process may have written its own. */
 async function removePidFile(path: string): Promise<void> {
