@@ -118,6 +118,8 @@ function webDoor(config: Config, world: World, member: Member, mirror: Mirror): 
         address: own.web_listen_addr,
         setting: "proxy_service.web_listen_addr",
         pair,
+        maxConnections: teleport.connection_limits.max_connections,
+        log,
       });
       world.say(`[PROXY] Web proxy service is starting on ${formatAddress(listener.address)}`);
       ready();
