@@ -16,6 +16,7 @@ function ioWith(stdin: Readable & { isTTY?: boolean }, keys: Uint8Array[] = []) 
     stdout: new PassThrough(),
     stderr: stderr.stream,
     env: {},
+    machine: { uid: 0, home: "/", hostname: "h" },
     openTerminal: async () => ({
       write: (text) => void shown.push(text),
       keys: Readable.from(keys),

@@ -8,6 +8,7 @@ export interface Io {
   /** One line to standard error. */
   err(line: string): void;
   readonly env: Readonly<Record<string, string | undefined>>;
+  readonly machine: Machine;
   readonly stdin: Readable;
   readonly stdout: Writable;
   readonly stderr: Writable;
@@ -26,12 +27,22 @@ export interface Io {
   askSecret(question: string, signal: AbortSignal): Promise<string>;
 }
 
+/** Who runs the command, and where. */
+export interface Machine {
+  /** Effective user id; -1 where there are none. */
+  readonly uid: number;
+  /** `$HOME`, else the passwd entry. */
+  readonly home: string;
+  readonly hostname: string;
+}
+
 /** The streams and facts that an `Io` is made of. */
 export interface World {
   readonly stdin: Readable & { isTTY?: boolean };
   readonly stdout: Writable & { isTTY?: boolean; columns?: number };
   readonly stderr: Writable & { isTTY?: boolean };
   readonly env: Readonly<Record<string, string | undefined>>;
+  readonly machine: Machine;
   /** The terminal the person sits at, for secrets; asked for only when standard input is a terminal. */
   openTerminal(): Promise<Terminal>;
 }
@@ -48,6 +59,7 @@ export function makeIo(world: World): Io {
     out: (line) => void world.stdout.write(`${line}\n`),
     err: (line) => void world.stderr.write(`${line}\n`),
     env: world.env,
+    machine: world.machine,
     stdin: world.stdin,
     stdout: world.stdout,
     stderr: world.stderr,

@@ -1,4 +1,5 @@
 import { open } from "node:fs/promises";
+import { homedir, hostname } from "node:os";
 import { ReadStream } from "node:tty";
 import type { Program } from "./command.ts";
 import { debugging, report } from "./errors.ts";
@@ -13,6 +14,7 @@ export async function main(program: Program): Promise<never> {
     stdout: process.stdout,
     stderr: process.stderr,
     env: process.env,
+    machine: { uid: process.geteuid?.() ?? -1, home: homedir(), hostname: hostname() },
     openTerminal,
   });
   // The reader of a pipe may have seen enough (`tctl get users | head -1`); that is no error of ours.

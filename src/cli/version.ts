@@ -4,10 +4,14 @@ import { fileURLToPath } from "node:url";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 
+/** Of this program, e.g. `5.0.0`. */
+export async function productVersion(): Promise<string> {
+  return (JSON.parse(await readFile(join(root, "package.json"), "utf8")) as { version: string }).version;
+}
+
 /** `Teleport v<semver> git:<commit> <runtime>` (CLI-03). */
 export async function versionLine(): Promise<string> {
-  const { version } = JSON.parse(await readFile(join(root, "package.json"), "utf8")) as { version: string };
-  return `Teleport v${version} git:${(await commitOf(root)) ?? "unknown"} node${process.versions.node}`;
+  return `Teleport v${await productVersion()} git:${(await commitOf(root)) ?? "unknown"} node${process.versions.node}`;
 }
 
 /** The first digits of the commit that is checked out in `folder`, without asking git, which may not be installed. */
