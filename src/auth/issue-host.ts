@@ -11,7 +11,7 @@ import type { Parts } from "./parts.ts";
 import { serialNumber } from "./serial.ts";
 
 /** Host certificates of members live so long and are renewed at two thirds (OVW-17). */
-export const hostCertLife = 90 * day;
+const hostCertLife = 90 * day;
 
 export interface HostCertRequest {
   readonly host_id: string;

@@ -34,6 +34,8 @@ export interface AuthOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  /** A line to the operator whatever the log's severity (AUTH-17); to the log by default. */
+  readonly warn?: (line: string) => void;
 }
 
 /** The authority of a cluster. Several may work over one storage. */
@@ -100,7 +102,8 @@ async function initialize(store: Store, options: AuthOptions): Promise<Parts> {
   const { config, random, log } = options;
   const { id, name } = await clusterName(store, options);
   if (config.clusterName !== undefined && config.clusterName !== name) {
-    log.warn(
+    const warn = options.warn ?? ((line: string) => log.warn(line));
+    warn(
       `Cannot rename cluster to ${config.clusterName}: continuing with ${name}. A cluster's name is part of all its certificates; for another name start with an empty storage, and let everyone join again`,
     );
   }

@@ -191,6 +191,19 @@ suite("roles", () => {
     await c.admin["roles.put"]({ role: role("ops", {}), force: true });
     await assert.rejects(joe["tokens.list"]({}), kind("access_denied"));
   });
+  test("a rule's action is logged once a call", async () => {
+    await using c = await cluster();
+    const rule = { resources: ["user"], verbs: ["list"], actions: ['log("warning", "users listed")'] };
+    await c.admin["roles.put"]({ role: role("ops", { allow: { rules: [rule] } }) });
+    await c.addUser("joe", { roles: ["ops"] });
+    await c.addUser("ann");
+    await c.user("joe", ["ops"])["users.list"]({});
+    const lines = c.log.lines.filter((line) => line.message === "users listed");
+    assert.deepEqual(
+      lines.map(({ level, fields }) => [level, fields.verb, fields.kind, fields.allowed]),
+      [["warn", "list", "user", true]],
+    );
+  });
   test("a certificate that names a role which is gone is refused", async () => {
     await using c = await cluster();
     await c.addUser("joe");
