@@ -35,6 +35,7 @@ async function served() {
   const app = authApi({
     handlers: handlers(c.auth),
     callerOf: (identity) => c.auth.callerOf(identity),
+    refused: (refused) => c.auth.refused(refused),
     authorities: () => c.auth.authorities(),
     certificate: { cert: tls_cert, key: own.privateKey },
     clock: c.clock,
@@ -137,6 +138,10 @@ suite("auth service over mutual TLS", () => {
     await joe["roles.put"]({ role: role("ops", {}) });
     assert.ok(s.c.events.some((e) => e.code === "T4010I" && e.user === "joe"));
     await assert.rejects(joe["users.list"]({}), denied);
+    const refusal = s.c.events.find((e) => e.code === "T4051W");
+    assert.ok(refusal?.code === "T4051W" && refusal.user === "joe");
+    assert.deepEqual([refusal.action, refusal.resource], ["list", "user"]);
+    assert.match(refusal["addr.remote"] ?? "", /^127\.0\.0\.1:\d+$/);
     await s.c.admin["users.delete"]({ name: "joe" });
     await assert.rejects(joe["cluster.status"]({}), denied);
   });

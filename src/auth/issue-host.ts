@@ -80,8 +80,9 @@ function principalsOf(request: HostCertRequest, clusterName: string): string[] {
   const { host_id, node_name, role, remote_addr } = request;
   // Admin identities are two names and nothing that a client would connect to (OVW-18).
   if (role === "Admin") return [host_id, node_name];
-  const asked = request.additional_principals.map((name) =>
-    (name === "0.0.0.0" || name === "::") && remote_addr ? hostOf(remote_addr) : name,
+  const asked = request.additional_principals.flatMap((name) =>
+    // Nobody can connect to "every address"; where it was seen from, one can.
+    name === "0.0.0.0" || name === "::" ? (remote_addr ? [hostOf(remote_addr)] : []) : [name],
   );
   const principals = [
     `${host_id}.${clusterName}`,

@@ -139,6 +139,7 @@ suite("logins", () => {
       c.admin["signups.create"]({ user: "eve", traits: {}, ttl: hour }),
     ])
       assert.match(await refusal(attempt), /switched off/);
+    assert.equal(c.events.filter((e) => e.code === "T1000W").length, 3);
   });
 });
 

@@ -133,6 +133,32 @@ suite("users", () => {
     await ed["users.put"]({ user: account("ed", { roles: ["editor"] }), force: true });
   });
 
+  test("a person who is refused is in the audit log, with what was asked for", async () => {
+    await using c = await cluster();
+    await c.addUser("joe");
+    await c
+      .user("joe")
+      ["tokens.create"]({ roles: ["node"], ttl: hour })
+      .catch(() => {});
+    await c
+      .user("joe")
+      ["users.get"]({ name: "ann" })
+      .catch(() => {});
+    await c.stranger["users.list"]({}).catch(() => {});
+    await c
+      .user("joe")
+      ["roles.delete"]({ name: "nothing" })
+      .catch(() => {});
+    const refused = c.events.filter((e) => e.code === "T4051W");
+    assert.deepEqual(
+      refused.map((e) => e.code === "T4051W" && [e.user, e.action, e.resource]),
+      [
+        ["joe", "create", "token"],
+        ["joe", "get", "users"],
+      ],
+    );
+  });
+
   test("a user reads the own record without a rule", async () => {
     await using c = await cluster();
     await c.addUser("joe");
