@@ -124,6 +124,7 @@ function apiDoor(parts: { auth: Auth; keeper: IdentityKeeper; address: Address; 
       const app = authApi({
         handlers: handlers(auth),
         callerOf: (identity) => auth.callerOf(identity),
+        refused: (refused) => auth.refused(refused),
         authorities: () => auth.authorities(),
         certificate: keeper.identity.tls,
         clock: world.clock,
