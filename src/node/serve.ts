@@ -19,7 +19,7 @@ export function nodeListener(options: {
     async run(signal, ready) {
       const perAddress = new Map<string, number>();
       const live = new Set<Promise<void>>();
-      const door = createServer({ noDelay: true, allowHalfOpen: true, pauseOnConnect: true });
+      const door = createServer({ noDelay: true, allowHalfOpen: true });
       door.on("connection", (socket) => {
         // Without a listener an error would end the process; the SSH side hears of it by itself.
         socket.on("error", () => {});

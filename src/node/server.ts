@@ -133,8 +133,10 @@ export class NodeServer {
         const channel = request.accept();
         void channel.closed.then(() => sessions--);
         serveSession(channel, visit, this.#options);
-      } else if (request.kind === "direct-tcpip") void forward(request, visit, this.#options, signal);
-      else refuse(request);
+        return;
+      }
+      if (request.kind === "direct-tcpip") return forward(request, visit, this.#options, signal);
+      refuse(request);
     });
     await connection.closed;
     over.abort();
