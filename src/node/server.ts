@@ -103,6 +103,8 @@ export class NodeServer {
       client: remote,
       local: ends.local ?? { host: "127.0.0.1", port: 0 },
       activity: activity(clock),
+      running: new Set(),
+      signal,
     };
     const over = new AbortController();
     const disconnect = (reason: string): void => {
@@ -142,6 +144,7 @@ export class NodeServer {
     over.abort();
     leave();
     this.#exit(person.user);
+    await Promise.all(visit.running);
   }
 
   #global(name: string): Uint8Array | boolean {

@@ -143,13 +143,15 @@ export function serveSession(channel: Channel, visit: Visit, host: Host): void {
   }
 
   function watch({ over }: Started, disposables: DisposableStack): void {
-    void over
+    const done = over
       .then((exit) => finish(channel, exit))
       .catch((err: unknown) => host.log.debug("a session broke off", { sid, error: (err as Error).message }))
       .finally(() => {
         disposables.dispose();
+        visit.running.delete(done);
         void channel.close();
       });
+    visit.running.add(done);
   }
 
   async function agentSocket(): Promise<AgentSocket | undefined> {

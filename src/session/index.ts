@@ -1,3 +1,4 @@
+export { endAbandoned } from "./abandoned.ts";
 export { type Client, type Command, runCommand } from "./exec.ts";
 export { type Activity, activity, untilLimit } from "./limits.ts";
 export { noRecorder, type Recorder, recordTo } from "./recorder.ts";

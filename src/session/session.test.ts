@@ -58,7 +58,9 @@ function stage() {
     };
     return { ...own, party: own, input, saw, leave: () => gone.resolve() };
   };
+  const stop = new AbortController();
   return {
+    stop,
     clock,
     events,
     output,
@@ -75,7 +77,7 @@ suite("an interactive session", () => {
   test("shows, records, and ends with the program", async () => {
     const s = stage();
     const ada = s.party();
-    const over = s.session.run(ada.party);
+    const over = s.session.run(ada.party, s.stop.signal);
     ada.input.push(bytes("ls\n"));
     s.output.push(bytes("$ "));
     await turn();
@@ -99,7 +101,7 @@ suite("an interactive session", () => {
   test("what is written after the program has ended is shown for 5 s", async () => {
     const s = stage();
     const ada = s.party();
-    const over = s.session.run(ada.party);
+    const over = s.session.run(ada.party, s.stop.signal);
     s.exit.resolve({ code: 0 });
     await turn();
     s.output.push(bytes("late"));
@@ -112,7 +114,7 @@ suite("an interactive session", () => {
   test("two see the same, and each types", async () => {
     const s = stage();
     const [ada, bob] = [s.party(), s.party("bob")];
-    const over = s.session.run(ada.party);
+    const over = s.session.run(ada.party, s.stop.signal);
     await turn();
     const joined = s.session.join(bob.party);
     s.output.push(bytes("x"));
@@ -135,7 +137,7 @@ suite("an interactive session", () => {
   test("left alone it waits 20 s, then hangs up, then kills", async () => {
     const s = stage();
     const ada = s.party();
-    const over = s.session.run(ada.party);
+    const over = s.session.run(ada.party, s.stop.signal);
     ada.leave();
     await turn();
     s.output.push(bytes("still recorded"));
@@ -153,7 +155,7 @@ suite("an interactive session", () => {
   test("someone who comes within the 20 s keeps it", async () => {
     const s = stage();
     const [ada, bob] = [s.party(), s.party("bob")];
-    const over = s.session.run(ada.party);
+    const over = s.session.run(ada.party, s.stop.signal);
     ada.leave();
     await turn();
     await s.clock.advance(10 * second);
@@ -166,9 +168,23 @@ suite("an interactive session", () => {
     assert.deepEqual(await over, { code: 0 });
   });
 
+  test("a node that stops does not wait for anybody to come back", async () => {
+    const s = stage();
+    const ada = s.party();
+    const over = s.session.run(ada.party, s.stop.signal);
+    ada.leave();
+    await turn();
+    s.stop.abort();
+    await turn();
+    assert.deepEqual(s.did, ["hang up"]);
+    s.exit.resolve({ signal: "HUP" });
+    await over;
+    assert.ok(s.names().includes("session.end"));
+  });
+
   test("a new size is told once", async () => {
     const s = stage();
-    const over = s.session.run(s.party().party);
+    const over = s.session.run(s.party().party, s.stop.signal);
     s.session.resize({ columns: 100, rows: 30 });
     s.session.resize({ columns: 100, rows: 30 });
     s.output.end();
@@ -181,7 +197,10 @@ suite("an interactive session", () => {
   test("a party that cannot be written to has left", async () => {
     const s = stage();
     const ada = s.party();
-    const over = s.session.run({ ...ada.party, write: () => Promise.reject(new Error("gone")) });
+    const over = s.session.run(
+      { ...ada.party, write: () => Promise.reject(new Error("gone")) },
+      s.stop.signal,
+    );
     s.output.push(bytes("x"));
     await turn();
     assert.ok(s.names().includes("session.leave"));

@@ -68,7 +68,8 @@ suite("recordings on their way", () => {
   test("S58: the files are the daemon's alone from their first byte, whatever the umask", async () => {
     const umask = process.umask(0);
     try {
-      await record();
+      const recorder = await record();
+      await recorder.end();
       for (const part of ["bytes", "log"] as const)
         assert.equal((await stat(spool.path(sid, part))).mode & 0o777, 0o600);
       assert.equal((await stat(join(dir, "spool"))).mode & 0o777, 0o700);
@@ -135,7 +136,7 @@ suite("recordings on their way", () => {
   });
 
   test("a session under way is left alone; one that a dead process left is finished and sent", async () => {
-    await record();
+    const recorder = await record();
     await upload({});
     assert.equal((await names()).length, 2);
     const [told, sent]: string[][] = [[], []];
@@ -149,5 +150,6 @@ suite("recordings on their way", () => {
     });
     assert.deepEqual([told, sent], [[sid], [sid]]);
     assert.deepEqual(await names(), []);
+    await recorder.end();
   });
 });

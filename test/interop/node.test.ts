@@ -53,15 +53,6 @@ suite("a node and stock ssh", { timeout: 90_000, skip: withoutOpenSsh }, () => {
     );
   });
 
-  test("output that the client reads late is not cut off", async () => {
-    const child = node.start([node.target, "head -c 3000000 /dev/zero"]);
-    child.stdin?.end();
-    await new Promise((resolve) => setTimeout(resolve, 7000));
-    let size = 0;
-    for await (const chunk of child.stdout as AsyncIterable<Uint8Array>) size += chunk.length;
-    assert.equal(size, 3_000_000);
-  });
-
   test("a signal that ends a command is told", async () => {
     const got = await node.ssh([node.target, "kill -KILL $$"]);
     assert.equal(got.code, 255);
@@ -147,6 +138,19 @@ suite("a node and stock ssh", { timeout: 90_000, skip: withoutOpenSsh }, () => {
   test("a shell without a terminal reads its commands", async () => {
     const got = await node.ssh(["-T", node.target], { input: "echo $0; exit 5\n" });
     assert.deepEqual([got.out, got.code], [`-${node.login.shell.split("/").at(-1)}\n`, 5]);
+  });
+
+  test("records and tells nothing of sessions while the proxies do, and no bytes when recording is off", async () => {
+    await using atProxy = await startNode({ config: { session_recording: "proxy" } });
+    assert.equal((await atProxy.ssh([atProxy.target, "echo a"])).out, "a\n");
+    await atProxy.ssh(["-tt", atProxy.target, "true"]);
+    assert.deepEqual([atProxy.events, await atProxy.spool.waiting()], [[], []]);
+    await using off = await startNode({ config: { session_recording: "off" } });
+    await off.ssh([off.target, "true"]);
+    await off.ssh(["-tt", off.target, "true"]);
+    await off.event("T2006I");
+    assert.equal((await off.event("T3002I")).sid, undefined);
+    assert.deepEqual(await off.spool.waiting(), []);
   });
 
   test("forwards a connection, and tells it", async () => {
