@@ -92,7 +92,7 @@ export class Programs {
    * may hold programs of other users.
    */
   async signal(account: Account, group: number, name: string): Promise<void> {
-    const running = await this.#plain(account, "/bin/sh", ["-c", `kill -${name} -- -${group}`], trustedEnv);
+    const running = await this.#plain(account, "/bin/sh", ["-c", `kill -s ${name} -- -${group}`], trustedEnv);
     running.stdin.end();
     running.stdout.resume();
     running.stderr.resume();
