@@ -22,9 +22,12 @@ export function sshKeygen(file: string, ...args: string[]): void {
   execFileSync("ssh-keygen", ["-q", "-N", "", "-C", "", "-f", file, ...args]);
 }
 
-/** A stock sshd on 127.0.0.1 with one host key of each type, whose log is kept. */
+/**
+ * A stock sshd on 127.0.0.1 with one host key of each type (`host_ed25519`, …), whose log is kept. A function as `config`
+ * may use the keys in the folder it is given.
+ */
 export async function startSshd(
-  options: { config?: string } = {},
+  options: { config?: string | ((folder: string) => Promise<string>) } = {},
 ): Promise<AsyncDisposable & { readonly port: number; readonly log: () => string; readonly folder: string }> {
   const folder = await scratch();
   await mkdir("/run/sshd", { recursive: true, mode: 0o755 });
@@ -35,6 +38,8 @@ export async function startSshd(
   await writeFile(
     config,
     [
+      // Of two values sshd takes the first.
+      typeof options.config === "function" ? await options.config(folder.path) : (options.config ?? ""),
       `Port ${port}`,
       "ListenAddress 127.0.0.1",
       ...keys.map((key) => `HostKey ${key}`),
@@ -42,7 +47,6 @@ export async function startSshd(
       "StrictModes no",
       "UsePAM no",
       "LogLevel DEBUG1",
-      options.config ?? "",
     ].join("\n"),
   );
   const sshd = spawn(sshdPath, ["-D", "-e", "-f", config], { stdio: ["ignore", "ignore", "pipe"] });
@@ -81,8 +85,9 @@ export async function runSsh(args: string[], signal: AbortSignal): Promise<strin
 /** A TCP server on a free port of 127.0.0.1 that hands out its connections. */
 export async function listen(
   onSocket: (socket: Socket) => void,
+  options: { allowHalfOpen?: boolean } = {},
 ): Promise<AsyncDisposable & { readonly port: number }> {
-  const server = createServer(onSocket);
+  const server = createServer(options, onSocket);
   await listening(server);
   const { port } = server.address() as { port: number };
   return { port, [Symbol.asyncDispose]: () => new Promise((resolve) => server.close(() => resolve())) };

@@ -21,7 +21,7 @@ export interface CertificateCheck {
 
 /**
  * Believes a certificate or throws `access_denied` with the reason: a pure decision over the certificate and `check`.
- * Refused are: a plain key, the wrong type, an unknown or revoked-by-omission authority, a signature that does not verify
+ * Refused are: a plain key, the wrong type, an authority that is not trusted, a signature that does not verify
  * or uses SHA-1, principals that stand for anyone, a time outside the validity, and critical options nobody obeys.
  * Unknown extensions are ignored (OpenSSH PROTOCOL.certkeys).
  */

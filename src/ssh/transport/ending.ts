@@ -1,6 +1,6 @@
 import type { Duplex } from "node:stream";
 import { type Clock, second } from "#core/clock";
-import { Fault, type FaultKind } from "#core/errors";
+import { Fault } from "#core/errors";
 import { DisconnectReason } from "./packets.ts";
 
 /** How long the peer may take to read our DISCONNECT. */
@@ -14,20 +14,22 @@ export interface Farewell {
 
 /** How a fault of ours is told to the peer; nothing at all when there is nobody left to tell. */
 export function farewell(fault: Fault, exchanging: boolean): Farewell | undefined {
-  const reasons: Record<FaultKind, number | undefined> = {
-    protocol: exchanging ? DisconnectReason.keyExchangeFailed : DisconnectReason.protocolError,
-    access_denied: exchanging ? DisconnectReason.hostKeyNotVerifiable : DisconnectReason.byApplication,
-    limit_exceeded: DisconnectReason.byApplication,
-    not_found: DisconnectReason.byApplication,
-    already_exists: DisconnectReason.byApplication,
-    compare_failed: DisconnectReason.byApplication,
-    bad_parameter: DisconnectReason.byApplication,
-    internal: DisconnectReason.byApplication,
-    unreachable: undefined,
-  };
-  const reason = reasons[fault.kind];
-  if (reason === undefined) return undefined;
-  return { reason, message: fault.kind === "internal" ? "internal error" : fault.message };
+  switch (fault.kind) {
+    case "unreachable":
+      return undefined;
+    case "protocol": {
+      const reason = exchanging ? DisconnectReason.keyExchangeFailed : DisconnectReason.protocolError;
+      return { reason, message: fault.message };
+    }
+    case "access_denied": {
+      const reason = exchanging ? DisconnectReason.hostKeyNotVerifiable : DisconnectReason.noMoreAuthMethods;
+      return { reason, message: fault.message };
+    }
+    case "internal":
+      return { reason: DisconnectReason.connectionLost, message: "internal error" };
+    default:
+      return { reason: DisconnectReason.connectionLost, message: fault.message };
+  }
 }
 
 /** The fault a peer's DISCONNECT is to us; none when it just left. `text` is the peer's, so it is made printable. */
@@ -53,12 +55,13 @@ export function asFault(err: unknown): Fault {
  */
 export function linger(stream: Duplex, clock: Clock): void {
   const closed = new AbortController();
-  stream.once("close", () => closed.abort());
-  stream.once("end", () => stream.destroy());
+  const destroy = (): void => void stream.destroy();
+  stream.once("end", destroy);
+  stream.once("close", () => {
+    stream.off("end", destroy);
+    closed.abort();
+  });
   stream.resume();
   stream.end();
-  clock.sleep(lingerTime, closed.signal, { background: true }).then(
-    () => stream.destroy(),
-    () => {}, // closed in time
-  );
+  clock.sleep(lingerTime, closed.signal, { background: true }).then(destroy, () => {}); // rejects when closed in time
 }

@@ -51,7 +51,7 @@ export class PacketReader {
     const end = plain.length - padding;
     if (padding < 4 || end < 2)
       throw new Fault("protocol", "a packet is all padding, or has too little of it");
-    return plain.subarray(1, end);
+    return new Uint8Array(plain.buffer, plain.byteOffset + 1, end - 1);
   }
 
   /** What follows comes under another key. */

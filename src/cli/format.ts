@@ -1,0 +1,49 @@
+import { flag } from "./command.ts";
+import type { Io } from "./io.ts";
+import { invisible } from "./text.ts";
+
+export const formats = ["text", "json", "yaml"] as const;
+export type Format = (typeof formats)[number];
+
+/** `--format` of a listing command; absent means text. */
+export const formatFlag = flag.choice("How to print: text for people, json or yaml for programs", formats);
+
+/** Prints a value for people by `text`, or whole in a stable shape for programs. */
+export async function print(
+  io: Io,
+  format: Format | undefined,
+  value: unknown,
+  text: () => readonly string[],
+): Promise<void> {
+  if (format === "json") io.out(asJson(value));
+  else if (format === "yaml") io.out(await asYaml([value]));
+  else for (const line of text()) io.out(line);
+}
+
+const escaped = (text: string): string =>
+  text.replace(invisible, (c) => (c === "\n" ? c : `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`));
+
+/** Indented JSON in which no character can drive a terminal. */
+export const asJson = (value: unknown): string => escaped(JSON.stringify(value, undefined, 4));
+
+/** One YAML document a value, in the words of YAML 1.1 so that old readers agree too, safe for a terminal as well. */
+export async function asYaml(values: readonly unknown[]): Promise<string> {
+  const { Document, isScalar, visit } = await import("yaml");
+  const one = (value: unknown): string => {
+    // What an application object holds beside plain data is left out here, as JSON would.
+    const doc = new Document(JSON.parse(JSON.stringify(value)), {
+      version: "1.1",
+      aliasDuplicateObjects: false,
+    });
+    visit(doc, {
+      Scalar(_, node) {
+        if (isScalar(node) && typeof node.value === "string" && hasHidden(node.value))
+          node.type = "QUOTE_DOUBLE";
+      },
+    });
+    return escaped(doc.toString({ directives: false, lineWidth: 0 }).trimEnd());
+  };
+  return values.map(one).join("\n---\n");
+}
+
+const hasHidden = (text: string): boolean => text.replaceAll("\n", "").search(invisible) >= 0;

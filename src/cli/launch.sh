@@ -1,0 +1,14 @@
+# Read by bin/teleport, bin/tctl and bin/tsh: starts $tool of the checkout $root with the Node that the project brought along.
+node=$root/node_modules/.bin/node
+if [ ! -x "$node" ]; then
+  if [ ! -d "$root/node_modules" ]; then
+    echo "error: the packages that $tool needs are not installed; run: make -C $root deps" >&2
+    exit 1
+  fi
+  # No Node package for this kind of machine: its own will do when it is new enough to run TypeScript.
+  node=$(command -v node) && "$node" -e 'process.exit(parseInt(process.versions.node) >= 24 ? 0 : 1)' || {
+    echo "error: $tool needs Node 24 or newer, and this machine has ${node:-none}; install it or run: make -C $root deps" >&2
+    exit 1
+  }
+fi
+exec "$node" "$root/src/cli/$tool/main.ts" "$@"

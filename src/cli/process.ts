@@ -1,0 +1,64 @@
+import { open } from "node:fs/promises";
+import { homedir, hostname } from "node:os";
+import { ReadStream } from "node:tty";
+import type { Program } from "./command.ts";
+import { debugging, report } from "./errors.ts";
+import { makeIo, type Terminal } from "./io.ts";
+import { runProgram } from "./parse.ts";
+
+/** Runs a tool on the process's own command line and ends the process with its exit code. */
+export async function main(program: Program): Promise<never> {
+  const argv = process.argv.slice(2);
+  const io = makeIo({
+    stdin: process.stdin,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    env: process.env,
+    machine: { uid: process.geteuid?.() ?? -1, home: homedir(), hostname: hostname() },
+    openTerminal,
+  });
+  // The reader of a pipe may have seen enough (`tctl get users | head -1`); that is no error of ours.
+  process.stdout.on("error", (err: NodeJS.ErrnoException) => process.exit(err.code === "EPIPE" ? 0 : 1));
+  const stop = new AbortController();
+  let stoppedBy = 0;
+  for (const [name, number] of [
+    ["SIGINT", 2],
+    ["SIGTERM", 15],
+  ] as const) {
+    process.on(name, () => {
+      stoppedBy = number;
+      stop.abort();
+    });
+  }
+  let code: number;
+  try {
+    code = await runProgram(program, argv, io, stop.signal);
+  } catch (err) {
+    // Who interrupts a command knows why it ended.
+    code = stop.signal.aborted ? 128 + stoppedBy : report(err, io, debugging(argv, io.env));
+  }
+  await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
+  process.exit(code);
+}
+
+const flushed = (stream: NodeJS.WriteStream): Promise<void> =>
+  new Promise((resolve) => {
+    if (stream.destroyed) resolve();
+    else stream.write("", () => resolve());
+  });
+
+/** The terminal that the process was started from, whatever standard output is. */
+async function openTerminal(): Promise<Terminal> {
+  const file = await open("/dev/tty", "r+");
+  const keys = new ReadStream(file.fd);
+  keys.setRawMode(true);
+  return {
+    keys,
+    write: (text) => void process.stderr.write(text),
+    async [Symbol.asyncDispose]() {
+      keys.setRawMode(false);
+      keys.destroy();
+      await file.close().catch(() => {});
+    },
+  };
+}

@@ -1,0 +1,32 @@
+/**
+ * Escape sequences that drive a terminal (ECMA-48): CSI, then the string-carrying ones (OSC, DCS, SOS, PM, APC) up to their
+ * terminator or the end, then two-character ones; each in its 7-bit and its 8-bit form.
+ */
+const sequences =
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is taken out
+  /(?:\u001b\[|\u009b)[0-?]*[ -/]*[@-~]?|(?:\u001b[\]PX^_]|[\u009d\u0090\u0098\u009e\u009f])[^\u0007\u001b\u009c]*(?:\u0007|\u001b\\|\u009c)?|\u001b[ -/]*[0-~]?/g;
+/** Control characters, and marks that turn the direction of text around and so disguise it. */
+export const invisible =
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+  /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+
+/** `text`, which others chose, as it may be shown on a terminal: without control sequences, on one line (CLI-05). */
+export const printable = (text: string): string => text.replace(sequences, "").replace(invisible, "");
+
+/** The same for text of several lines; tabs stay too. */
+export const printableLines = (text: string): string => text.split("\n").map(printableLine).join("\n");
+const printableLine = (line: string): string => line.split("\t").map(printable).join("\t");
+
+const graphemes = new Intl.Segmenter();
+const wide =
+  /^(?:\p{Emoji_Presentation}|[\u1100-\u115f\u2e80-\u303e\u3041-\u33ff\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{20000}-\u{3fffd}]|.\ufe0f)/u;
+
+/** How many columns of a terminal `text` takes. */
+export function columns(text: string): number {
+  let total = 0;
+  for (const { segment } of graphemes.segment(text)) {
+    if (wide.test(segment)) total += 2;
+    else if (!/^\p{M}|^\u200d/u.test(segment)) total += 1;
+  }
+  return total;
+}

@@ -1,0 +1,25 @@
+import { commandsWith, flag } from "../command.ts";
+
+/** The flags that every `tsh` command takes, before and after its name (TSH-01..10). */
+export const globals = {
+  proxy: flag.text("The proxy: host[:https_port[,ssh_port]]", { value: "HOST", env: "TELEPORT_PROXY" }),
+  user: flag.text("Teleport user; by default that of the profile, then your own name", {
+    value: "NAME",
+    env: "TELEPORT_USER",
+  }),
+  login: flag.text("Login on the remote host", { short: "l", value: "LOGIN", env: "TELEPORT_LOGIN" }),
+  ttl: flag.text("Minutes for which a login is good (720)", { value: "MINUTES" }),
+  identity: flag.text("Use this identity file instead of the profile", { short: "i", value: "FILE" }),
+  certFormat: flag.choice("Form of the certificate", ["standard", "oldssh"]),
+  compat: flag.choice("Form of the certificate", ["standard", "oldssh"], { hidden: true }),
+  insecure: flag.yes("Do not verify the proxy's HTTPS certificate"),
+  auth: flag.text("How to log in: a connector's name, or local", { value: "NAME" }),
+  skipVersionCheck: flag.yes("Go on although the proxy asks for another version"),
+  debug: flag.yes("Tell what is being done, with stack traces of errors", { short: "d" }),
+  nocache: flag.yes("Accepted, without effect", { hidden: true }),
+  namespace: flag.text("Accepted, without effect", { hidden: true }),
+  gops: flag.yes("Accepted, without effect", { hidden: true }),
+  gopsAddr: flag.text("Accepted, without effect", { hidden: true }),
+};
+
+export const command = commandsWith(globals);

@@ -1,0 +1,6 @@
+import { openCompileCache } from "../compile-cache.ts";
+
+// Before the rest is loaded, so that the rest is served from the cache.
+openCompileCache();
+const [{ main }, { program }] = await Promise.all([import("../process.ts"), import("./program.ts")]);
+await main(program);

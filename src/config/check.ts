@@ -1,0 +1,121 @@
+import type { z } from "zod";
+import { Fault } from "#core/errors";
+import { yesNoOf } from "./words.ts";
+import type { Tree } from "./yaml.ts";
+
+/**
+ * What `schema` makes of `value`, which was read from `tree`. Throws `bad_parameter` with a line for each complaint:
+ * `<name>:<line>:<column>: <key>: <what is wrong>`. `at` tells where in the tree a part of the value came from.
+ */
+export function check<S extends z.ZodType>(
+  schema: S,
+  tree: Tree,
+  name: string,
+  { value = tree.value, at = (path) => path }: { value?: unknown; at?: (path: Path) => Path } = {},
+): z.output<S> {
+  const draft = structuredClone(value);
+  // A schema that wants a yes or a number meets text, as the file has only text: it is read as what was wanted.
+  for (let round = 0; ; round++) {
+    const parsed = schema.safeParse(draft);
+    if (parsed.success) return parsed.data;
+    if (round > 20 || !interpret(draft, parsed.error.issues)) {
+      throw new Fault("bad_parameter", complaints(parsed.error.issues, tree, name, at).join("\n"));
+    }
+  }
+}
+
+export type Path = readonly PropertyKey[];
+
+/** Turns texts into the booleans, numbers and missing values that issues ask for. Tells whether it could change anything. */
+function interpret(draft: unknown, issues: readonly z.core.$ZodIssue[]): boolean {
+  let changed = false;
+  for (const { code, path, ...issue } of issues) {
+    const holder = path.slice(0, -1).reduce<unknown>((at, part) => (at as never)?.[part as never], draft);
+    const last = path.at(-1);
+    if (last === undefined || typeof holder !== "object" || holder === null || !Object.hasOwn(holder, last))
+      continue;
+    const values = holder as Record<PropertyKey, unknown>;
+    const text = values[last];
+    if (text === null || text === "null" || text === "~") {
+      delete values[last];
+      changed = true;
+    } else if (code === "invalid_type" && typeof text === "string") {
+      const read = meant(text, String((issue as { expected?: unknown }).expected));
+      if (read === undefined) continue;
+      values[last] = read;
+      changed = true;
+    }
+  }
+  return changed;
+}
+
+function meant(text: string, expected: string): boolean | number | undefined {
+  if (expected === "boolean") return yesNoOf(text);
+  const isNumber = (expected === "number" || expected === "int") && /^[+-]?\d+(\.\d+)?$/.test(text);
+  return isNumber ? Number(text) : undefined;
+}
+
+function complaints(
+  issues: readonly z.core.$ZodIssue[],
+  tree: Tree,
+  name: string,
+  at: (path: Path) => Path,
+): string[] {
+  const lines = issues.flatMap(deepest).flatMap((issue) => {
+    const path = at(issue.path);
+    const keys = issue.code === "unrecognized_keys" ? issue.keys : [undefined];
+    return keys.map((key) => {
+      const place = tree.placeOf(path, key);
+      const what = key === undefined ? issue.message : unknownKey(key, issue.message);
+      const where = issue.path.length > 0 ? `${issue.path.join(".")}: ` : "";
+      return { ...place, text: `${name}:${place.line}:${place.column}: ${where}${what}` };
+    });
+  });
+  lines.sort((a, b) => a.line - b.line || a.column - b.column);
+  const shown = lines.slice(0, 8).map((line) => line.text);
+  return lines.length > 8 ? [...shown, `and ${lines.length - 8} more`] : shown;
+}
+
+/** Of the ways that a union could not be met, the one that came furthest. */
+function deepest(issue: z.core.$ZodIssue): z.core.$ZodIssue[] {
+  if (issue.code !== "invalid_union") return [issue];
+  const nested = issue.errors.flat().flatMap(deepest);
+  const furthest = nested.sort((a, b) => b.path.length - a.path.length)[0];
+  return furthest && furthest.path.length > 0
+    ? [{ ...furthest, path: [...issue.path, ...furthest.path] }]
+    : [{ ...issue, message: nested.map((one) => one.message).join(", or ") || issue.message }];
+}
+
+/** Schemas of `section` tell the keys that they know in their message; others have zod's own. */
+function unknownKey(key: string, message: string): string {
+  const [mark, ...known] = message.split(" ");
+  if (mark !== knownKeys) return `unknown key ${JSON.stringify(key)}`;
+  const near = closest(key, known);
+  const hint = near ? `did you mean ${JSON.stringify(near)}?` : `known here: ${known.join(", ")}`;
+  return `unknown key ${JSON.stringify(key)}; ${hint}`;
+}
+
+/** First word of the message of an unknown-key issue, followed by the keys that would have been known. */
+export const knownKeys = "known-keys";
+
+/** The known word that `word` is most likely a misspelling of. */
+function closest(word: string, known: readonly string[]): string | undefined {
+  const ranked = known
+    .map((other) => ({ other, edits: distance(word.toLowerCase(), other) }))
+    .sort((a, b) => a.edits - b.edits)[0];
+  return ranked && ranked.edits <= Math.max(2, word.length / 3) ? ranked.other : undefined;
+}
+
+/** How many single-character edits lie between two words (Levenshtein). */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= Math.min(a.length, 64); i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const swap = (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(swap, (row[j] as number) + 1, (next[j - 1] as number) + 1));
+    }
+    row = next;
+  }
+  return row[b.length] as number;
+}

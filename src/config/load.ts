@@ -1,0 +1,5 @@
+export { configure } from "./configure.ts";
+export { parseConfigFile } from "./file.ts";
+export { parseResources } from "./resource.ts";
+export { sampleConfig } from "./sample.ts";
+export { resolveSecret } from "./values.ts";
