@@ -10,8 +10,8 @@ import type { AuditEvent } from "#events";
 import { type Account, Logins, Pipes, Programs, Spawner } from "#helper";
 import type { ClusterView } from "#mirror";
 import { CertAuthority, ClusterConfig, Role, User } from "#model";
-import type { Address } from "#net";
-import { NodeServer, nodeListener } from "#node";
+import { type Address, door } from "#net";
+import { NodeServer } from "#node";
 import { Spool } from "#session";
 import { formatPrivateKey, formatPublicKeyLine, generateKey, issueCertificate } from "#ssh/keys";
 
@@ -129,10 +129,15 @@ export async function startNode(
   const stop = new AbortController();
   const bound = Promise.withResolvers<Address>();
   const address = { host: "127.0.0.1", port: 0 };
-  const done = nodeListener({ server, address, maxConnections: 100, onListening: bound.resolve, log }).run(
-    stop.signal,
-    () => {},
-  );
+  const done = door({
+    name: "node",
+    address,
+    setting: "test",
+    maxConnections: 100,
+    handle: (socket, ends, signal) => server.handle(socket, ends, signal),
+    onListening: bound.resolve,
+    log,
+  }).run(stop.signal, () => {});
   const { port } = await bound.promise;
 
   let made = 0;
