@@ -1,2 +1,1 @@
-export { type Ends, type NodeOptions, NodeServer } from "./server.ts";
-export type { Host } from "./visit.ts";
+export { NodeServer } from "./server.ts";
