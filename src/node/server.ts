@@ -103,6 +103,8 @@ export class NodeServer {
       client: remote,
       local: ends.local ?? { host: "127.0.0.1", port: 0 },
       activity: activity(clock),
+      running: new Set(),
+      signal,
     };
     const over = new AbortController();
     const disconnect = (reason: string): void => {
@@ -133,13 +135,16 @@ export class NodeServer {
         const channel = request.accept();
         void channel.closed.then(() => sessions--);
         serveSession(channel, visit, this.#options);
-      } else if (request.kind === "direct-tcpip") void forward(request, visit, this.#options, signal);
-      else refuse(request);
+        return;
+      }
+      if (request.kind === "direct-tcpip") return forward(request, visit, this.#options, signal);
+      refuse(request);
     });
     await connection.closed;
     over.abort();
     leave();
     this.#exit(person.user);
+    await Promise.all(visit.running);
   }
 
   #global(name: string): Uint8Array | boolean {
