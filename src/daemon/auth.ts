@@ -64,6 +64,7 @@ export async function authRole(config: Config, world: World, stack: AsyncDisposa
       clock,
       random,
       log,
+      warn: world.warn,
     }),
   );
   const asked: Asked = {

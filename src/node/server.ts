@@ -1,6 +1,6 @@
 import type { Duplex } from "node:stream";
 import { Fault } from "#core/errors";
-import { userProblem } from "#mirror";
+import { refusals, userProblem } from "#mirror";
 import type { Labels } from "#model";
 import { type Address, formatAddress, parseAddress } from "#net";
 import { activity, tell, untilLimit, type Who } from "#session";
@@ -8,7 +8,6 @@ import { type Accepted, type Algorithms, accept, type ChannelRequest, OpenFailur
 import type { Signer } from "#ssh/keys";
 import { authenticate, type Visitor } from "./authenticate.ts";
 import { forward } from "./forward.ts";
-import { refusals } from "./refusals.ts";
 import { serveSession } from "./session-channel.ts";
 import type { Host, Visit } from "./visit.ts";
 
