@@ -64,6 +64,29 @@ suite("questions", () => {
       assert.equal(isClosed(), true);
     });
   }
+  test("an abort ends the wait for a secret and leaves the terminal as it was", async () => {
+    const stop = new AbortController();
+    const keys = new PassThrough();
+    let closed = false;
+    const io = makeIo({
+      stdin: terminal(),
+      stdout: new PassThrough(),
+      stderr: new PassThrough(),
+      env: {},
+      machine: { uid: 0, home: "/", hostname: "h" },
+      openTerminal: async () => ({
+        write: () => {},
+        keys,
+        async [Symbol.asyncDispose]() {
+          closed = true;
+        },
+      }),
+    });
+    const asked = io.askSecret("Password:", stop.signal);
+    setImmediate(() => stop.abort(new Error("enough")));
+    await assert.rejects(asked, /enough/);
+    assert.equal(closed, true);
+  });
   for (const [name, key] of [
     ["control-C", "ab\u0003"],
     ["control-D", "\u0004"],
