@@ -18,11 +18,25 @@ function tool(body: string) {
     await main({ name: "t", about: "", globals: {}, commands: [
       { name: "do", about: "", flags: {}, async run({ io, signal }) { ${body} } },
     ] });`;
-  return spawn(process.execPath, ["--input-type=module-typescript", "-e", code, "--", "do"]);
+  // Read from standard input, so that the arguments are a program's own.
+  const child = spawn(process.execPath, ["--input-type=module", "-", "do"]);
+  child.stdin.end(code);
+  return child;
 }
 const ended = async (child: ReturnType<typeof tool>) => {
   const [out, err, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, "exit")]);
   return { code, out, err };
+};
+
+/** Waits for output; a child that ends without any fails the test instead of holding it up. */
+const spoken = async (child: ReturnType<typeof tool>): Promise<void> => {
+  const done = new AbortController();
+  const died = once(child, "exit", { signal: done.signal }).then(() =>
+    assert.fail("it ended without a word"),
+  );
+  died.catch(() => {});
+  await Promise.race([once(child.stdout, "data"), died]);
+  done.abort();
 };
 
 suite("a tool's process", () => {
@@ -47,7 +61,7 @@ suite("a tool's process", () => {
       const child = tool(
         `const p = new Promise((_, no) => signal.addEventListener("abort", () => no(signal.reason))); const t = setInterval(() => {}, 1e6); io.out("up"); await p;`,
       );
-      await once(child.stdout, "data");
+      await spoken(child);
       child.kill(signal);
       assert.deepEqual(await ended(child), { code, out: "", err: "" });
     });
@@ -56,7 +70,7 @@ suite("a tool's process", () => {
     const child = tool(
       `const t = setInterval(() => {}, 1e6); const p = new Promise((ok) => signal.addEventListener("abort", ok)); io.out("up"); await p; return 0;`,
     );
-    await once(child.stdout, "data");
+    await spoken(child);
     child.kill("SIGTERM");
     assert.equal((await ended(child)).code, 0);
   });
@@ -64,15 +78,15 @@ suite("a tool's process", () => {
     const child = tool(
       `const t = setInterval(() => {}, 1e6); signal.addEventListener("abort", () => io.out("busy")); io.out("up"); await new Promise(() => {});`,
     );
-    await once(child.stdout, "data");
+    await spoken(child);
     child.kill("SIGINT");
-    await once(child.stdout, "data");
+    await spoken(child);
     child.kill("SIGINT");
     assert.equal((await ended(child)).code, 130);
   });
   test("a reader that has seen enough is no failure", async () => {
     const child = tool(`for (;;) { io.out("y".repeat(1000)); await new Promise(setImmediate); }`);
-    await once(child.stdout, "data");
+    await spoken(child);
     child.stdout.destroy();
     const [[code], err] = await Promise.all([once(child, "exit"), text(child.stderr)]);
     assert.deepEqual([code, err], [0, ""]);
