@@ -11,6 +11,13 @@ function ioWith(stdin: Readable & { isTTY?: boolean }, keys: Uint8Array[] = []) 
   const shown: string[] = [];
   const stderr = collector();
   let closed = false;
+  async function* typed(): AsyncGenerator<Uint8Array> {
+    for (const key of keys) {
+      await new Promise((resolve) => setImmediate(resolve));
+      if (closed) throw new Error("the terminal was given back before the answer was read");
+      yield key;
+    }
+  }
   const io = makeIo({
     stdin,
     stdout: new PassThrough(),
@@ -19,7 +26,7 @@ function ioWith(stdin: Readable & { isTTY?: boolean }, keys: Uint8Array[] = []) 
     machine: { uid: 0, home: "/", hostname: "h" },
     openTerminal: async () => ({
       write: (text) => void shown.push(text),
-      keys: Readable.from(keys),
+      keys: typed(),
       async [Symbol.asyncDispose]() {
         closed = true;
       },

@@ -81,7 +81,8 @@ export function makeIo(world: World): Io {
         return input.line(signal);
       }
       await using terminal = await world.openTerminal();
-      return typedSecret(terminal, question, signal);
+      // Awaited here: the terminal is given back only once the answer is there.
+      return await typedSecret(terminal, question, signal);
     },
   };
 }
