@@ -467,6 +467,27 @@ export function backendContract(name: string, open: Open): void {
       await refused("unreachable", backend.put(text("/a", "")));
     });
 
+    promise("ends at once when aborted in the middle of what it has to tell", async (backend) => {
+      const stop = new AbortController();
+      const changes = await backend.watch("", { signal: stop.signal });
+      const iterator = changes[Symbol.asyncIterator]();
+      await Promise.all(["/a", "/b", "/c"].map((key) => backend.put(text(key, ""))));
+      assert.equal((await iterator.next()).done, false);
+      stop.abort();
+      assert.equal((await iterator.next()).done, true);
+    });
+
+    test("a reader far behind, but within the history, gets it all", async () => {
+      await using backend = await open(new TestClock(), 2000);
+      await using watch = await watching(backend, "/n/");
+      const all = Array.from({ length: 900 }, (_, i) => `/n/${i}`);
+      await Promise.all(all.flatMap((key) => [backend.put(text(key, "")), backend.put(text("/other", ""))]));
+      assert.deepEqual(
+        (await watch.take(900)).map(line),
+        all.map((key) => `+${key}=`),
+      );
+    });
+
     promise("a reader too slow for the history is told, not given a gap", async (backend, clock) => {
       await using watch = await watching(backend, "");
       for (let i = 0; i < 100; i++) await backend.put(text("/a", `${i}`));

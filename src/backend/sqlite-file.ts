@@ -33,6 +33,7 @@ export async function openFile(file: string, log: Log): Promise<DatabaseSync> {
   let db: DatabaseSync | undefined;
   try {
     db = new DatabaseSync(file, { timeout: 2000 satisfies Millis });
+    formatOf(db, file, steps.length);
     db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON");
     const [check] = db.prepare("PRAGMA quick_check(1)").all();
     if (check?.quick_check !== "ok") throw damaged(file, check?.quick_check);
@@ -53,26 +54,29 @@ export async function openFile(file: string, log: Log): Promise<DatabaseSync> {
 export function migrate(db: DatabaseSync, file: string, steps: readonly string[]): void {
   db.exec("BEGIN IMMEDIATE");
   try {
-    const format = Number(db.prepare("PRAGMA user_version").get()?.user_version);
-    const owner = Number(db.prepare("PRAGMA application_id").get()?.application_id);
-    const empty = db.prepare("SELECT 1 FROM sqlite_schema LIMIT 1").get() === undefined;
-    if (owner !== applicationId && !empty)
-      throw new Fault(
-        "bad_parameter",
-        `${file} is a database of another program; choose another storage path`,
-      );
-    if (format > steps.length)
-      throw new Fault(
-        "bad_parameter",
-        `${file} was written by a newer version of this program (storage format ${format}, this one knows ${steps.length}): ` +
-          "run that version, or restore a backup from before the upgrade",
-      );
+    const format = formatOf(db, file, steps.length);
     for (const step of steps.slice(format)) db.exec(step);
     db.exec(`PRAGMA application_id = ${applicationId}; PRAGMA user_version = ${steps.length}; COMMIT`);
   } catch (err) {
     db.exec("ROLLBACK");
     throw err;
   }
+}
+
+/** The format of the file, 0 when it is new. Throws `bad_parameter` for one that we must not touch; changes nothing. */
+function formatOf(db: DatabaseSync, file: string, known: number): number {
+  const format = Number(db.prepare("PRAGMA user_version").get()?.user_version);
+  const owner = Number(db.prepare("PRAGMA application_id").get()?.application_id);
+  const empty = db.prepare("SELECT 1 FROM sqlite_schema LIMIT 1").get() === undefined;
+  if (owner !== applicationId && !empty)
+    throw new Fault("bad_parameter", `${file} is a database of another program; choose another storage path`);
+  if (format > known)
+    throw new Fault(
+      "bad_parameter",
+      `${file} was written by a newer version of this program (storage format ${format}, this one knows ${known}): ` +
+        "run that version, or restore a backup from before the upgrade",
+    );
+  return format;
 }
 
 /** The file exists with mode 0600 before SQLite writes to it; SQLite gives -wal and -shm the mode of the file. */

@@ -91,6 +91,22 @@ suite("sqlite backend", () => {
     });
   }
 
+  test("S58: files are made closed, not closed after they are made", async (t) => {
+    await using folder = await temporary();
+    // With chmod doing nothing, the modes are those of the first moment.
+    await using handle = await open(process.execPath);
+    t.mock.method(Object.getPrototypeOf(handle), "chmod", async () => {});
+    const before = process.umask(0);
+    try {
+      await using backend = await reopen(folder);
+      await backend.put({ key: "/secret", value: value("1") });
+      for (const file of await readdir(folder.path))
+        assert.equal((await stat(join(folder.path, file))).mode & 0o777, 0o600, file);
+    } finally {
+      process.umask(before);
+    }
+  });
+
   test("S58: a file that others could read is closed to them, a folder that others could write is reported", async () => {
     await using folder = await temporary();
     await mkdir(folder.path);
@@ -178,10 +194,18 @@ suite("sqlite backend", () => {
   test("history is forgotten by age, so that a deleted secret does not stay in the file", async () => {
     await using folder = await temporary();
     const clock = new TestClock();
+    const tokens = Array.from({ length: 50 }, (_, i) => ({
+      key: `/token/${i}`,
+      value: value("planted-secret".repeat(20)),
+    }));
     {
       await using backend = await reopen(folder, clock);
-      await backend.put({ key: "/token", value: value("planted-secret") });
-      await backend.delete("/token");
+      await Promise.all(tokens.map((token) => backend.put(token)));
+    }
+    assert.ok((await readFile(folder.file)).includes("planted-secret"));
+    {
+      await using backend = await reopen(folder, clock);
+      await backend.deletePrefix("/token/");
       await clock.advance(12 * 60_000);
       await backend.put({ key: "/other", value: value("x") });
     }
@@ -218,7 +242,9 @@ suite("sqlite file", () => {
     const db = new DatabaseSync(folder.file);
     db.exec("PRAGMA user_version = 99");
     db.close();
+    const before = await readFile(folder.file);
     await refuses(folder, "bad_parameter", /newer version.*format 99/);
+    assert.deepEqual(await readFile(folder.file), before);
   });
 
   test("one of an older version is brought up to date, all or nothing", async () => {
@@ -248,7 +274,9 @@ suite("sqlite file", () => {
     const db = new DatabaseSync(folder.file);
     db.exec("CREATE TABLE theirs (x)");
     db.close();
+    const before = await readFile(folder.file);
     await refuses(folder, "bad_parameter", /another program/);
+    assert.deepEqual(await readFile(folder.file), before);
   });
 
   test("something that is no database is refused with what to do", async () => {

@@ -1,3 +1,18 @@
 export * from "./address.ts";
 export * from "./dial.ts";
+export { door, type Ends } from "./door.ts";
+
+import type { App, AppOptions, Reply, Request } from "./http/app.ts";
+
+export { AddressBuckets, clientAddress } from "./http/clients.ts";
+export { checkCsrf, csrfToken } from "./http/csrf.ts";
+export { type HttpsListener, listenHttps } from "./http/listen.ts";
+export { parse } from "./http/parse.ts";
+export { checkTlsPair, type TlsPair, tlsServerName } from "./tls.ts";
+export type { App, Reply, Request };
+
+/** The HTTP set-up every server of ours shares. Fastify is heavy, so it loads here and not with this door. */
+export async function httpApp(options: AppOptions): Promise<App> {
+  return (await import("./http/app.ts")).httpApp(options);
+}
 export * from "./listen.ts";

@@ -133,18 +133,20 @@ export class ProxyServer {
   }
 }
 
-function open(request: ChannelRequest, carrier: Carrier): void {
+async function open(request: ChannelRequest, carrier: Carrier): Promise<void> {
   if (request.kind === "session") serveSession(request.accept(), carrier);
   else if (request.kind === "direct-tcpip") {
     // OpenSSH's `ssh -J` and `-W`: the same places, by the same rules, as the `proxy:` subsystem.
     const { host, port } = DirectTcpip.decode(request.extra);
-    carry({ kind: "host", host, port }, carrier, () => request.accept()).catch((err: unknown) => {
+    try {
+      await carry({ kind: "host", host, port }, carrier, () => request.accept());
+    } catch (err) {
       const fault = err as Fault;
       const reason = Fault.is(err, "access_denied")
         ? OpenFailure.administrativelyProhibited
         : OpenFailure.connectFailed;
       request.reject(reason, fault.message);
-    });
+    }
   } else request.reject(OpenFailure.unknownChannelType, `the proxy serves no ${request.kind} channels`);
 }
 

@@ -236,7 +236,10 @@ suite("S71: a damaged recording", () => {
     ["a chunk of no number", JSON.stringify({ ...print, bytes: "2" })],
     ["a chunk at no time", JSON.stringify({ ...print, ms: -5 })],
     ["a field that should not be", JSON.stringify({ ...print, path: "../../x" })],
-    ["bad UTF-8", "\xff"],
+    [
+      "bad UTF-8",
+      `{"event":"user.delete","code":"T1003I","uid":"${session.sid}","time":"2026-11-22T09:00:00Z","namespace":"default","user":"\xff"}`,
+    ],
   ] as const) {
     test(`with a line that is ${why} says so`, async () => {
       const log = Buffer.concat([Buffer.from(line, "latin1"), Buffer.from("\n")]);
@@ -244,4 +247,19 @@ suite("S71: a damaged recording", () => {
       assert.ok(Fault.is(error, "protocol"), String(error));
     });
   }
+
+  test("that says it has a chunk of a gigabyte is not believed", async () => {
+    const lie = { ...print, bytes: 2 ** 30 } as RecordingEvent;
+    const read = (): never => assert.fail("a gigabyte was asked for");
+    await assert.rejects(Array.fromAsync(play([lie], read)), (err) => Fault.is(err, "protocol"));
+  });
+
+  test("with a line that does not end is not read to its end", async () => {
+    let read = 0;
+    const endless = function* (): Generator<Uint8Array> {
+      for (; read < 100; read++) yield new Uint8Array(64 * 1024).fill(0x20);
+    };
+    await assert.rejects(Array.fromAsync(parseEvents(endless())), (err) => Fault.is(err, "protocol"));
+    assert.ok(read < 20);
+  });
 });

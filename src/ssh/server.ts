@@ -1,8 +1,12 @@
 import type { Duplex } from "node:stream";
-import type { Clock, Millis } from "#core/clock";
+import { type Clock, type Millis, minute } from "#core/clock";
 import type { Log } from "#core/log";
 import type { Connection } from "./connection/channel.ts";
+import { openConnection } from "./connection/connection.ts";
+import { within } from "./deadline.ts";
 import type { PublicKey, Signer } from "./keys/key.ts";
+import { startServerTransport } from "./transport/index.ts";
+import { admit } from "./userauth/server.ts";
 
 /** Names of algorithms, best first; each defaults to all we know, see `crypto`. Unknown names throw `bad_parameter`. */
 export interface Algorithms {
@@ -38,7 +42,7 @@ export interface ServerOptions<Identity> {
    * Throws `access_denied` with the reason, which goes to the log and audit, never to the client.
    */
   readonly check: (attempt: PublicKeyAttempt) => Promise<Identity>;
-  /** Told of every refused attempt (a refused query too), with the fault of `check`. */
+  /** Told of every refused attempt (a refused query too, but not the first `none`), with the fault of `check`. */
   readonly onRefused?: (attempt: { user: string; key?: PublicKey; method: string }, reason: unknown) => void;
   /** Shown before authentication (RFC 4252 §5.4). */
   readonly banner?: string;
@@ -58,4 +62,27 @@ export interface Accepted<Identity> {
   readonly connection: Connection;
   readonly user: string;
   readonly identity: Identity;
+  /** `ip:port` that a proxy named for its client (SSH-01). Anyone may write it: for the record, never for access. */
+  readonly clientAddress: string | undefined;
+}
+
+/**
+ * Serves one connection up to its login. The stream is owned from here on; `signal` ends the connection whenever it
+ * aborts, also later. Channels that come with the login wait until the caller had its turn to call `onOpen`.
+ * Rejects with `access_denied`, `protocol`, `unreachable` or `limit_exceeded`; the stream is closed then.
+ */
+export async function accept<Identity>(
+  options: ServerOptions<Identity>,
+  signal: AbortSignal,
+): Promise<Accepted<Identity>> {
+  const { clock, loginGrace = 2 * minute } = options;
+  return await within(loginGrace, "the client did not log in in time", clock, signal, async (bounded) => {
+    const transport = await startServerTransport({ ...options, signal: bounded });
+    return await admit(transport, options, ({ user, identity }) => ({
+      connection: openConnection(transport, options),
+      user,
+      identity,
+      clientAddress: transport.clientAddress,
+    }));
+  });
 }

@@ -245,6 +245,8 @@ suite("an agent and a bad client", () => {
     ["to be confirmed", "02"],
     ["restricted by an extension", "ff000000047265737400000000"],
     ["under an unknown constraint", "07"],
+    ["under an unknown constraint as long as a lifetime", "070000003c"],
+    ["to be confirmed, with bytes as long as a lifetime behind", "020000003c"],
     ["with a lifetime and then to be confirmed", "010000003c02"],
     ["with a lifetime cut short", "0100"],
   ] as const) {

@@ -1,31 +1,19 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
+import { finished } from "node:stream/promises";
 import { suite, test } from "node:test";
 import { TestClock } from "#core/clock";
 import { Fault } from "#core/errors";
 import { silentLog } from "#core/log";
-import { packetPair, settle, type TestTransport } from "../testing/packet-pair.ts";
-import type { Channel, ChannelRequest, Connection } from "./channel.ts";
+import { type ConnectionPair, connectionPair } from "../testing/index.ts";
+import { packetPair, settle } from "../testing/packet-pair.ts";
+import type { Channel, ChannelRequest } from "./channel.ts";
 import { duplex, OpenFailure } from "./channel.ts";
 import { openConnection } from "./connection.ts";
 
 const clock = new TestClock();
 
-interface Both {
-  client: Connection;
-  server: Connection;
-  ends: { client: TestTransport; server: TestTransport };
-}
-function connected(options: Partial<Parameters<typeof openConnection>[1]> = {}): Both {
-  const ends = packetPair();
-  return {
-    client: openConnection(ends.client, { clock, log: silentLog, ...options }),
-    server: openConnection(ends.server, { clock, log: silentLog, ...options }),
-    ends,
-  };
-}
-
-async function channels({ client, server }: Both): Promise<{ near: Channel; far: Channel }> {
+async function channels({ client, server }: ConnectionPair): Promise<{ near: Channel; far: Channel }> {
   const far = Promise.withResolvers<Channel>();
   server.onOpen((request) => far.resolve(request.accept()));
   const { channel: near } = await client.open("session");
@@ -41,7 +29,7 @@ const text = (s: string): Uint8Array => Buffer.from(s);
 
 suite("channels", () => {
   test("data goes both ways, each way ends by itself, and the channel closes when both have closed", async () => {
-    const { near, far } = await channels(connected());
+    const { near, far } = await channels(connectionPair());
     await near.write(text("question"));
     await near.end();
     assert.equal((await collect(far)).toString(), "question");
@@ -55,7 +43,7 @@ suite("channels", () => {
   });
 
   test("many windows of data arrive whole, in packets no larger than allowed", async () => {
-    const both = connected();
+    const both = connectionPair();
     const { near, far } = await channels(both);
     const sent = randomBytes(9 * 1024 * 1024 + 17);
     const reading = collect(far);
@@ -66,7 +54,7 @@ suite("channels", () => {
   });
 
   test("concurrent writes arrive in the order they were made", async () => {
-    const { near, far } = await channels(connected());
+    const { near, far } = await channels(connectionPair());
     const parts = Array.from({ length: 40 }, (_, i) => Buffer.alloc(150_000, i));
     const writing = Promise.all(parts.map((part) => near.write(part))).then(() => near.end());
     const got = await collect(far);
@@ -75,7 +63,7 @@ suite("channels", () => {
   });
 
   test("a channel nobody reads holds one window and no more; reading lets the writer go on", async () => {
-    const both = connected();
+    const both = connectionPair();
     const { near, far } = await channels(both);
     let done = false;
     const writing = near.write(new Uint8Array(3 * 1024 * 1024)).then(() => {
@@ -94,7 +82,7 @@ suite("channels", () => {
   });
 
   test("stderr spends the same window", async () => {
-    const { near, far } = await channels(connected());
+    const { near, far } = await channels(connectionPair());
     await near.writeStderr(new Uint8Array(2 * 1024 * 1024));
     let done = false;
     void near.write(text("x")).then(() => {
@@ -110,7 +98,7 @@ suite("channels", () => {
   });
 
   test("a writer waits while the transport is congested", async () => {
-    const both = connected();
+    const both = connectionPair();
     const { near } = await channels(both);
     both.ends.client.congested = true;
     let done = false;
@@ -124,7 +112,7 @@ suite("channels", () => {
   });
 
   test("a write fails when the peer closes while it waits for credit", async () => {
-    const { near, far } = await channels(connected());
+    const { near, far } = await channels(connectionPair());
     const writing = near.write(new Uint8Array(3 * 1024 * 1024));
     const refused = assert.rejects(writing, (err) => Fault.is(err, "unreachable"));
     await far.close();
@@ -132,7 +120,7 @@ suite("channels", () => {
   });
 
   test("closing waits for writes; with discard it gives up those that have no credit", async () => {
-    const both = connected();
+    const both = connectionPair();
     const { near } = await channels(both);
     const failed = assert.rejects(near.write(new Uint8Array(3 * 1024 * 1024)), /closed/);
     const closing = near.close();
@@ -146,7 +134,7 @@ suite("channels", () => {
   });
 
   test("small chunks that wait are joined, so that a window of single bytes stays small", async () => {
-    const { near, far } = await channels(connected());
+    const { near, far } = await channels(connectionPair());
     for (let i = 0; i < 50_000; i++) await near.write(Uint8Array.of(i % 251));
     await near.end();
     await settle();
@@ -161,7 +149,7 @@ suite("channels", () => {
   });
 
   test("requests are answered in order, also when the first answer takes longest", async () => {
-    const { near, far } = await channels(connected());
+    const { near, far } = await channels(connectionPair());
     const slow = Promise.withResolvers<boolean>();
     const seen: string[] = [];
     far.onRequest((name) => {
@@ -178,7 +166,7 @@ suite("channels", () => {
   });
 
   test("requests that came before the handler, even before close, are delivered to it", async () => {
-    const { near, far } = await channels(connected());
+    const { near, far } = await channels(connectionPair());
     await near.request("exit-status", Uint8Array.of(0, 0, 0, 3), false);
     await Promise.all([near.close(), far.closed]);
     const seen: string[] = [];
@@ -187,12 +175,12 @@ suite("channels", () => {
   });
 
   test("keepalive on a channel is answered without a handler", async () => {
-    const { near } = await channels(connected());
+    const { near } = await channels(connectionPair());
     assert.equal(await near.request("keepalive@openssh.com", text(""), true), false);
   });
 
   test("losing the connection fails reads, writes and requests", async () => {
-    const both = connected();
+    const both = connectionPair();
     const { near } = await channels(both);
     const asked = assert.rejects(near.request("x", text(""), true), (err) => Fault.is(err, "unreachable"));
     const reading = assert.rejects(collect(near), (err) => Fault.is(err, "unreachable"));
@@ -203,8 +191,21 @@ suite("channels", () => {
     await near.close();
   });
 
+  test("a duplex that is destroyed is gone at once, though the peer neither reads nor closes", async () => {
+    const both = connectionPair();
+    const { near } = await channels(both);
+    const stream = duplex(near);
+    stream.write(new Uint8Array(3 * 1024 * 1024));
+    await settle();
+    both.ends.server.receive(() => {});
+    stream.destroy(new Error("reset"));
+    await assert.rejects(finished(stream), /reset/);
+    await settle();
+    assert.ok(both.ends.server.received.some((payload) => payload[0] === 97));
+  });
+
   test("a duplex keeps half-close and closes the channel when it is destroyed", async () => {
-    const { near, far } = await channels(connected());
+    const { near, far } = await channels(connectionPair());
     const stream = duplex(near);
     stream.end("in");
     assert.equal((await collect(far)).toString(), "in");
@@ -218,7 +219,7 @@ suite("channels", () => {
 
 suite("opening channels", () => {
   test("the extra bytes of both sides arrive", async () => {
-    const { client, server } = connected();
+    const { client, server } = connectionPair();
     const asked = Promise.withResolvers<ChannelRequest>();
     server.onOpen(async (request) => {
       asked.resolve(request);
@@ -234,7 +235,7 @@ suite("opening channels", () => {
   });
 
   test("a refusal carries the peer's words", async () => {
-    const { client, server } = connected();
+    const { client, server } = connectionPair();
     server.onOpen((request) => request.reject(OpenFailure.connectFailed, "db is down"));
     await assert.rejects(client.open("direct-tcpip"), (err: Fault) => {
       assert.ok(Fault.is(err, "unreachable"));
@@ -249,7 +250,7 @@ suite("opening channels", () => {
     ["throws", () => Promise.reject(new Error("broken"))],
   ] as const) {
     test(`a kind is refused when the handler ${why}`, async () => {
-      const { client, server } = connected();
+      const { client, server } = connectionPair();
       server.onOpen(handler);
       await assert.rejects(client.open("x11"), (err) => Fault.is(err, "unreachable"));
     });
@@ -268,14 +269,14 @@ suite("opening channels", () => {
     assert.equal((await opening).channel.kind, "teleport-heartbeat");
     assert.equal(Buffer.from((await asking) ?? []).toString(), "5.0");
 
-    const late = connected();
+    const late = connectionPair();
     await settle();
     await assert.rejects(late.server.open("teleport-heartbeat"), (err) => Fault.is(err, "unreachable"));
     assert.equal(await late.server.request("x-teleport-version", text(""), true), undefined);
   });
 
   test("a peer has a limit of open channels, and gets its places back", async () => {
-    const { client, server } = connected({ maxChannels: 2 });
+    const { client, server } = connectionPair({ maxChannels: 2 });
     const accepted: Channel[] = [];
     server.onOpen((request) => void accepted.push(request.accept()));
     await client.open("session");
@@ -286,7 +287,7 @@ suite("opening channels", () => {
   });
 
   test("undecided channels count too", async () => {
-    const { client, server } = connected({ maxChannels: 3 });
+    const { client, server } = connectionPair({ maxChannels: 3 });
     server.onOpen(() => new Promise(() => {}));
     const waiting = [1, 2, 3].map(() => client.open("session"));
     await assert.rejects(client.open("session"), /too many/);
@@ -295,7 +296,7 @@ suite("opening channels", () => {
   });
 
   test("no more sessions are opened after the client said so", async () => {
-    const { client, server } = connected();
+    const { client, server } = connectionPair();
     server.onOpen((request) => void request.accept());
     await client.open("session");
     await client.request("no-more-sessions@openssh.com", text(""), false);
@@ -304,7 +305,7 @@ suite("opening channels", () => {
   });
 
   test("a channel accepted after the connection is gone is closed", async () => {
-    const { client, server, ends } = connected();
+    const { client, server, ends } = connectionPair();
     const asked = Promise.withResolvers<ChannelRequest>();
     server.onOpen((request) => {
       asked.resolve(request);
@@ -321,7 +322,7 @@ suite("opening channels", () => {
 
 suite("global requests and keep-alive", () => {
   test("replies go to their requests in order", async () => {
-    const { client, server } = connected();
+    const { client, server } = connectionPair();
     server.onRequest(async (name) => {
       if (name === "port") return Uint8Array.of(0, 0, 0, 80);
       return name === "yes";
@@ -354,7 +355,7 @@ suite("global requests and keep-alive", () => {
 
   test("a peer that answers keep-alives stays", async () => {
     const own = new TestClock();
-    const { client } = connected({ clock: own, keepAlive: { every: 1000, count: 1 } });
+    const { client } = connectionPair({ clock: own, keepAlive: { every: 1000, count: 1 } });
     let over = false;
     void client.closed.then(() => {
       over = true;
@@ -364,7 +365,7 @@ suite("global requests and keep-alive", () => {
   });
 
   test("disposing disconnects by application", async () => {
-    const both = connected();
+    const both = connectionPair();
     await both.client[Symbol.asyncDispose]();
     assert.equal(both.ends.client.disconnected?.reason, 11);
     assert.equal(await both.server.closed, undefined);

@@ -88,6 +88,8 @@ class Mux implements Connection {
     on(RequestSuccess, (m) => this.#takeReply(m.response)),
     on(RequestFailure, () => this.#takeReply(undefined)),
   ]);
+  /** Why we gave the peer up for dead. */
+  #dead: Fault | undefined;
   #over: Fault | undefined;
 
   constructor(transport: PacketTransport, options: ConnectionOptions) {
@@ -355,10 +357,8 @@ class Mux implements Connection {
       }
       if (this.#heard) unanswered = 0;
       else if (unanswered >= count) {
-        this.#transport.disconnect(
-          DisconnectReason.connectionLost,
-          `no answer to ${count} keep-alive requests`,
-        );
+        this.#dead = new Fault("unreachable", `the other side did not answer ${count} keep-alive requests`);
+        this.#transport.disconnect(DisconnectReason.connectionLost, this.#dead.message);
         return;
       } else {
         unanswered++;
@@ -368,7 +368,7 @@ class Mux implements Connection {
     }
   }
 
-  #end(reason: Fault | undefined): Fault | undefined {
+  #end(reason: Fault | undefined = this.#dead): Fault | undefined {
     this.#over = reason ?? new Fault("unreachable", "the connection is closed");
     const slots = this.#slots;
     this.#slots = [];

@@ -1,12 +1,10 @@
 import assert from "node:assert/strict";
 import { duplexPair } from "node:stream";
 import { suite, test } from "node:test";
-import { TestClock } from "#core/clock";
 import { Fault } from "#core/errors";
-import { silentLog } from "#core/log";
 import type { Channel, Connection } from "../connection/channel.ts";
-import { openConnection } from "../connection/connection.ts";
-import { packetPair, settle } from "../testing/packet-pair.ts";
+import { connectionPair } from "../testing/index.ts";
+import { settle } from "../testing/packet-pair.ts";
 import { AskedForwards } from "./asked.ts";
 import { type Bind, RemoteForwards, type Visitor } from "./listeners.ts";
 import { ForwardedTcpip } from "./requests.ts";
@@ -38,10 +36,7 @@ class Machine {
 }
 
 function client(machine: Machine): { connection: Connection; server: Connection; asked: AskedForwards } {
-  const ends = packetPair();
-  const options = { clock: new TestClock(), log: silentLog };
-  const connection = openConnection(ends.client, options);
-  const server = openConnection(ends.server, options);
+  const { client: connection, server } = connectionPair();
   const forwards = new RemoteForwards(server, machine.listen);
   server.onRequest((name, payload) => forwards.answer(name, payload) ?? false);
   const asked = new AskedForwards(connection);
@@ -148,10 +143,7 @@ suite("remote forwards", () => {
 
 test("splice closes the stream when the channel breaks off, and the channel when the stream does", async () => {
   for (const breakOff of ["channel", "stream"] as const) {
-    const ends = packetPair();
-    const options = { clock: new TestClock(), log: silentLog };
-    const near = openConnection(ends.client, options);
-    const far = openConnection(ends.server, options);
+    const { client: near, server: far, ends } = connectionPair();
     const accepted = Promise.withResolvers<Channel>();
     far.onOpen((request) => accepted.resolve(request.accept()));
     const { channel } = await near.open("direct-tcpip");

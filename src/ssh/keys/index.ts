@@ -5,7 +5,7 @@ export { type CertificateRequest, issueCertificate, noExpiry } from "./issue.ts"
 export type { Certificate, PublicKey, Signer } from "./key.ts";
 export { hostVerifier, type KnownHost, parseKnownHosts } from "./known-hosts.ts";
 export { generateKey, PrivateKey } from "./private.ts";
-export { type KeyPair, readPrivateKey, writePrivateKey } from "./private-fields.ts";
+export type { KeyPair } from "./private-fields.ts";
 export { formatPrivateKey, parsePrivateKey } from "./private-text.ts";
 export { fingerprint, parsePublicKey, sameKey } from "./public.ts";
 export { formatPublicKeyLine, type PublicKeyLine, parsePublicKeyLine } from "./text.ts";

@@ -136,6 +136,21 @@ suite("private keys", () => {
     assert.ok(readPrivateKey(type, new Reader(RsaPrivate.encode(fields))));
   });
 
+  test("an Ed25519 key with another public part, in either place, is refused", () => {
+    const w = new Writer();
+    writePrivateKey(w, { key: parsePrivateKey(vector("ed25519")).key });
+    const good = w.finish();
+    for (const at of [15 + 4 + 31, good.length - 1]) {
+      const bad = Uint8Array.from(good);
+      bad[at] = (bad[at] as number) ^ 1;
+      const r = new Reader(bad);
+      assert.throws(
+        () => readPrivateKey(text.read(r), r),
+        (err) => Fault.is(err, "protocol"),
+      );
+    }
+  });
+
   for (const name of ["ed25519", "ecdsa256", "rsa2048"]) {
     test(`${name} travels with its certificate`, () => {
       const { key } = parsePrivateKey(vector(name));

@@ -33,6 +33,12 @@ export function formatPublicKeyLine(line: {
       "bad_parameter",
       "a comment or option of a public key may not contain control characters",
     );
+  // `\"` is the only escape there is, so nothing else can tell these from the quote that ends the value.
+  if ([...options.values()].some((value) => /\\("|$)/.test(value)))
+    throw new Fault(
+      "bad_parameter",
+      "an option of a public key may not have a backslash before a quote or at its end",
+    );
   const prefix = [...options]
     .map(([name, value]) => (value === "" ? name : `${name}="${value.replaceAll('"', '\\"')}"`))
     .join(",");
@@ -54,7 +60,7 @@ export function readKey(text: string): { key: PublicKey; comment: string } | und
 
 function readOptions(text: string): { options: Map<string, string>; rest: string } {
   const options = new Map<string, string>();
-  const option = /([A-Za-z0-9-]+)(?:="((?:[^"\\]|\\.)*)")?(,|[ \t]+|$)/sy;
+  const option = /([A-Za-z0-9-]+)(?:="((?:\\"|(?!\\")[^"])*)")?(,|[ \t]+|$)/sy;
   while (true) {
     const [, name = "", value = "", end] = option.exec(text) ?? [];
     if (end === undefined)

@@ -1,13 +1,15 @@
 import type { Channel, Connection } from "../connection/channel.ts";
-import type { Content } from "../wire/structure.ts";
 import { readSessionRequest, type SessionRequestName, sessionRequests } from "./requests.ts";
+
+/** What a table of `sessionRequests` holds. */
+type Fields<N extends SessionRequestName> = ReturnType<(typeof sessionRequests)[N]["decode"]>;
 
 /** How a remote command ended; `signal` has no `SIG` before it. */
 export type Exit =
   | { readonly code: number }
   | { readonly signal: string; readonly core: boolean; readonly message: string };
 
-export type TerminalSize = Content<(typeof sessionRequests)["window-change"]>;
+export type TerminalSize = Fields<"window-change">;
 
 /** The client's end of a session (RFC 4254 §6). Set up with `pty` and `env`, start with one of `shell`, `exec`, `subsystem`. */
 export interface Session {
@@ -16,7 +18,7 @@ export interface Session {
   /** Resolves when the session is over: undefined when the server did not say how it ended, or the connection is gone. */
   readonly exit: Promise<Exit | undefined>;
   /** Each resolves to whether the server agreed. */
-  pty(terminal: Content<(typeof sessionRequests)["pty-req"]>): Promise<boolean>;
+  pty(terminal: Fields<"pty-req">): Promise<boolean>;
   env(name: string, value: string): Promise<boolean>;
   forwardAgent(): Promise<boolean>;
   shell(): Promise<boolean>;
@@ -46,11 +48,8 @@ export async function openSession(
     } else return onRequest(name, payload);
     return true;
   });
-  const ask = <N extends SessionRequestName>(
-    name: N,
-    body: Content<(typeof sessionRequests)[N]>,
-    wantReply = true,
-  ): Promise<boolean> => channel.request(name, sessionRequests[name].encode(body as never), wantReply);
+  const ask = <N extends SessionRequestName>(name: N, body: Fields<N>, wantReply = true): Promise<boolean> =>
+    channel.request(name, sessionRequests[name].encode(body as never), wantReply);
   return {
     channel,
     exit: channel.closed.then(() => exit),

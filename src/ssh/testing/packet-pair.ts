@@ -92,10 +92,15 @@ class End implements TestTransport {
   }
 
   disconnect(reason: number, message: string): void {
+    this.#end(undefined, reason, message);
+  }
+
+  #end(fault: Fault | undefined, reason: number, message: string): void {
     if (this.#over) return;
     this.disconnected = { reason, message };
-    this.#close(reason === DisconnectReason.byApplication ? undefined : new Fault("protocol", message));
-    const theirs = reason === DisconnectReason.byApplication ? undefined : new Fault("unreachable", message);
+    this.#close(fault);
+    const left = `the other side ended the connection: ${message}`;
+    const theirs = reason === DisconnectReason.byApplication ? undefined : new Fault("unreachable", left);
     queueMicrotask(() => this.peer.#close(theirs));
   }
 
@@ -132,7 +137,7 @@ class End implements TestTransport {
       this.#handler?.(payload);
     } catch (err) {
       if (!(err instanceof Fault)) throw err;
-      this.disconnect(DisconnectReason.protocolError, err.message);
+      this.#end(err, DisconnectReason.protocolError, err.message);
     }
   }
 }

@@ -2,10 +2,9 @@ import { Fault } from "#core/errors";
 import type { ClientOptions } from "../client.ts";
 import { offeredAlgorithms, type PublicKey, plainAlgorithm, type Signer } from "../keys/index.ts";
 import { DisconnectReason, type PacketTransport } from "../transport/packets.ts";
+import { ServiceAccept, ServiceRequest } from "../wire/transport.ts";
 import {
   PublicKeySigned,
-  ServiceAccept,
-  ServiceRequest,
   UserauthBanner,
   UserauthFailure,
   UserauthPkOk,
@@ -31,7 +30,9 @@ export async function logIn<T>(
   begin: () => T,
 ): Promise<T> {
   try {
-    return await new Login(transport, options, begin).run();
+    const login = new Login(transport, options, begin);
+    // A person may be looking for their key while the server hangs up.
+    return await Promise.race([login.run(), login.lost]);
   } catch (err) {
     transport.disconnect(
       Fault.is(err, "access_denied") ? DisconnectReason.noMoreAuthMethods : DisconnectReason.byApplication,
@@ -47,13 +48,14 @@ type Answer<T> =
   | { kind: "wanted" };
 
 class Login<T> {
+  /** Rejects when the connection is gone. */
+  readonly lost: Promise<never>;
   readonly #transport: PacketTransport;
   readonly #options: LogInOptions;
   readonly #begin: () => T;
   /** What may come next, and who waits for it. */
   #waiting: { ids: readonly number[]; reply: PromiseWithResolvers<Uint8Array> } | undefined;
   #result: { value: T } | undefined;
-  #lost: Fault | undefined;
   #banners = 0;
   #bannerBytes = 0;
   #tried = 0;
@@ -62,9 +64,8 @@ class Login<T> {
     this.#transport = transport;
     this.#options = options;
     this.#begin = begin;
-    void transport.closed.then((reason) => {
-      this.#lost = this.#gone(reason);
-      this.#waiting?.reply.reject(this.#lost);
+    this.lost = transport.closed.then((reason) => {
+      throw this.#gone(reason);
     });
     transport.receive((payload) => this.#take(payload));
   }
@@ -83,7 +84,7 @@ class Login<T> {
       try {
         last = await this.#offer(signer);
       } catch (err) {
-        if (this.#lost || !(err instanceof SignFailed)) throw err;
+        if (!(err instanceof SignFailed)) throw err;
         signFault = err.cause;
         continue;
       }
@@ -156,7 +157,6 @@ class Login<T> {
   }
 
   #ask(payload: Uint8Array, ...ids: number[]): Promise<Uint8Array> {
-    if (this.#lost) return Promise.reject(this.#lost);
     const reply = Promise.withResolvers<Uint8Array>();
     this.#waiting = { ids, reply };
     this.#transport.send(payload);

@@ -2,11 +2,10 @@ import { Fault } from "#core/errors";
 import { offeredAlgorithms, type PublicKey, parsePublicKey, plainAlgorithm } from "../keys/index.ts";
 import type { ServerOptions } from "../server.ts";
 import { DisconnectReason, type PacketTransport } from "../transport/packets.ts";
+import { ServiceAccept, ServiceRequest } from "../wire/transport.ts";
 import {
   PublicKeyQuery,
   PublicKeySigned,
-  ServiceAccept,
-  ServiceRequest,
   UserauthBanner,
   UserauthFailure,
   UserauthPkOk,

@@ -1,4 +1,4 @@
-import { type Body, bytes, type Field, message, Reader, rest, text, uint32 } from "./codec.ts";
+import { bytes, type Field, message, Reader, rest, text, uint32 } from "./codec.ts";
 
 /** The agent protocol (draft-ietf-sshm-ssh-agent). Messages travel behind a uint32 with their length. */
 
@@ -35,7 +35,6 @@ export const AgentSuccess = message(6, "SSH_AGENT_SUCCESS", {});
 export const RequestIdentities = message(11, "SSH_AGENTC_REQUEST_IDENTITIES", {});
 export const IdentitiesAnswer = message(12, "SSH_AGENT_IDENTITIES_ANSWER", { keys: listedKeys });
 export const SignRequest = message(13, "SSH_AGENTC_SIGN_REQUEST", { key: bytes, data: bytes, flags: uint32 });
-export type SignRequest = Body<typeof SignRequest>;
 export const SignResponse = message(14, "SSH_AGENT_SIGN_RESPONSE", { signature: bytes });
 /** `identity` is a private key (wire/private-keys.ts) and a comment. */
 export const AddIdentity = message(17, "SSH_AGENTC_ADD_IDENTITY", { identity: rest });

@@ -9,9 +9,6 @@ export interface Structure<V> extends Field<V> {
   decode(blob: Uint8Array): V;
 }
 
-/** The plain object a structure decodes to. */
-export type Content<S> = S extends Structure<infer V> ? V : never;
-
 /** Key order is wire order. A structure is a field too, so tables nest. */
 export function structure<const S extends AnyShape>(name: string, shape: S): Structure<Values<S>> {
   const fields = Object.entries(shape as Record<string, Field<unknown>>);

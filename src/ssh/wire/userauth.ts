@@ -1,10 +1,6 @@
 import { boolean, bytes, message, nameList, rest, text } from "./codec.ts";
 import { structure } from "./structure.ts";
 
-/** RFC 4253 §10: how a client gets from the transport to authentication. */
-export const ServiceRequest = message(5, "SSH_MSG_SERVICE_REQUEST", { service: text });
-export const ServiceAccept = message(6, "SSH_MSG_SERVICE_ACCEPT", { service: text });
-
 /** RFC 4252 §5. `request` is what the method adds. */
 export const UserauthRequest = message(50, "SSH_MSG_USERAUTH_REQUEST", {
   userName: text,

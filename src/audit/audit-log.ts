@@ -1,0 +1,84 @@
+import type { Clock } from "#core/clock";
+import { Fault } from "#core/errors";
+import type { Log } from "#core/log";
+import type { Random } from "#core/random";
+import { type Draft, type Emitter, stamp } from "#events";
+import type { Destination } from "./destination.ts";
+import { EventFiles } from "./event-files.ts";
+import { LineEvents } from "./line-events.ts";
+import type { EventStore, Found, Query } from "./store.ts";
+
+interface Parts {
+  /** All places each event goes to; the first that can be searched answers searches. */
+  readonly stores: readonly EventStore[];
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+interface World extends Omit<Parts, "stores"> {
+  /** Group that may read the files, see `admGroup`. */
+  readonly group?: number;
+  /** Writes a line to the standard output of the program. */
+  readonly stdout: (line: string) => Promise<void>;
+}
+
+/** Opens all the places that `audit_events_uri` names. */
+export async function openAuditLog(destinations: readonly Destination[], world: World): Promise<AuditLog> {
+  const stores: EventStore[] = [];
+  for (const to of destinations)
+    stores.push(
+      to.scheme === "file" ? await EventFiles.open(to.folder, world) : new LineEvents(world.stdout),
+    );
+  return new AuditLog({ ...world, stores });
+}
+
+/**
+ * The cluster's audit log. It speaks for one of its places, the first that can be searched (else the first): an event is
+ * acknowledged when that one has it. A failure of another is reported and counted, and stops nothing.
+ */
+export class AuditLog implements Emitter, AsyncDisposable {
+  readonly #parts: Parts;
+  readonly #main: EventStore;
+  #failures = 0;
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+    const main = parts.stores.find((store) => store.search) ?? parts.stores[0];
+    if (!main) throw new Fault("bad_parameter", "audit_events_uri names no place for audit events");
+    this.#main = main;
+  }
+
+  async emit(draft: Draft): Promise<void> {
+    const event = stamp(draft, this.#parts);
+    const { stores, log } = this.#parts;
+    const results = await Promise.allSettled(stores.map((store) => store.append(event)));
+    let refused: { reason: unknown } | undefined;
+    for (const [i, result] of results.entries()) {
+      if (result.status === "fulfilled") continue;
+      this.#failures++;
+      log.error("audit event not kept", { uri: stores[i]?.uri, code: event.code, err: result.reason });
+      if (stores[i] === this.#main) refused = result;
+    }
+    if (refused) throw refused.reason;
+  }
+
+  /** Throws `bad_parameter` when events go only to places that cannot be searched. */
+  async search(query: Query): Promise<Found> {
+    if (!this.#main.search)
+      throw new Fault(
+        "bad_parameter",
+        "none of the places in audit_events_uri can be searched; add one with file:///path",
+      );
+    return this.#main.search(query);
+  }
+
+  /** How often a place failed to keep an event since the start. */
+  get failures(): number {
+    return this.#failures;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#parts.stores.map((store) => store[Symbol.asyncDispose]()));
+  }
+}

@@ -1,0 +1,109 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { createServer } from "node:https";
+import type { Socket } from "node:net";
+import { type Millis, minute, second } from "#core/clock";
+import type { Address } from "../address.ts";
+import { listen } from "../listen.ts";
+import { checkTlsPair, type TlsPair } from "../tls.ts";
+
+export interface HttpsListener extends AsyncDisposable {
+  readonly address: Address;
+  /** New connections get the new certificate at once; those that are open stay. Throws as `checkTlsPair`. */
+  replace(pair: TlsPair): void;
+  /** Takes no new connection, lets requests under way finish; those left when `signal` aborts are cut. */
+  close(signal: AbortSignal): Promise<void>;
+}
+
+/** How long a client may take, so that slow ones cannot hold a server's connections. */
+export interface Patience {
+  readonly handshake: Millis;
+  readonly headers: Millis;
+  /** The whole request with its body. */
+  readonly request: Millis;
+  readonly idle: Millis;
+}
+const patience: Patience = { handshake: 10 * second, headers: 10 * second, request: minute, idle: minute };
+
+/** The part of an application that a listener needs. */
+interface Handler {
+  ready(): PromiseLike<unknown>;
+  routing(request: IncomingMessage, response: ServerResponse): void;
+}
+
+/** Serves `app` over HTTPS. Throws `unreachable` when the address cannot be had, naming the `setting` that chooses another. */
+export async function listenHttps(
+  app: Handler,
+  {
+    address,
+    setting,
+    pair,
+    wait = patience,
+  }: { address: Address; setting: string; pair: TlsPair; wait?: Patience },
+): Promise<HttpsListener> {
+  checkTlsPair(pair);
+  await app.ready();
+  const server = createServer(
+    {
+      ...pair,
+      minVersion: "TLSv1.2",
+      ALPNProtocols: ["http/1.1"],
+      handshakeTimeout: wait.handshake,
+      headersTimeout: wait.headers,
+      requestTimeout: wait.request,
+      keepAliveTimeout: wait.idle,
+      connectionsCheckingInterval: Math.min(wait.headers / 2, 5 * second),
+      maxHeaderSize: 16 * 1024,
+    },
+    (request, response) => app.routing(request, response),
+  );
+  server.maxHeadersCount = 100;
+  // Also counts connections that have not finished their handshake, which the server itself does not know.
+  const open = new Set<Socket>();
+  server.on("connection", (socket: Socket) => {
+    open.add(socket);
+    socket.once("close", () => open.delete(socket));
+  });
+  server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => answerBroken(error, socket));
+  const bound = await listen(server, address, setting);
+  const cut = (): void => {
+    for (const socket of open) socket.destroy();
+  };
+  const close = async (signal: AbortSignal): Promise<void> => {
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    server.closeIdleConnections();
+    if (signal.aborted) cut();
+    else signal.addEventListener("abort", cut, { once: true });
+    await closed;
+    signal.removeEventListener("abort", cut);
+  };
+  return {
+    address: bound,
+    replace(next) {
+      checkTlsPair(next);
+      server.setSecureContext({ ...next, minVersion: "TLSv1.2" });
+    },
+    close,
+    [Symbol.asyncDispose]: () => close(AbortSignal.abort()),
+  };
+}
+
+/** Bytes that are no HTTP request, or one too slow or too big, get one line and the door. */
+function answerBroken(error: NodeJS.ErrnoException, socket: Socket): void {
+  const { code = "" } = error;
+  // Everything else happened to the connection or its handshake, where no answer can be read.
+  if (!socket.writable || !(code === "ERR_HTTP_REQUEST_TIMEOUT" || code.startsWith("HPE_"))) {
+    socket.destroy();
+    return;
+  }
+  const status =
+    code === "ERR_HTTP_REQUEST_TIMEOUT"
+      ? "408 Request Timeout"
+      : code === "HPE_HEADER_OVERFLOW"
+        ? "431 Request Header Fields Too Large"
+        : "400 Bad Request";
+  const body = JSON.stringify({ message: status.slice(4).toLowerCase() });
+  socket.write(
+    `HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
+  );
+  socket.destroySoon();
+}

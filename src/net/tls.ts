@@ -1,0 +1,32 @@
+import { createPrivateKey, X509Certificate } from "node:crypto";
+import { isIP } from "node:net";
+import { createSecureContext } from "node:tls";
+import { Fault } from "#core/errors";
+
+/** PEM texts: the certificate with its chain, and its private key. */
+export interface TlsPair {
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** Throws `bad_parameter` when the two cannot serve TLS: not PEM, or a key of another certificate. */
+export function checkTlsPair({ cert, key }: TlsPair): void {
+  let fits = false;
+  let cause: unknown;
+  try {
+    fits = new X509Certificate(cert).checkPrivateKey(createPrivateKey(key));
+    // Reads the rest of the chain too.
+    createSecureContext({ cert, key });
+  } catch (error) {
+    fits = false;
+    cause = error;
+  }
+  if (!fits) {
+    throw new Fault("bad_parameter", "the TLS certificate and its private key do not fit together", {
+      cause,
+    });
+  }
+}
+
+/** The name for SNI and verification when dialling `host`: none for an IP address (RFC 6066 §3; Node 26 throws on one). */
+export const tlsServerName = (host: string): string | undefined => (isIP(host) === 0 ? host : undefined);

@@ -1,0 +1,40 @@
+import { type Exit, noRecorder, recordTo, runCommand, tell } from "#session";
+import type { Setting, Started } from "./session-channel.ts";
+import { touching } from "./visit.ts";
+
+/** A command over pipes (SSH-10), or without one the shell itself (`ssh -T`), which then reads its commands from there. */
+export async function runExec(command: string | undefined, setting: Setting): Promise<Started> {
+  const { host, visit, channel, sid, env } = setting;
+  const running = await host.programs.exec(visit.account, command, env);
+  const { session_recording, exec_recording_limit: limit } = host.view.config();
+  const recorded = session_recording === "node";
+  const recorder = recorded ? await recordTo(host.spool, sid, { ...host, limit }) : noRecorder;
+  const over = (async () => {
+    const exit = await runCommand(running, touching(channel, visit.activity), {
+      recorder,
+      clock: host.clock,
+    });
+    const { unrecorded } = recorder.measure();
+    tell(
+      {
+        code: "code" in exit && exit.code === 0 ? "T3002I" : "T3002E",
+        ...visit.who,
+        command: command ?? visit.account.shell,
+        ...outcome(exit),
+        ...(recorded && { sid }),
+        ...(unrecorded && { unrecorded_bytes: unrecorded.bytes, unrecorded_sha256: unrecorded.sha256 }),
+      },
+      host.telling,
+      recorder,
+    );
+    await recorder.end();
+    return exit;
+  })();
+  return { over, signal: (name) => host.programs.signal(visit.account, running.pid, name) };
+}
+
+/** As a shell counts: 128 and the signal's number are not known here, so a signal is 255 and its name. */
+export function outcome(exit: Exit): { exitCode: number; exitError: string } {
+  if ("code" in exit) return { exitCode: exit.code, exitError: "" };
+  return { exitCode: 255, exitError: `ended by signal ${exit.signal}` };
+}

@@ -1,0 +1,207 @@
+import { promises as fs } from "node:fs";
+import { loginPath, mayRequest, sessionEnvironment, type Variables } from "#helper";
+import { type Exit, tell } from "#session";
+import type { Channel } from "#ssh";
+import { readSessionRequest, type SessionRequest, sessionRequests } from "#ssh/session";
+import { type AgentSocket, serveAgent } from "./agent.ts";
+import { runExec } from "./exec.ts";
+import { openPty, type Size } from "./pty.ts";
+import { isScp, runScp } from "./scp.ts";
+import { runShell, type TerminalRequest } from "./shell.ts";
+import type { Host, Visit } from "./visit.ts";
+
+/** What a client may set before it starts something. */
+const maxVariables = 256;
+const maxVariableLength = 64 * 1024;
+
+/** What runs on the channel, once it does. */
+export interface Started {
+  /** Resolves when it is over and told. */
+  readonly over: Promise<Exit>;
+  resize?(size: Size): void;
+  signal?(name: string): Promise<void>;
+}
+
+/** Everything that a start needs to know of the channel. */
+export interface Setting {
+  readonly host: Host;
+  readonly visit: Visit;
+  readonly channel: Channel;
+  readonly sid: string;
+  readonly env: Variables;
+  readonly terminal: TerminalRequest | undefined;
+}
+
+/** Serves a `session` channel (SSH-06): sets it up, starts one thing, reports how it ended. */
+export function serveSession(channel: Channel, visit: Visit, host: Host): void {
+  const requested: Record<string, string> = {};
+  const sid = host.random.uuid();
+  let terminal: TerminalRequest | undefined;
+  let wantsAgent = false;
+  let started: Started | "starting" | undefined;
+
+  channel.onRequest((name, payload) => {
+    const request = readSessionRequest(name, payload);
+    if (request === undefined) return false;
+    switch (request.name) {
+      case "env":
+        return started === undefined && setVariable(request.body);
+      case "pty-req":
+        return started === undefined && terminal === undefined && openTerminal(request.body);
+      case "auth-agent-req@openssh.com":
+        return started === undefined && forwardAgent();
+      case "window-change":
+        if (terminal) terminal = { ...terminal, size: sizeOf(request.body) };
+        if (typeof started === "object") started.resize?.(sizeOf(request.body));
+        else if (terminal) terminal.pty.resize(terminal.size);
+        return terminal !== undefined;
+      case "signal":
+        return signal(request.body.signal);
+      case "shell":
+        return start();
+      case "exec":
+        return start(request.body.command);
+      case "subsystem":
+        return refuseSubsystem(request.body.name);
+      case "eow@openssh.com":
+        return true;
+      case "exit-status":
+      case "exit-signal":
+        return false;
+    }
+  });
+  void channel.closed.then(() => {
+    if (started === undefined) terminal?.pty.close();
+  });
+
+  function setVariable({ name, value }: { name: string; value: string }): boolean {
+    if (!mayRequest(name, host.acceptEnv) || value.includes("\0") || value.length > maxVariableLength)
+      return false;
+    if (Object.keys(requested).length >= maxVariables) return false;
+    requested[name] = value;
+    return true;
+  }
+
+  function openTerminal(body: Body<"pty-req">): boolean {
+    const size = sizeOf(body);
+    terminal = { pty: openPty(size), size, type: termOf(body.term), modes: body.modes };
+    return true;
+  }
+
+  /** Refusing does not fail the session (SSH-25). */
+  function forwardAgent(): boolean {
+    wantsAgent = visit.person.access.forwardsAgent(visit.account.name);
+    if (!wantsAgent) host.log.debug("agent forwarding is not allowed", { user: visit.person.user });
+    return wantsAgent;
+  }
+
+  async function signal(name: string): Promise<boolean> {
+    if (typeof started !== "object" || !signals.has(name)) return false;
+    await started.signal?.(name);
+    return started.signal !== undefined;
+  }
+
+  async function refuseSubsystem(name: string): Promise<boolean> {
+    const exitError =
+      name === "sftp" ? "this node does not serve sftp yet; use scp -O" : "there is no such subsystem";
+    tell({ code: "T3001E", ...visit.who, name, exitError }, host.telling);
+    await channel.writeStderr(Buffer.from(`${exitError}\r\n`));
+    return false;
+  }
+
+  async function start(command?: string): Promise<boolean> {
+    if (started !== undefined) return false;
+    started = "starting";
+    const disposables = new DisposableStack();
+    try {
+      if (requested.TELEPORT_SESSION !== undefined && command === undefined) {
+        throw new Error("joining a session is not possible on this node yet");
+      }
+      const agent = wantsAgent ? await agentSocket() : undefined;
+      if (agent) disposables.use(agent);
+      const env = await environment(agent);
+      const setting: Setting = { host, visit, channel, sid, env, terminal };
+      if (command !== undefined && isScp(command) && terminal === undefined)
+        started = await runScp(command, setting);
+      else if (terminal) started = await runShell(command, { ...setting, terminal });
+      else started = await runExec(command, setting);
+    } catch (err) {
+      disposables.dispose();
+      terminal?.pty.close();
+      host.log.warn("a session could not be started", { ...visit.who, error: (err as Error).message });
+      await channel.writeStderr(Buffer.from(`${(err as Error).message}\r\n`));
+      return false;
+    }
+    const { over } = started;
+    void over
+      .then((exit) => finish(channel, exit))
+      .catch((err: unknown) => host.log.debug("a session broke off", { sid, error: (err as Error).message }))
+      .finally(() => {
+        disposables.dispose();
+        void channel.close();
+      });
+    return true;
+  }
+
+  async function agentSocket(): Promise<AgentSocket | undefined> {
+    try {
+      return await serveAgent(
+        visit.connection,
+        process.getuid?.() === 0 ? visit.account : undefined,
+        host.log,
+      );
+    } catch (err) {
+      host.log.warn("the agent's socket could not be made", { error: (err as Error).message });
+      return undefined;
+    }
+  }
+
+  async function environment(agent: AgentSocket | undefined): Promise<Variables> {
+    const { account, client, local, person } = visit;
+    const [defs, own] = await Promise.all([
+      fs.readFile("/etc/login.defs", "utf8").catch(() => ""),
+      host.permitUserEnv ? host.programs.userEnvironment(account) : {},
+    ]);
+    const webProxy = host.view.proxies().find((proxy) => proxy.spec.public_addr)?.spec.public_addr;
+    return sessionEnvironment(
+      account,
+      loginPath(defs, account.uid === 0),
+      {
+        client,
+        local,
+        sid,
+        user: person.user,
+        hostId: host.hostId,
+        cluster: host.view.config().cluster_name,
+        ...(webProxy !== undefined && { webProxy }),
+        ...(terminal && { terminal: { type: terminal.type, device: terminal.pty.path } }),
+        ...(agent && { agentSocket: agent }),
+      },
+      requested,
+      own,
+    );
+  }
+}
+
+/** RFC 4254 §6.10, then nothing more. */
+async function finish(channel: Channel, exit: Exit): Promise<void> {
+  await channel.end();
+  if ("code" in exit) {
+    await channel.request("exit-status", sessionRequests["exit-status"].encode({ code: exit.code }), false);
+  } else {
+    const body = { signal: exit.signal, coreDumped: false, message: "", language: "" };
+    await channel.request("exit-signal", sessionRequests["exit-signal"].encode(body), false);
+  }
+}
+
+type Body<N extends SessionRequest["name"]> = Extract<SessionRequest, { name: N }>["body"];
+
+/** 0 is "you choose"; the kernel keeps 16 bits. */
+function sizeOf({ columns, rows }: { columns: number; rows: number }): Size {
+  return { columns: Math.min(columns || 80, 65_535), rows: Math.min(rows || 25, 65_535) };
+}
+
+const termOf = (term: string): string => (/^[\x21-\x7e]{1,128}$/.test(term) ? term : "xterm");
+
+/** RFC 4254 §6.10, less those that only debuggers send. */
+const signals = new Set(["ABRT", "ALRM", "HUP", "INT", "KILL", "PIPE", "QUIT", "TERM", "USR1", "USR2"]);

@@ -1,0 +1,57 @@
+import type { Clock } from "#core/clock";
+import type { Log } from "#core/log";
+import type { Random } from "#core/random";
+import type { Accounts, Programs } from "#helper";
+import type { ClusterView } from "#mirror";
+import type { Address } from "#net";
+import type { Activity, Spool, Telling, Who } from "#session";
+import type { Channel, Connection } from "#ssh";
+import type { Visitor } from "./authenticate.ts";
+
+/** What a node serves everybody with. */
+export interface Host {
+  readonly hostId: string;
+  readonly view: ClusterView;
+  readonly accounts: Pick<Accounts, "find" | "group">;
+  readonly programs: Programs;
+  readonly spool: Spool;
+  readonly telling: Telling;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** Further variables that clients may set (CFG-78). */
+  readonly acceptEnv: readonly string[];
+  /** Whether `~/.tsh/environment` is read (CFG-75). */
+  readonly permitUserEnv: boolean;
+}
+
+/** One connection that was let in. */
+export interface Visit extends Visitor {
+  readonly connection: Connection;
+  readonly who: Who;
+  readonly client: Address;
+  readonly local: Address;
+  readonly activity: Activity;
+}
+
+/** The channel, telling when the client sends something. */
+export function touching(channel: Channel, activity: Activity): Channel {
+  return {
+    kind: channel.kind,
+    async *[Symbol.asyncIterator]() {
+      for await (const chunk of channel) {
+        activity.touch();
+        yield chunk;
+      }
+    },
+    stderr: channel.stderr,
+    closed: channel.closed,
+    write: (chunk) => channel.write(chunk),
+    writeStderr: (chunk) => channel.writeStderr(chunk),
+    end: () => channel.end(),
+    request: (name, payload, wantReply) => channel.request(name, payload, wantReply),
+    onRequest: (handler) => channel.onRequest(handler),
+    close: () => channel.close(),
+    [Symbol.asyncDispose]: () => channel.close(),
+  };
+}

@@ -1,8 +1,0 @@
-export {
-  type Channel,
-  type ChannelRequest,
-  type Connection,
-  duplex,
-  OpenFailure,
-} from "./channel.ts";
-export { type ConnectionOptions, openConnection } from "./connection.ts";

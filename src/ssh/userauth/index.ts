@@ -1,2 +1,0 @@
-export { logIn } from "./client.ts";
-export { admit } from "./server.ts";

@@ -1,0 +1,28 @@
+import { type App, httpApp } from "#net";
+import { certRoutes } from "./certs.ts";
+import { discovery } from "./discovery.ts";
+import { addressLimits } from "./limits.ts";
+import type { WebApiOptions } from "./options.ts";
+import { pageRoutes } from "./pages.ts";
+import { sessionRoutes } from "./sessions.ts";
+import { signupRoutes } from "./signup.ts";
+
+export async function webApi(options: WebApiOptions): Promise<App> {
+  const app = await httpApp({ log: options.log });
+  const limits = addressLimits(options.clock);
+  const { routes, ping } = discovery(options, limits);
+  for (const prefix of ["/webapi", "/v1/webapi"]) {
+    await app.register(
+      (api, _options, done) => {
+        routes(api);
+        sessionRoutes(api, options, limits);
+        signupRoutes(api, options, limits);
+        certRoutes(api, options, limits);
+        done();
+      },
+      { prefix },
+    );
+  }
+  await pageRoutes(app, options, ping);
+  return app;
+}

@@ -1,0 +1,67 @@
+import type { WebSession } from "#contract/auth";
+import type { BearerSession } from "#contract/web";
+import type { Clock } from "#core/clock";
+import { Fault } from "#core/errors";
+import type { Reply, Request } from "#net";
+import type { WebAuth } from "./options.ts";
+
+const cookie = "session";
+// Strict: our pages make every call themselves, so no other site's link ever needs to carry the cookie.
+const attributes = { path: "/", httpOnly: true, secure: true, sameSite: "strict" } as const;
+
+/** Both halves of a web session: the cookie's user and id, and the Authorization header's bearer token (WEB-03). */
+export interface Credentials {
+  readonly user: string;
+  readonly id: string;
+  readonly bearer: string;
+}
+
+/** Throws `access_denied` unless both halves are there and have their form. Auth decides whether they are good. */
+export function credentials(request: Request): Credentials {
+  const bearer = /^Bearer ([0-9a-f]{32})$/i.exec(request.headers.authorization ?? "")?.[1];
+  const held = decode(request.cookies[cookie] ?? "");
+  if (!held || bearer === undefined) throw new Fault("access_denied", "sign in first");
+  return { ...held, bearer };
+}
+
+/** The live session of a request. Asks auth each time: a logout or a lock holds from that moment on. */
+export async function authenticate(
+  request: Request,
+  auth: Pick<WebAuth, "web_sessions.get">,
+): ReturnType<WebAuth["web_sessions.get"]> {
+  return auth["web_sessions.get"](credentials(request)).catch(ended);
+}
+
+/** To auth a session that is gone is `not_found`; to a browser it is a session without rights. */
+export function ended(error: unknown): never {
+  if (Fault.is(error, "not_found")) {
+    throw new Fault("access_denied", "your session has ended; sign in again", { cause: error });
+  }
+  throw error;
+}
+
+/** Gives the browser both halves: the cookie, and the rest as the answer. */
+export function openSession(session: WebSession, reply: Reply, clock: Clock): BearerSession {
+  const value = Buffer.from(JSON.stringify({ user: session.user, sid: session.id })).toString("hex");
+  reply.setCookie(cookie, value, attributes);
+  return {
+    type: "bearer",
+    token: session.bearer,
+    expires_in: Math.max(0, Math.floor((session.bearer_expires - clock.now()) / 1000)),
+  };
+}
+
+export const closeSession = (reply: Reply): void => void reply.clearCookie(cookie, attributes);
+
+/** Hex of `{"user","sid"}`. */
+function decode(hex: string): { user: string; id: string } | undefined {
+  if (!/^(?:[0-9a-f]{2}){1,1024}$/.test(hex)) return undefined;
+  try {
+    const { user, sid } = JSON.parse(Buffer.from(hex, "hex").toString()) as Record<string, unknown>;
+    return typeof user === "string" && typeof sid === "string" && /^[0-9a-f]{32}$/.test(sid)
+      ? { user, id: sid }
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}

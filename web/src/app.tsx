@@ -1,0 +1,25 @@
+import type { ReactElement } from "react";
+import { Route, Router, Switch } from "wouter";
+import { Home } from "./home/home.tsx";
+import { Login } from "./login/login.tsx";
+import { NotFound } from "./notfound/notfound.tsx";
+import { SignedIn } from "./session/signed-in.tsx";
+import { Signup } from "./signup/signup.tsx";
+
+/** Every screen and its path (WEB-50). What is inside `SignedIn` needs a session. */
+export function App(): ReactElement {
+  return (
+    <Router base="/web">
+      <Switch>
+        <Route path="/login" component={Login} />
+        <Route path="/newuser/:token">{({ token }) => <Signup token={token} />}</Route>
+        <Route path="/">
+          <SignedIn>
+            <Home />
+          </SignedIn>
+        </Route>
+        <Route component={NotFound} />
+      </Switch>
+    </Router>
+  );
+}

@@ -1,0 +1,28 @@
+import { BearerSession, Done, type LoginRequest, type SignupRequest, webPaths } from "#contract/web";
+import { request } from "../api/request.ts";
+import { bearer, drop, hold, renewIn } from "./session.ts";
+
+export async function signIn(login: LoginRequest): Promise<void> {
+  hold(await request(BearerSession, "POST", webPaths.sessions, login));
+}
+
+export async function signUp(signup: SignupRequest): Promise<void> {
+  hold(await request(BearerSession, "POST", webPaths.users, signup));
+}
+
+/** Over here at once; the proxy hears of it as well as it can. */
+export async function signOut(): Promise<void> {
+  try {
+    await request(Done, "DELETE", webPaths.sessions);
+  } finally {
+    drop();
+  }
+}
+
+/** Renews the session if it is time. Of several tabs one does it; a renewal ends the session it renews. */
+export function renew(): Promise<void> {
+  return navigator.locks.request("teleport.renew", async () => {
+    if (bearer() === undefined || renewIn() !== 0) return;
+    hold(await request(BearerSession, "POST", webPaths.renew));
+  });
+}

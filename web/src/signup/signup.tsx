@@ -1,0 +1,156 @@
+import { type ReactElement, useEffect, useState } from "react";
+import { useLocation } from "wouter";
+import { Invite, webPaths } from "#contract/web";
+import { Fault } from "#core/errors";
+import { request } from "../api/request.ts";
+import { signUp } from "../session/actions.ts";
+import { Copy } from "../ui/copy.tsx";
+import { CodeField, type Complaints, Form, PasswordField, TextField } from "../ui/form.tsx";
+import { Notice } from "../ui/notice.tsx";
+import { CardScreen, Title } from "../ui/screen.tsx";
+import "./signup.css";
+
+type State =
+  | { is: "loading" }
+  | { is: "open"; invite: Invite }
+  | { is: "expired" }
+  | { is: "failed"; why: string };
+
+/** What an invited person sees: chooses a password, sets up the authenticator app, and is in (WEB-52). */
+export function Signup({ token }: { token: string }): ReactElement {
+  const [state, setState] = useState<State>({ is: "loading" });
+  useEffect(() => {
+    let current = true;
+    void load(token).then((next) => {
+      if (current) setState(next);
+    });
+    return () => {
+      current = false;
+    };
+  }, [token]);
+
+  switch (state.is) {
+    case "loading":
+      return (
+        <CardScreen>
+          <p role="status">Looking up your invitation…</p>
+        </CardScreen>
+      );
+    case "expired":
+      return (
+        <CardScreen>
+          <Title>Invite code has expired</Title>
+          <p role="alert">
+            This invitation was used, has run out, or never existed. Ask an administrator for a new one.
+          </p>
+        </CardScreen>
+      );
+    case "failed":
+      return (
+        <CardScreen>
+          <Title>Your invitation could not be looked up</Title>
+          <Notice>{state.why}</Notice>
+          <button type="button" className="primary" onClick={() => location.reload()}>
+            Try again
+          </button>
+        </CardScreen>
+      );
+    case "open":
+      return <Welcome invite={state.invite} />;
+  }
+}
+
+// Each look-up makes a new seed for the authenticator app, so a page makes exactly one.
+const lookups = new Map<string, Promise<State>>();
+function load(token: string): Promise<State> {
+  const known = lookups.get(token);
+  if (known !== undefined) return known;
+  const lookup = request(Invite, "GET", webPaths.invite(token)).then(
+    (invite): State => ({ is: "open", invite }),
+    (error: unknown): State => {
+      if (!(error instanceof Fault)) return { is: "failed", why: "something went wrong" };
+      const refused = ["not_found", "access_denied", "bad_parameter"].includes(error.kind);
+      return refused ? { is: "expired" } : { is: "failed", why: error.message };
+    },
+  );
+  lookups.set(token, lookup);
+  return lookup;
+}
+
+function Welcome({ invite }: { invite: Invite }): ReactElement {
+  const [, navigate] = useLocation();
+  const { user, otp_secret } = invite;
+  const asksCode = invite.second_factor === "otp";
+  const names = asksCode ? (["password", "again", "code"] as const) : (["password", "again"] as const);
+  return (
+    <CardScreen wide={asksCode}>
+      <Title>Create your account</Title>
+      <p className="lead">
+        {asksCode
+          ? "Choose a password and connect an authenticator app. You will need both to sign in."
+          : "Choose a password to sign in with."}
+      </p>
+      <Form<Field>
+        names={names}
+        check={complaints(asksCode)}
+        submit={async ({ password, code }) => {
+          await signUp({
+            invite_token: invite.invite_token,
+            user,
+            pass: password,
+            second_factor_token: (code ?? "").replace(/\s/g, ""),
+          });
+          lookups.delete(invite.invite_token);
+          navigate("~/web");
+        }}
+        retry={asksCode ? "code" : "password"}
+        refused="Your account was not created"
+        button="Create account"
+      >
+        <TextField name="user" label="User name" autoComplete="username" initial={user} fixed />
+        <PasswordField
+          name="password"
+          label="Password"
+          hint="At least 6 characters; longer is better"
+          autoComplete="new-password"
+        />
+        <PasswordField name="again" label="Password again" autoComplete="new-password" />
+        {asksCode && (
+          <>
+            <section className="authenticator" aria-labelledby="authenticator">
+              <img
+                src={`data:image/png;base64,${invite.qr}`}
+                alt="QR code for your authenticator app"
+                width="180"
+                height="180"
+              />
+              <div>
+                <h2 id="authenticator">Connect an authenticator app</h2>
+                <p>Scan the code with the app on your phone, or enter this key by hand:</p>
+                {otp_secret !== undefined && (
+                  <Copy label="key" text={otp_secret} shown={otp_secret.replace(/.{4}(?=.)/g, "$& ")} />
+                )}
+              </div>
+            </section>
+            <CodeField
+              name="code"
+              label="Two-factor code"
+              hint="Six digits that the app shows now"
+              autoComplete="one-time-code"
+            />
+          </>
+        )}
+      </Form>
+    </CardScreen>
+  );
+}
+
+type Field = "password" | "again" | "code";
+
+const complaints =
+  (asksCode: boolean) =>
+  ({ password, again, code }: Record<Field, string>): Complaints<Field> => ({
+    ...([...password].length < 6 && { password: "Use at least 6 characters" }),
+    ...(password !== again && { again: "The two passwords are not the same" }),
+    ...(asksCode && (code ?? "").trim() === "" && { code: "Enter the code that the app shows" }),
+  });
