@@ -144,6 +144,8 @@ export interface Program {
 /** Makes the `command` of a program, whose commands all see the program's global flags beside their own. */
 export const commandsWith =
   <const G extends Flags>(globals: G) =>
-  <const F extends Flags>(spec: Spec<F> & { run(context: Context<F & G>): Promise<number> }): Command =>
+  <const F extends Flags>(
+    spec: Omit<Spec<F>, "run"> & { run(context: Context<F & G>): Promise<number> },
+  ): Command =>
     // The reader of each flag made its value, so the context has exactly the type that `run` asks for.
     ({ ...spec, flags: { ...globals, ...spec.flags } }) as unknown as Command;

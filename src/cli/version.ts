@@ -6,8 +6,12 @@ const root = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 
 /** `Teleport v<semver> git:<commit> <runtime>` (CLI-03). */
 export async function versionLine(): Promise<string> {
-  const { version } = JSON.parse(await readFile(join(root, "package.json"), "utf8")) as { version: string };
-  return `Teleport v${version} git:${(await commitOf(root)) ?? "unknown"} node${process.versions.node}`;
+  return `Teleport v${await version()} git:${(await commitOf(root)) ?? "unknown"} node${process.versions.node}`;
+}
+
+/** The version of this program, as Semantic Versioning writes it. */
+export async function version(): Promise<string> {
+  return (JSON.parse(await readFile(join(root, "package.json"), "utf8")) as { version: string }).version;
 }
 
 /** The first digits of the commit that is checked out in `folder`, without asking git, which may not be installed. */
