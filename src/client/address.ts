@@ -63,7 +63,7 @@ export function checkLogin(login: string): string {
 /** Reads `key=value[,key=value]` (TSH-43). Throws `bad_parameter`. */
 export function parseLabels(text: string): Readonly<Record<string, string>> {
   const pairs = text.split(",").map((pair): [string, string] => {
-    const [, key, value] = /^\s*([^=\s][^=]*?)\s*=\s*(.*?)\s*$/.exec(pair) ?? [];
+    const [, key, value] = /^\s*([^=\s-][^=]*?)\s*=\s*(.*?)\s*$/.exec(pair) ?? [];
     if (key === undefined || value === undefined) {
       throw new Fault("bad_parameter", `${JSON.stringify(text)} is not label=value[,label=value]`);
     }

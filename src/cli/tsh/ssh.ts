@@ -35,13 +35,14 @@ export async function ssh(context: SshContext): Promise<number> {
     acceptPlain: askAboutHost(context, home),
   };
   const [first] = hosts;
-  if (hosts.length > 1 && remote.command !== undefined) return everywhere(context, proxy, hosts, remote);
+  if (hosts.length > 1 && remote.command !== undefined)
+    return await everywhere(context, proxy, hosts, remote);
   if (hosts.length > 1) {
     io.err(
       `WARNING: ${hosts.length} nodes match; opening a shell on the first, ${printable(first?.name ?? "")}`,
     );
   }
-  return runOn(context, proxy, first as Host, remote, io.input());
+  return await runOn(context, proxy, first as Host, remote, io.input());
 }
 
 type SshContext = TshContext & FlagsOf<"ssh">;
