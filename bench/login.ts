@@ -22,7 +22,18 @@ export async function benchLogin(): Promise<Login> {
   const home = `/tmp/${name}`;
   const shell = "/bin/dash";
   // "*" instead of "!": no password, but not a locked account, which sshd refuses.
-  await mustRun("useradd", ["--create-home", "--home-dir", home, "--skel", "/nonexistent", "--password", "*", "--shell", shell, name]);
+  await mustRun("useradd", [
+    "--create-home",
+    "--home-dir",
+    home,
+    "--skel",
+    "/nonexistent",
+    "--password",
+    "*",
+    "--shell",
+    shell,
+    name,
+  ]);
   return {
     name,
     shell,

@@ -28,7 +28,9 @@ export function memory(roots: readonly number[], without: readonly string[]): { 
 }
 
 function tree(roots: readonly number[]): Process[] {
-  const all = readdirSync("/proc").filter((name) => /^\d+$/.test(name)).flatMap(read);
+  const all = readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap(read);
   const found = all.filter(({ pid }) => roots.includes(pid));
   // Grows while it is walked.
   for (const one of found) found.push(...all.filter(({ parent }) => parent === one.pid));
@@ -40,9 +42,14 @@ function read(pid: string): Process[] {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
     // proc(5): the name may contain anything, so what comes behind it is found from the end.
     const behind = stat.lastIndexOf(")");
-    const fields = stat.slice(behind + 2).split(" ").map(Number);
+    const fields = stat
+      .slice(behind + 2)
+      .split(" ")
+      .map(Number);
     const ticks = fields.slice(11, 15).reduce((a, b) => a + b, 0);
-    return [{ pid: Number(pid), parent: fields[1] ?? 0, name: stat.slice(stat.indexOf("(") + 1, behind), ticks }];
+    return [
+      { pid: Number(pid), parent: fields[1] ?? 0, name: stat.slice(stat.indexOf("(") + 1, behind), ticks },
+    ];
   } catch {
     return []; // has just ended
   }
