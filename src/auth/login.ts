@@ -21,6 +21,8 @@ export interface Person {
 
 /** How many logins are checked at once; each takes tens of megabytes for its hash. */
 const concurrent = 32;
+/** How many may wait for those before them under the same name: guessing one name keeps nobody else out. */
+const waiting = 32;
 
 /** Checks passwords and second factors: the only way from a secret of a person to a `Person`. */
 export class Logins {
@@ -28,7 +30,7 @@ export class Logins {
   /** A seed for users who are not there, so that checking their code takes the same time. */
   readonly #nobodysSeed = newSeed();
   /** The last login of each name: guesses come one after the other, so the count of failures cannot be outrun. */
-  readonly #queues = new Map<string, Promise<unknown>>();
+  readonly #queues = new Map<string, { last: Promise<unknown>; length: number }>();
   #busy = 0;
 
   constructor(parts: Parts) {
@@ -41,16 +43,13 @@ export class Logins {
    */
   async verify(credentials: Credentials): Promise<Person> {
     const preference = await this.preference();
-    if (this.#busy >= concurrent)
-      throw new Fault("limit_exceeded", "too many people log in at once; try again in a moment");
-    this.#busy++;
     try {
-      return await this.#afterOthers(credentials.user, () => this.#verify(credentials, preference));
+      return await this.#afterOthers(credentials.user, () =>
+        this.#limited(() => this.#verify(credentials, preference)),
+      );
     } catch (err) {
       if (Fault.is(err, "access_denied")) await this.#recordFailure(credentials, err);
       throw err;
-    } finally {
-      this.#busy--;
     }
   }
 
@@ -124,15 +123,28 @@ export class Logins {
     return fresh;
   }
 
+  async #limited<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#busy >= concurrent) throw tooMany();
+    this.#busy++;
+    try {
+      return await work();
+    } finally {
+      this.#busy--;
+    }
+  }
+
   async #afterOthers<T>(name: string, work: () => Promise<T>): Promise<T> {
-    const before = this.#queues.get(name) ?? Promise.resolve();
-    const mine = before.then(work, work);
-    const settled = mine.catch(() => {});
-    this.#queues.set(name, settled);
+    const queue = this.#queues.get(name) ?? { last: Promise.resolve(), length: 0 };
+    if (queue.length >= waiting) throw tooMany();
+    this.#queues.set(name, queue);
+    queue.length++;
+    const mine = queue.last.then(work, work);
+    queue.last = mine.catch(() => {});
     try {
       return await mine;
     } finally {
-      if (this.#queues.get(name) === settled) this.#queues.delete(name);
+      queue.length--;
+      if (queue.length === 0) this.#queues.delete(name);
     }
   }
 
@@ -149,6 +161,9 @@ export class Logins {
     });
   }
 }
+
+const tooMany = (): Fault =>
+  new Fault("limit_exceeded", "too many people log in at once; try again in a moment");
 
 /** Bytes; a longer name cannot be stored, so nobody has it. */
 const longestName = 900;

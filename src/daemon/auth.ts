@@ -25,11 +25,11 @@ export async function authRole(config: Config, world: World, stack: AsyncDisposa
   const log = world.log.with({ component: "auth" });
   const { teleport, auth_service: own } = config;
   const dataDir = teleport.data_dir;
-  const { audit_events_uri, audit_sessions_uri, ...storage } = teleport.storage;
-  const backend = stack.use(await openBackend(storage as never, { clock, log, dataDir }));
+  const { backend: storage, audit_events_uri, audit_sessions_uri } = teleport.storage;
+  const backend = stack.use(await openBackend(storage, { clock, log, dataDir }));
   const audit = stack.use(
     await openAudit(
-      { folder: join(dataDir, "log"), uris: audit_events_uri ?? [], sessionsUri: audit_sessions_uri },
+      { folder: join(dataDir, "log"), uris: audit_events_uri, sessionsUri: audit_sessions_uri },
       { clock, random, log, stdout: world.stdout },
     ),
   );

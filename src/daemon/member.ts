@@ -10,7 +10,7 @@ import type { Log } from "#core/log";
 import type { Random } from "#core/random";
 import type { Service } from "#core/service";
 import type { SystemRole } from "#model";
-import { type Address, dial } from "#net";
+import { type Address, dialFirst } from "#net";
 import { authorityPin } from "#pki";
 import { type Asked, type Certify, type HostIdentity, IdentityKeeper, readIdentity } from "./identity.ts";
 
@@ -141,21 +141,6 @@ async function trusted(client: AuthClient, dataDir: string, remote: RemoteAuth):
     );
   }
   return matching;
-}
-
-async function dialFirst(servers: readonly Address[], signal: AbortSignal) {
-  let failure: unknown;
-  for (const server of servers) {
-    try {
-      return await dial(server, signal);
-    } catch (err) {
-      failure = err;
-    }
-  }
-  throw (
-    failure ??
-    new Fault("bad_parameter", "no auth server is named; set teleport.auth_servers or --auth-server")
-  );
 }
 
 const retryEvery = 10 * second;

@@ -2,11 +2,10 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Config } from "#config";
 import type { ProxySettings } from "#contract/web";
-import { Fault } from "#core/errors";
 import type { Service } from "#core/service";
 import type { Mirror } from "#mirror";
 import { access, type ProxyServer as ProxyRecord, type ResourceKind, type User, type Verb } from "#model";
-import { type Address, dial, door, formatAddress, listenHttps } from "#net";
+import { type Address, dialFirst, door, formatAddress, listenHttps } from "#net";
 import { ProxyServer } from "#proxy";
 import { dialPolicy } from "#tunnel";
 import { webApi } from "#webapi";
@@ -54,7 +53,7 @@ export async function proxyRole(
     reach: {
       view: mirror,
       policy,
-      dialAuth: (signal) => dialAny(teleport.auth_servers, signal),
+      dialAuth: (signal) => dialFirst(teleport.auth_servers, signal),
       clock,
     },
     emitter: member.audit,
@@ -173,18 +172,6 @@ function recordOf(config: Config, { hostId, version }: World): ProxyRecord {
       version,
     },
   };
-}
-
-async function dialAny(servers: readonly Address[], signal: AbortSignal) {
-  let failure: unknown = new Fault("unreachable", "no auth server is known");
-  for (const server of servers) {
-    try {
-      return await dial(server, signal);
-    } catch (err) {
-      failure = err;
-    }
-  }
-  throw failure;
 }
 
 function may(mirror: Mirror, user: User, verb: Verb, kind: ResourceKind): boolean {

@@ -1,8 +1,10 @@
-import type { z } from "zod";
+import { z } from "zod";
 import { Fault } from "#core/errors";
 
 /** The format of what this program writes. Grows when an older program could no longer read it. */
 export const format = 1;
+
+const Envelope = z.object({ format: z.int().positive(), value: z.unknown() });
 
 /** A value as it is stored: JSON in an envelope that says its format. */
 export function encode(value: unknown): Uint8Array {
@@ -14,19 +16,21 @@ export function encode(value: unknown): Uint8Array {
  * written at any time, and for what cannot be read.
  */
 export function decode<S extends z.ZodType>(schema: S, key: string, bytes: Uint8Array): z.output<S> {
-  let envelope: { format?: unknown; value?: unknown };
+  let raw: unknown;
   try {
-    envelope = JSON.parse(Buffer.from(bytes).toString());
+    raw = JSON.parse(Buffer.from(bytes).toString());
   } catch (cause) {
     throw new Fault("internal", `the stored record ${key} is damaged`, { cause });
   }
-  if (typeof envelope.format === "number" && envelope.format > format) {
+  const envelope = Envelope.safeParse(raw);
+  if (!envelope.success) throw new Fault("internal", `the stored record ${key} is damaged`);
+  if (envelope.data.format > format) {
     throw new Fault(
       "internal",
-      `the stored record ${key} has format ${envelope.format}, this program knows up to ${format}: upgrade it`,
+      `the stored record ${key} has format ${envelope.data.format}, this program knows up to ${format}: upgrade it`,
     );
   }
-  const parsed = schema.safeParse(envelope.value);
+  const parsed = schema.safeParse(envelope.data.value);
   if (!parsed.success)
     throw new Fault("internal", `the stored record ${key} makes no sense`, { cause: parsed.error });
   return parsed.data;

@@ -7,8 +7,10 @@ export interface DaemonParts {
   readonly log: Log;
   /** A line of the banner on standard output (CFG-146). */
   readonly say: (line: string) => void;
-  /** The environment that the process was started with: HTTP proxies, AWS credentials. */
-  readonly env: Readonly<Record<string, string | undefined>>;
+  /** A line to the operator whatever the log's severity and output. */
+  readonly warn: (line: string) => void;
+  /** A line of the audit log on standard output, for `stdout://`; resolves when it is written. */
+  readonly stdout: (line: string) => Promise<void>;
   /** This program's version, e.g. `5.0.0`. */
   readonly version: string;
 }

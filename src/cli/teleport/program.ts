@@ -13,5 +13,4 @@ export const programWith = (daemon: () => Promise<Daemon>): Program => ({
   commands: [start(daemon), configure, status, versionCommand(globals)],
 });
 
-const door: string = "#daemon";
-export const program = programWith(async () => (await import(door)) as Daemon);
+export const program = programWith(() => import("#daemon"));

@@ -2,6 +2,7 @@ import { load } from "#config";
 import { systemClock } from "#core/clock";
 import type { Command } from "../command.ts";
 import { flag } from "../command.ts";
+import type { Io } from "../io.ts";
 import { readSettings } from "../settings.ts";
 import { printable } from "../text.ts";
 import { productVersion } from "../version.ts";
@@ -44,7 +45,8 @@ export const start = (daemon: () => Promise<Daemon>): Command =>
         defaults: { nodename: io.machine.hostname, dataDir: places.dataDir },
       });
       // To the terminal whatever the log's severity and output: these are for whoever starts it (AUTH-17).
-      for (const warning of warnings) io.err(`warning: ${printable(warning)}`);
+      const warn = (line: string): void => io.err(`warning: ${printable(line)}`);
+      for (const warning of warnings) warn(warning);
       const { startDaemon, textLog } = await daemon();
       await using sink = await openLogSink(config.teleport.log.output, io);
       const log = textLog({
@@ -54,7 +56,11 @@ export const start = (daemon: () => Promise<Daemon>): Command =>
       });
       const say = config.process.debug ? () => {} : (line: string) => io.out(line);
       try {
-        await startDaemon(config, { log, say, env: io.env, version: await productVersion() }, signal);
+        await startDaemon(
+          config,
+          { log, say, warn, stdout: whole(io), version: await productVersion() },
+          signal,
+        );
       } catch (err) {
         // Told to stop while it was starting: that is no failure (CFG-142).
         if (!signal.aborted) throw err;
@@ -62,3 +68,10 @@ export const start = (daemon: () => Promise<Daemon>): Command =>
       return 0;
     },
   });
+
+const whole =
+  ({ stdout }: Io) =>
+  (line: string): Promise<void> =>
+    new Promise((resolve, reject) => {
+      stdout.write(line, (err) => (err ? reject(err) : resolve()));
+    });
