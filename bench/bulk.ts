@@ -33,7 +33,8 @@ export async function measureBulk(sides: readonly Side[], runs = 3): Promise<Fig
   return figures;
 }
 
-async function transfer(args: string[], input: number): Promise<void> {
+/** Runs `ssh` with an open file as its input; what it prints is thrown away. */
+export async function transfer(args: readonly string[], input: number): Promise<void> {
   const ssh = spawn("ssh", args, { stdio: [input, "ignore", "inherit"] });
   const code = await new Promise((resolve, reject) => ssh.once("error", reject).once("close", resolve));
   if (code !== 0) throw new Error(`ssh ended with ${code}`);
