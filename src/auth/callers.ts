@@ -1,8 +1,10 @@
 import { Fault } from "#core/errors";
+import type { Fields } from "#core/log";
 import {
   type Access,
   access,
   type Caller,
+  type Decision,
   type Identity,
   type Labels,
   lockOf,
@@ -27,6 +29,11 @@ export interface Callers {
 export function callers(parts: Parts): Callers {
   /** The decisions behind callers that are people: what `can` does not say. */
   const decisions = new WeakMap<Caller, Access>();
+  const logAction = (user: string, { level, message }: LogAction, fields: Fields): void => {
+    const log = parts.log.with({ component: "role", user });
+    if (level === "warning") log.warn(message, fields);
+    else log[level](message, fields);
+  };
   return {
     async callerOf(identity) {
       if (identity.kind === "anonymous") return { ...identity, name: "anonymous", can: () => false };
@@ -46,7 +53,13 @@ export function callers(parts: Parts): Callers {
       const caller: Caller = {
         ...identity,
         name: identity.user,
-        can: (verb, kind, about) => decide.can(verb, kind, about).allowed,
+        can: (verb, kind, about) => {
+          const { allowed, log } = decide.can(verb, kind, about);
+          // Once a call, at its door: there the resource is not known yet.
+          if (about === undefined)
+            for (const action of log ?? []) logAction(identity.user, action, { allowed, verb, kind });
+          return allowed;
+        },
       };
       decisions.set(caller, decide);
       return caller;
@@ -56,6 +69,7 @@ export function callers(parts: Parts): Callers {
   };
 }
 
+type LogAction = NonNullable<Decision["log"]>[number];
 type Permissions = Partial<Record<ResourceKind, readonly Verb[]>>;
 const look: readonly Verb[] = ["list", "read"];
 const lookAtPublic: readonly Verb[] = ["list", "readnosecrets"];

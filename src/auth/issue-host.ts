@@ -11,7 +11,7 @@ import type { Parts } from "./parts.ts";
 import { serialNumber } from "./serial.ts";
 
 /** Host certificates of members live so long and are renewed at two thirds (OVW-17). */
-export const hostCertLife = 90 * day;
+const hostCertLife = 90 * day;
 
 export interface HostCertRequest {
   readonly host_id: string;
@@ -80,8 +80,9 @@ function principalsOf(request: HostCertRequest, clusterName: string): string[] {
   const { host_id, node_name, role, remote_addr } = request;
   // Admin identities are two names and nothing that a client would connect to (OVW-18).
   if (role === "Admin") return [host_id, node_name];
-  const asked = request.additional_principals.map((name) =>
-    (name === "0.0.0.0" || name === "::") && remote_addr ? hostOf(remote_addr) : name,
+  const asked = request.additional_principals.flatMap((name) =>
+    // Nobody can connect to "every address"; where it was seen from, one can.
+    name === "0.0.0.0" || name === "::" ? (remote_addr ? [hostOf(remote_addr)] : []) : [name],
   );
   const principals = [
     `${host_id}.${clusterName}`,

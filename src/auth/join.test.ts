@@ -60,6 +60,21 @@ suite("joining", () => {
     assert.ok(c.events.some((e) => e.code === "T4000I" && e.server_id === otherId && e.method === "token"));
   });
 
+  for (const [seen, principal] of [
+    ["192.0.2.7:40000", "192.0.2.7"],
+    ["[2001:db8::7]:40000", "2001:db8::7"],
+    ["2001:db8::7", "2001:db8::7"],
+    ["", undefined],
+  ] as const) {
+    test(`OVW-16: 0.0.0.0 stands for the address the host was seen at, ${seen || "if it was"}`, async () => {
+      await using c = await cluster();
+      const more = { token: "static/token", additional_principals: ["0.0.0.0"], remote_addr: seen };
+      const { cert } = await c.stranger["hosts.join"](await joinRequest("Node", more));
+      const { certificate } = parsePublicKeyLine(cert).key;
+      assert.deepEqual(certificate?.principals.slice(3), principal === undefined ? [] : [principal]);
+    });
+  }
+
   test("a proxy's certificates have the names that tunnels and Kubernetes use", async () => {
     await using c = await cluster();
     const certs = await c.stranger["hosts.join"](await joinRequest("Proxy", { token: "static/token" }));

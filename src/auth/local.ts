@@ -1,7 +1,7 @@
 import type { z } from "zod";
 import { type AuthContract, authContract } from "#contract/auth";
 import { admit, type Client } from "#contract/rpc";
-import type { Identity } from "#model";
+import type { Caller, Identity } from "#model";
 import { handlers } from "./handlers.ts";
 import type { Auth } from "./open.ts";
 
@@ -14,24 +14,28 @@ export function localClient(auth: Auth, identity: Identity): Client<AuthContract
   const client: Record<string, unknown> = {};
   for (const [name, { shape, output }] of Object.entries(authContract)) {
     const answer = output as z.ZodType;
-    const enter = async (input: unknown) => {
-      const caller = await auth.callerOf(identity);
-      return { caller, input: admit(authContract, name, input, caller).input };
-    };
     const run = handle[name] as AnyHandler;
+    /** Asks who calls, and whether that one may; then does the work. */
+    const enter = async <T>(
+      given: unknown,
+      work: (input: unknown, caller: Caller) => T,
+    ): Promise<Awaited<T>> => {
+      const caller = await auth.callerOf(identity);
+      try {
+        return await work(admit(authContract, name, given, caller).input, caller);
+      } catch (error) {
+        await auth.refused({ caller, call: name, error });
+        throw error;
+      }
+    };
     client[name] = {
-      call: async (given: unknown, signal = new AbortController().signal) => {
-        const { caller, input } = await enter(given);
-        return answer.parse(await run(input, caller, signal));
-      },
-      upload: async (given: unknown, body: unknown, signal = new AbortController().signal) => {
-        const { caller, input } = await enter(given);
-        return answer.parse(await run(input, body, caller, signal));
-      },
+      call: async (given: unknown, signal = new AbortController().signal) =>
+        answer.parse(await enter(given, (input, caller) => run(input, caller, signal))),
+      upload: async (given: unknown, body: unknown, signal = new AbortController().signal) =>
+        answer.parse(await enter(given, (input, caller) => run(input, body, caller, signal))),
       feed: async function* (given: unknown, signal = new AbortController().signal) {
-        const { caller, input } = await enter(given);
-        for await (const value of (await run(input, caller, signal)) as AsyncIterable<unknown>)
-          yield answer.parse(value);
+        const values = await enter(given, (input, caller) => run(input, caller, signal));
+        for await (const value of values as AsyncIterable<unknown>) yield answer.parse(value);
       },
     }[shape];
   }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
-import { hour, minute, second } from "#core/clock";
+import { MemoryBackend } from "#backend";
+import { hour, minute, second, TestClock } from "#core/clock";
 import { Fault } from "#core/errors";
 import { AuthPreference } from "#model";
 import { codeAt, stepAt } from "./otp.ts";
@@ -79,6 +80,18 @@ suite("logins", () => {
     assert.equal(failure?.code === "T1000W" && failure.message, "previously used totp token");
   });
 
+  test("S22: a code is good once also across two auth servers", async () => {
+    const clock = new TestClock();
+    await using backend = new MemoryBackend(clock);
+    await using one = await cluster(otp, { clock, backend });
+    await using two = await cluster(otp, { clock, backend });
+    const { seed } = await one.signUp("joe");
+    await clock.advance(30 * second);
+    const code = codeAt(seed, stepAt(clock.now()));
+    const both = await Promise.allSettled([one, two].map((c) => login(c, "joe", "correct horse", code)));
+    assert.deepEqual(both.map((r) => r.status).sort(), ["fulfilled", "rejected"]);
+  });
+
   test("a wrong password does not use a code up", async () => {
     await using c = await cluster(otp);
     const { seed } = await c.signUp("joe");
@@ -126,6 +139,7 @@ suite("logins", () => {
       c.admin["signups.create"]({ user: "eve", traits: {}, ttl: hour }),
     ])
       assert.match(await refusal(attempt), /switched off/);
+    assert.equal(c.events.filter((e) => e.code === "T1000W").length, 3);
   });
 });
 

@@ -38,12 +38,12 @@ export class Logins {
   }
 
   /**
-   * The person, or a refusal that does not tell what was wrong (AUTH-39), after the same work for users who are there and who are not
-   * (AUTH-36, S21). `sid` goes into the audit record.
+   * The person, or a refusal that does not tell what was wrong (AUTH-39), after the same work for users who are there
+   * and who are not (AUTH-36, S21). Refusals are audited here; successes by whoever makes something of them.
    */
   async verify(credentials: Credentials): Promise<Person> {
-    const preference = await this.preference();
     try {
+      const preference = await this.preference();
       return await this.#afterOthers(credentials.user, () =>
         this.#limited(() => this.#verify(credentials, preference)),
       );
@@ -61,6 +61,7 @@ export class Logins {
     return preference;
   }
 
+  /** `sid`: the hash of the web session's id (AUD-18). */
   async recordSuccess(person: Person, from: string, sid?: string): Promise<void> {
     await record(this.#parts, {
       code: "T1000I",

@@ -22,6 +22,7 @@ import { Joins } from "./join.ts";
 import { Logins } from "./login.ts";
 import type { AuthConfig, Parts } from "./parts.ts";
 import { Presence } from "./presence.ts";
+import { recordRefusal } from "./refusals.ts";
 import { Signups } from "./signup.ts";
 import { ClusterState } from "./state.ts";
 import { Users } from "./users.ts";
@@ -34,6 +35,8 @@ export interface AuthOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  /** A line to the operator whatever the log's severity (AUTH-17); to the log by default. */
+  readonly warn?: (line: string) => void;
 }
 
 /** The authority of a cluster. Several may work over one storage. */
@@ -44,6 +47,8 @@ export interface Auth extends AsyncDisposable {
   authorities(): readonly CertAuthority[];
   /** What an identity may do. Throws `access_denied` for a user who is gone or locked (AUTH-44). */
   callerOf(identity: Identity): Promise<Caller>;
+  /** Keeps in the audit log that a person was refused a call; for the server that asked `admit` and the handlers. */
+  refused(refused: Parameters<typeof recordRefusal>[1]): Promise<void>;
   /** Certificates for this process itself, which needs no token: its own identity, the admin's, its proxy's and node's. */
   issueHost(request: HostCertRequest): Promise<HostCerts>;
   /** Keeps this auth server in the list of auth servers while it runs. */
@@ -81,6 +86,7 @@ export async function openAuth(options: AuthOptions): Promise<Auth> {
     clusterId: parts.clusterId,
     authorities: () => state.authorities(),
     callerOf: ofCallers.callerOf,
+    refused: (refused) => recordRefusal(parts, refused),
     issueHost: (request) => issueHostCerts(parts, request),
     announcer: (server) => presence.announcer(server),
     parts,
@@ -100,7 +106,8 @@ async function initialize(store: Store, options: AuthOptions): Promise<Parts> {
   const { config, random, log } = options;
   const { id, name } = await clusterName(store, options);
   if (config.clusterName !== undefined && config.clusterName !== name) {
-    log.warn(
+    const warn = options.warn ?? ((line: string) => log.warn(line));
+    warn(
       `Cannot rename cluster to ${config.clusterName}: continuing with ${name}. A cluster's name is part of all its certificates; for another name start with an empty storage, and let everyone join again`,
     );
   }

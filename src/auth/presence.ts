@@ -5,7 +5,7 @@ import type { AuthServer, Node, ProxyServer } from "#model";
 import type { Parts } from "./parts.ts";
 
 /** A member that has said nothing for so long is gone from all lists (OVW-34). */
-export const presenceTtl: Millis = 30 * second;
+const presenceTtl: Millis = 30 * second;
 /** Keep-alives come every 5 s; a record that is younger than this is not written again, or all storage would do is this. */
 const freshFor: Millis = 8 * second;
 

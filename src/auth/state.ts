@@ -25,6 +25,7 @@ export class ClusterState implements AsyncDisposable {
   readonly #stop = new AbortController();
   readonly #readers = new Map<Queue<MirrorChange>, (change: StateChange) => boolean>();
   #records = new Map<string, Put>();
+  #authorities: readonly CertAuthority[] = [];
   #running: Promise<unknown> = Promise.resolve();
 
   constructor(parts: { store: Store; clock: Clock; log: Log }) {
@@ -41,8 +42,9 @@ export class ClusterState implements AsyncDisposable {
     await Promise.race([live, follow]);
   }
 
-  authorities(): CertAuthority[] {
-    return [...this.#records.values()].flatMap((put) => (put.kind === "cert_authority" ? [put.value] : []));
+  /** Asked at every request, so kept apart from the many machines. */
+  authorities(): readonly CertAuthority[] {
+    return this.#authorities;
   }
 
   /** `reset`, everything that `role` may mirror, `live`, then changes and beats until `signal` aborts. */
@@ -90,6 +92,7 @@ export class ClusterState implements AsyncDisposable {
       if (full.type === "live") {
         // A second list is told whole: what was deleted meanwhile is not in it.
         this.#records = records;
+        this.#pickAuthorities();
         complete = true;
         for (const [queue, wants] of this.#readers) this.#list(queue, wants);
         live();
@@ -98,8 +101,15 @@ export class ClusterState implements AsyncDisposable {
       const change = withoutSecrets(full);
       if (change.type === "put") records.set(nameOf(change), change);
       else records.delete(nameOf(change));
+      if (complete && change.kind === "cert_authority") this.#pickAuthorities();
       if (complete) this.#tell((wants) => (wants(change) ? change : undefined));
     }
+  }
+
+  #pickAuthorities(): void {
+    this.#authorities = [...this.#records.values()].flatMap((put) =>
+      put.kind === "cert_authority" ? [put.value] : [],
+    );
   }
 
   async #beat(): Promise<void> {

@@ -69,7 +69,7 @@ export async function deleteToken(parts: Parts, value: string, by: string): Prom
 }
 
 /** The last moment that RFC 3339 can write. */
-export const latestTime = Date.UTC(9999, 11, 31);
+const latestTime = Date.UTC(9999, 11, 31);
 
 const tokenOf = (name: string, spec: Token["spec"], expires: number | undefined): Token => ({
   kind: "token",

@@ -133,6 +133,32 @@ suite("users", () => {
     await ed["users.put"]({ user: account("ed", { roles: ["editor"] }), force: true });
   });
 
+  test("a person who is refused is in the audit log, with what was asked for", async () => {
+    await using c = await cluster();
+    await c.addUser("joe");
+    await c
+      .user("joe")
+      ["tokens.create"]({ roles: ["node"], ttl: hour })
+      .catch(() => {});
+    await c
+      .user("joe")
+      ["users.get"]({ name: "ann" })
+      .catch(() => {});
+    await c.stranger["users.list"]({}).catch(() => {});
+    await c
+      .user("joe")
+      ["roles.delete"]({ name: "nothing" })
+      .catch(() => {});
+    const refused = c.events.filter((e) => e.code === "T4051W");
+    assert.deepEqual(
+      refused.map((e) => e.code === "T4051W" && [e.user, e.action, e.resource]),
+      [
+        ["joe", "create", "token"],
+        ["joe", "get", "users"],
+      ],
+    );
+  });
+
   test("a user reads the own record without a rule", async () => {
     await using c = await cluster();
     await c.addUser("joe");
@@ -190,6 +216,19 @@ suite("roles", () => {
     await joe["tokens.list"]({});
     await c.admin["roles.put"]({ role: role("ops", {}), force: true });
     await assert.rejects(joe["tokens.list"]({}), kind("access_denied"));
+  });
+  test("a rule's action is logged once a call", async () => {
+    await using c = await cluster();
+    const rule = { resources: ["user"], verbs: ["list"], actions: ['log("warning", "users listed")'] };
+    await c.admin["roles.put"]({ role: role("ops", { allow: { rules: [rule] } }) });
+    await c.addUser("joe", { roles: ["ops"] });
+    await c.addUser("ann");
+    await c.user("joe", ["ops"])["users.list"]({});
+    const lines = c.log.lines.filter((line) => line.message === "users listed");
+    assert.deepEqual(
+      lines.map(({ level, fields }) => [level, fields.verb, fields.kind, fields.allowed]),
+      [["warn", "list", "user", true]],
+    );
   });
   test("a certificate that names a role which is gone is refused", async () => {
     await using c = await cluster();

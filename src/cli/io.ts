@@ -18,7 +18,15 @@ export interface Io {
     readonly stdout: boolean;
     readonly stderr: boolean;
     readonly columns: number | undefined;
+    /** As it is now; 80 by 24 where nobody knows. */
+    size(): { columns: number; rows: number };
+    /** Calls `listener` when the size has changed, until the answer is called. */
+    onResize(listener: () => void): () => void;
+    /** Has the terminal of standard input hand over every key unseen; the answer puts it back. */
+    raw(): () => void;
   };
+  /** What is left of standard input, as it comes. */
+  input(): AsyncIterable<Uint8Array>;
   /** All that is left of standard input. */
   readAll(signal: AbortSignal): Promise<Uint8Array>;
   /** Asks and reads one line. Throws when the input ends first. */
@@ -38,8 +46,8 @@ export interface Machine {
 
 /** The streams and facts that an `Io` is made of. */
 export interface World {
-  readonly stdin: Readable & { isTTY?: boolean };
-  readonly stdout: Writable & { isTTY?: boolean; columns?: number };
+  readonly stdin: Readable & { isTTY?: boolean; setRawMode?(on: boolean): unknown };
+  readonly stdout: Writable & { isTTY?: boolean; columns?: number; rows?: number };
   readonly stderr: Writable & { isTTY?: boolean };
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly machine: Machine;
@@ -68,7 +76,17 @@ export function makeIo(world: World): Io {
       stdout: world.stdout.isTTY === true,
       stderr: world.stderr.isTTY === true,
       columns: world.stdout.columns,
+      size: () => ({ columns: world.stdout.columns || 80, rows: world.stdout.rows || 24 }),
+      onResize(listener) {
+        world.stdout.on("resize", listener);
+        return () => void world.stdout.removeListener("resize", listener);
+      },
+      raw() {
+        world.stdin.setRawMode?.(true);
+        return () => void world.stdin.setRawMode?.(false);
+      },
     },
+    input: () => input.chunks(),
     readAll: (signal) => input.rest(signal),
     async ask(question, signal) {
       world.stderr.write(`${question} `);
@@ -81,7 +99,8 @@ export function makeIo(world: World): Io {
         return input.line(signal);
       }
       await using terminal = await world.openTerminal();
-      return typedSecret(terminal, question, signal);
+      // Awaited here: the terminal is given back only once the answer is there.
+      return await typedSecret(terminal, question, signal);
     },
   };
 }
@@ -92,10 +111,12 @@ const unanswered = (): Fault => new Fault("unreachable", "the input ended before
 async function typedSecret(terminal: Terminal, question: string, signal: AbortSignal): Promise<string> {
   terminal.write(`${question} `);
   const typed: number[] = [];
+  const keys = terminal.keys[Symbol.asyncIterator]();
   try {
-    for await (const chunk of terminal.keys) {
-      signal.throwIfAborted();
-      for (const key of chunk) {
+    while (true) {
+      const { done, value } = await unlessAborted(keys.next(), signal);
+      if (done) throw unanswered();
+      for (const key of value) {
         if (key === 0x0d || key === 0x0a) return new TextDecoder().decode(Uint8Array.from(typed));
         if (key === 0x03) throw new Fault("unreachable", "interrupted");
         if (key === 0x04 && typed.length === 0) throw unanswered();
@@ -107,7 +128,19 @@ async function typedSecret(terminal: Terminal, question: string, signal: AbortSi
   } finally {
     terminal.write("\r\n");
   }
-  throw unanswered();
+}
+
+/** What `work` comes to, or the signal's reason when that is first. */
+async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  const aborted = Promise.withResolvers<never>();
+  const onAbort = (): void => aborted.reject(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    return await Promise.race([work, aborted.promise]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
 }
 
 /** Takes one UTF-8 character off the end: its continuation bytes and the byte that began it. */
@@ -139,6 +172,15 @@ class Lines {
     }
   }
 
+  async *chunks(): AsyncGenerator<Uint8Array> {
+    const never = new AbortController().signal;
+    do {
+      const buffered = this.#buffer;
+      this.#buffer = Buffer.alloc(0);
+      if (buffered.length > 0) yield buffered;
+    } while (await this.#more(never));
+  }
+
   async rest(signal: AbortSignal): Promise<Buffer> {
     while (await this.#more(signal));
     const all = this.#buffer;
@@ -148,21 +190,11 @@ class Lines {
 
   /** Whether there was another chunk. */
   async #more(signal: AbortSignal): Promise<boolean> {
-    signal.throwIfAborted();
     this.#chunks ??= this.#stream[Symbol.asyncIterator]() as AsyncIterator<Uint8Array | string>;
-    const aborted = Promise.withResolvers<never>();
-    const onAbort = (): void => aborted.reject(signal.reason);
-    signal.addEventListener("abort", onAbort, { once: true });
-    try {
-      const next = await Promise.race([this.#chunks.next(), aborted.promise]);
-      if (next.done) return false;
-      this.#buffer = Buffer.concat([
-        this.#buffer,
-        typeof next.value === "string" ? Buffer.from(next.value) : next.value,
-      ]);
-      return true;
-    } finally {
-      signal.removeEventListener("abort", onAbort);
-    }
+    const next = await unlessAborted(this.#chunks.next(), signal);
+    if (next.done) return false;
+    const chunk = typeof next.value === "string" ? Buffer.from(next.value) : next.value;
+    this.#buffer = Buffer.concat([this.#buffer, chunk]);
+    return true;
   }
 }

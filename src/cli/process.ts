@@ -1,6 +1,7 @@
-import { open } from "node:fs/promises";
+import { openSync } from "node:fs";
 import { homedir, hostname } from "node:os";
 import { ReadStream } from "node:tty";
+import { Fault } from "#core/errors";
 import type { Program } from "./command.ts";
 import { debugging, report } from "./errors.ts";
 import { makeIo, type Terminal } from "./io.ts";
@@ -26,6 +27,8 @@ export async function main(program: Program): Promise<never> {
     ["SIGTERM", 15],
   ] as const) {
     process.on(name, () => {
+      // Who says it twice does not want to wait for a tidy end.
+      if (stop.signal.aborted) process.exit(128 + number);
       stoppedBy = number;
       stop.abort();
     });
@@ -49,8 +52,7 @@ const flushed = (stream: NodeJS.WriteStream): Promise<void> =>
 
 /** The terminal that the process was started from, whatever standard output is. */
 async function openTerminal(): Promise<Terminal> {
-  const file = await open("/dev/tty", "r+");
-  const keys = new ReadStream(file.fd);
+  const keys = new ReadStream(openTty());
   keys.setRawMode(true);
   return {
     keys,
@@ -58,7 +60,14 @@ async function openTerminal(): Promise<Terminal> {
     async [Symbol.asyncDispose]() {
       keys.setRawMode(false);
       keys.destroy();
-      await file.close().catch(() => {});
     },
   };
+}
+
+function openTty(): number {
+  try {
+    return openSync("/dev/tty", "r+");
+  } catch (cause) {
+    throw new Fault("unreachable", "there is no terminal to ask for a secret at", { cause });
+  }
 }

@@ -64,6 +64,7 @@ export async function authRole(config: Config, world: World, stack: AsyncDisposa
       clock,
       random,
       log,
+      warn: world.warn,
     }),
   );
   const asked: Asked = {
@@ -124,6 +125,7 @@ function apiDoor(parts: { auth: Auth; keeper: IdentityKeeper; address: Address; 
       const app = authApi({
         handlers: handlers(auth),
         callerOf: (identity) => auth.callerOf(identity),
+        refused: (refused) => auth.refused(refused),
         authorities: () => auth.authorities(),
         certificate: keeper.identity.tls,
         clock: world.clock,

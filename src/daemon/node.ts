@@ -1,14 +1,13 @@
 import { join } from "node:path";
 import { uploadRecording } from "#authclient";
 import type { Config } from "#config";
-import { second } from "#core/clock";
 import type { Service } from "#core/service";
 import { Accounts, Logins, Pipes, Programs, Spawner } from "#helper";
 import type { Mirror } from "#mirror";
 import type { Node } from "#model";
 import { door, formatAddress } from "#net";
 import { NodeServer } from "#node";
-import { Spool, uploader } from "#session";
+import { endAbandoned, Spool, uploader } from "#session";
 import { reachableHost } from "./addresses.ts";
 import type { Asked } from "./identity.ts";
 import type { Member } from "./member.ts";
@@ -41,10 +40,11 @@ export async function nodeRole(
   const { clock, random, version, hostId } = world;
   const log = world.log.with({ component: "node" });
   const uid = process.getuid?.() ?? 0;
-  const pipes = new Pipes(join(teleport.data_dir, "run"));
+  const pipes = stack.use(new Pipes(join(teleport.data_dir, "run", "pipes")));
+  const spawner = stack.use(new Spawner({ pipes }));
   const logins = stack.use(new Logins({ size: warmLogins }));
   logins.warm();
-  const programs = new Programs({ spawner: new Spawner({ pipes }), logins, pipes, clock, uid });
+  const programs = new Programs({ spawner, logins, pipes, clock, uid });
   const spool = await Spool.open(join(teleport.data_dir, "log", "upload", "sessions", "default"));
   const telling = { emitter: member.audit, clock, random, log };
   const server = new NodeServer({
@@ -77,6 +77,7 @@ export async function nodeRole(
   const recordings = uploader({
     spool,
     upload: (sid, files, signal) => uploadRecording(member.client, sid, files, signal),
+    onAbandoned: endAbandoned(telling),
     clock,
     log,
   });

@@ -118,6 +118,8 @@ function webDoor(config: Config, world: World, member: Member, mirror: Mirror): 
         address: own.web_listen_addr,
         setting: "proxy_service.web_listen_addr",
         pair,
+        maxConnections: teleport.connection_limits.max_connections,
+        log,
       });
       world.say(`[PROXY] Web proxy service is starting on ${formatAddress(listener.address)}`);
       ready();
@@ -131,8 +133,8 @@ function webDoor(config: Config, world: World, member: Member, mirror: Mirror): 
 
 const isName = (host: string): boolean => !/^[\d.]+$|:/.test(host);
 
-/** Older clients are told to upgrade (UPG-02). */
-const minClientVersion = "5.0.0";
+/** Older clients are told to upgrade (UPG-02). The suffix lets pre-releases of 5.0.0 in. */
+const minClientVersion = "5.0.0-0";
 
 const first = (addresses: readonly Address[]): string | undefined =>
   addresses[0] === undefined ? undefined : formatAddress(addresses[0]);

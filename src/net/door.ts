@@ -31,7 +31,7 @@ export function door(options: {
     async run(signal, ready) {
       const perAddress = new Map<string, number>();
       const live = new Set<Promise<void>>();
-      const server = createServer({ noDelay: true, allowHalfOpen: true, pauseOnConnect: true });
+      const server = createServer({ noDelay: true, allowHalfOpen: true });
       server.on("connection", (socket) => {
         // Without a listener an error would end the process; the one who serves the socket hears of it by itself.
         socket.on("error", () => {});

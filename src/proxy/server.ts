@@ -3,7 +3,7 @@ import type { Clock } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
 import type { Draft, Emitter } from "#events";
-import { type ClusterView, type Person, personOf, userProblem } from "#mirror";
+import { type ClusterView, type Person, personOf, refusals, userProblem } from "#mirror";
 import { formatAddress } from "#net";
 import {
   type Accepted,
@@ -18,7 +18,6 @@ import type { Signer } from "#ssh/keys";
 import { type Carrier, carry } from "./carry.ts";
 import type { ReachOptions } from "./reach.ts";
 import { reachHost } from "./reach.ts";
-import { refusals } from "./refusals.ts";
 import { serveSession } from "./session.ts";
 
 export interface ProxyOptions {

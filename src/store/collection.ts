@@ -4,7 +4,7 @@ import type { Millis } from "#core/clock";
 import { Fault, notFound } from "#core/errors";
 import { decode, encode, keyPart } from "./record.ts";
 
-export interface CollectionSpec<S extends z.ZodType> {
+interface CollectionSpec<S extends z.ZodType> {
   readonly backend: Backend;
   /** As in messages: `user`. */
   readonly what: string;
@@ -17,7 +17,7 @@ export interface CollectionSpec<S extends z.ZodType> {
 }
 
 /** A record with the revision it was read at, for a swap. */
-export interface Versioned<T> {
+interface Versioned<T> {
   readonly value: T;
   readonly revision: Revision;
   readonly expires?: Millis;

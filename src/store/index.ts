@@ -1,11 +1,4 @@
-export { Collection, type Versioned } from "./collection.ts";
 export { withLock } from "./lock.ts";
-export type {
-  AttemptsRecord,
-  OtpRecord,
-  PasswordRecord,
-  SignupRecord,
-  WebSessionRecord,
-} from "./records.ts";
+export type { PasswordRecord, WebSessionRecord } from "./records.ts";
 export { openStore, type Store } from "./store.ts";
 export { type StateChange, watchState } from "./watch.ts";

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { Fault } from "#core/errors";
 
 /** The format of what this program writes. Grows when an older program could no longer read it. */
-export const format = 1;
+const format = 1;
 
 const Envelope = z.object({ format: z.int().positive(), value: z.unknown() });
 

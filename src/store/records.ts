@@ -18,7 +18,6 @@ export type PasswordRecord = z.output<typeof PasswordRecord>;
 
 /** A TOTP seed, base32, and the last time step whose code was used: no code counts twice. */
 export const OtpRecord = z.strictObject({ user: z.string(), seed: z.string(), lastStep: z.number() });
-export type OtpRecord = z.output<typeof OtpRecord>;
 
 /** Failed logins of a name, whether or not there is such a user. Times in milliseconds since the epoch. */
 export const AttemptsRecord = z.strictObject({
@@ -26,7 +25,6 @@ export const AttemptsRecord = z.strictObject({
   failures: z.number(),
   lockedUntil: z.number().optional(),
 });
-export type AttemptsRecord = z.output<typeof AttemptsRecord>;
 
 /** An invitation to sign up, found by the hash of its token. */
 export const SignupRecord = z.strictObject({
@@ -39,7 +37,6 @@ export const SignupRecord = z.strictObject({
   /** The seed last shown; a page that was fetched again makes the one before worthless. */
   seed: z.string().optional(),
 });
-export type SignupRecord = z.output<typeof SignupRecord>;
 
 /** A web login. The id and the bearer token are kept as hashes: who reads the storage cannot use them. */
 export const WebSessionRecord = z.strictObject({
@@ -53,4 +50,3 @@ export type WebSessionRecord = z.output<typeof WebSessionRecord>;
 
 /** What the first auth server decided for good. */
 export const ClusterNameRecord = z.strictObject({ id: z.string(), name: z.string() });
-export type ClusterNameRecord = z.output<typeof ClusterNameRecord>;

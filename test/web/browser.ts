@@ -78,6 +78,8 @@ export async function openSite(secondFactor: "off" | "otp" = "otp"): Promise<Sit
       address: { host: "127.0.0.1", port: 0 },
       setting: "web_listen_addr",
       pair: selfSigned(),
+      maxConnections: 100,
+      log: silentLog,
     }),
   );
   const browser = await chromium.launch({ executablePath, args });

@@ -1,5 +1,5 @@
 import type { AuthClient } from "#authclient";
-import type { Address } from "#config";
+import type * as door from "#daemon";
 import type { Flags, Parsed } from "../command.ts";
 import type { Io } from "../io.ts";
 import type { globals } from "./globals.ts";
@@ -11,15 +11,8 @@ export type ConnectAdmin = (
   signal: AbortSignal,
 ) => Promise<AuthClient>;
 
-/** How the daemon's side makes a client out of the `Admin` identity in the data folder. */
-export interface AdminDoor {
-  /** Undefined when the folder holds no such identity. The addresses are tried in order. */
-  openAdmin(parts: {
-    readonly dataDir: string;
-    readonly addresses: readonly Address[];
-    readonly version: string;
-  }): Promise<AuthClient | undefined>;
-}
+/** How a client is made of the `Admin` identity in the data folder. */
+export type AdminDoor = Pick<typeof door, "openAdmin">;
 
 interface Given<F extends Flags> {
   readonly flags: Parsed<F> & Parsed<typeof globals>;

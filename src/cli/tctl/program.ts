@@ -1,6 +1,6 @@
 import type { Program } from "../command.ts";
 import { versionCommand } from "../version-command.ts";
-import type { AdminDoor, ConnectAdmin } from "./admin.ts";
+import type { ConnectAdmin } from "./admin.ts";
 import { auth } from "./auth-export.ts";
 import { globals } from "./globals.ts";
 import { nodes } from "./nodes.ts";
@@ -24,8 +24,7 @@ export const programWith = (connect: ConnectAdmin): Program => ({
   ],
 });
 
-const door: string = "#daemon";
 export const program = programWith(async (...given) => {
   const { connectAdmin } = await import("./connect.ts");
-  return connectAdmin(async () => (await import(door)) as AdminDoor)(...given);
+  return connectAdmin(() => import("#daemon"))(...given);
 });

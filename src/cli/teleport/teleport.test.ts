@@ -7,8 +7,10 @@ import { type Config, load } from "#config";
 import { Fault } from "#core/errors";
 import { silentLog } from "#core/log";
 import { runLine } from "../testing.ts";
-import type { Daemon, DaemonParts } from "./daemon.ts";
+import type { Daemon } from "./daemon.ts";
 import { programWith } from "./program.ts";
+
+type DaemonParts = Parameters<Daemon["startDaemon"]>[1];
 
 let home: string;
 beforeEach(() => {
@@ -65,11 +67,13 @@ suite("teleport start", () => {
       parts = given;
       given.say("[AUTH]  listening");
       given.log.info("hello");
+      given.warn("mind\u001b[2J the gap");
+      await given.stdout('{"event":1}\n');
     };
-    const got = await teleport(["start"], { run, env: { HTTPS_PROXY: "p" } });
+    const got = await teleport(["start"], { run });
     assert.equal(got.code, 0);
-    assert.equal(got.out, "[AUTH]  listening\n");
-    assert.equal(got.err, "hello\n");
+    assert.equal(got.out, '[AUTH]  listening\n{"event":1}\n');
+    assert.equal(got.err, "hello\nwarning: mind the gap\n");
     assert.equal(got.config?.teleport.nodename, "box");
     assert.equal(got.config?.teleport.data_dir, join(home, ".local/state/teleport"));
     assert.match(parts?.version ?? "", /^\d+\.\d+\.\d+/);

@@ -15,7 +15,7 @@ const pair = selfSigned();
 const short: Patience = { handshake: 100, headers: 100, request: 150, idle: 10 * second };
 
 /** A server with a route that answers at once and one that waits for `finish`. */
-async function serve(wait?: Patience) {
+async function serve(wait?: Patience, maxConnections = 100) {
   const { promise: finished, resolve: finish } = Promise.withResolvers<void>();
   const { promise: entered, resolve: enter } = Promise.withResolvers<void>();
   const app = await httpApp({ log: silentLog });
@@ -30,6 +30,8 @@ async function serve(wait?: Patience) {
     address: { host: "127.0.0.1", port: 0 },
     setting: "web_listen_addr",
     pair,
+    maxConnections,
+    log: silentLog,
     ...(wait && { wait }),
   });
   return { listener, entered, finish };
@@ -105,8 +107,14 @@ suite("the HTTPS listener", () => {
     await using _ = listener;
     const app = await httpApp({ log: silentLog });
     await assert.rejects(
-      listenHttps(app, { address: listener.address, setting: "web_listen_addr", pair }),
-      (err) => Fault.is(err, "unreachable") && err.message.endsWith("another program has that port"),
+      listenHttps(app, {
+        address: listener.address,
+        setting: "web_listen_addr",
+        pair,
+        maxConnections: 1,
+        log: silentLog,
+      }),
+      (err) => Fault.is(err, "unreachable") && /taken by another program.*web_listen_addr/.test(err.message),
     );
   });
 
@@ -152,6 +160,16 @@ suite("the HTTPS listener", () => {
       assert.match(await readAll(socket), new RegExp(`^HTTP/1.1 ${status} `));
     });
   }
+
+  test("one address has so many connections and no more, until one ends", async () => {
+    const { listener } = await serve(undefined, 1);
+    await using _ = listener;
+    const socket = await open(listener);
+    await assert.rejects(get(listener.address.port));
+    socket.destroy();
+    await once(socket, "close");
+    while ((await get(listener.address.port).catch(() => undefined)) === undefined);
+  });
 
   test("a client that never shakes hands is cut off", async () => {
     const { listener } = await serve(short);

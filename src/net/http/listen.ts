@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer } from "node:https";
 import type { Socket } from "node:net";
 import { type Millis, minute, second } from "#core/clock";
+import type { Log } from "#core/log";
 import type { Address } from "../address.ts";
 import { listen } from "../listen.ts";
 import { checkTlsPair, type TlsPair } from "../tls.ts";
@@ -30,16 +31,20 @@ interface Handler {
   routing(request: IncomingMessage, response: ServerResponse): void;
 }
 
+export interface HttpsDoor {
+  readonly address: Address;
+  /** The configuration key that chooses another address. */
+  readonly setting: string;
+  readonly pair: TlsPair;
+  /** From one address at a time (CFG-17). */
+  readonly maxConnections: number;
+  readonly log: Log;
+  readonly wait?: Patience;
+}
+
 /** Serves `app` over HTTPS. Throws `unreachable` when the address cannot be had, naming the `setting` that chooses another. */
-export async function listenHttps(
-  app: Handler,
-  {
-    address,
-    setting,
-    pair,
-    wait = patience,
-  }: { address: Address; setting: string; pair: TlsPair; wait?: Patience },
-): Promise<HttpsListener> {
+export async function listenHttps(app: Handler, door: HttpsDoor): Promise<HttpsListener> {
+  const { address, setting, pair, maxConnections, log, wait = patience } = door;
   checkTlsPair(pair);
   await app.ready();
   const server = createServer(
@@ -57,14 +62,29 @@ export async function listenHttps(
     (request, response) => app.routing(request, response),
   );
   server.maxHeadersCount = 100;
-  // Also counts connections that have not finished their handshake, which the server itself does not know.
+  // Also knows connections that have not finished their handshake, which the server itself does not.
   const open = new Set<Socket>();
+  const perAddress = new Map<string, number>();
   server.on("connection", (socket: Socket) => {
+    const { remoteAddress = "" } = socket;
+    const count = perAddress.get(remoteAddress) ?? 0;
+    if (count >= maxConnections) {
+      log.warn("too many connections from one address", { address: remoteAddress });
+      socket.destroy();
+      return;
+    }
+    perAddress.set(remoteAddress, count + 1);
     open.add(socket);
-    socket.once("close", () => open.delete(socket));
+    socket.once("close", () => {
+      open.delete(socket);
+      const left = (perAddress.get(remoteAddress) ?? 1) - 1;
+      if (left > 0) perAddress.set(remoteAddress, left);
+      else perAddress.delete(remoteAddress);
+    });
   });
   server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => answerBroken(error, socket));
   const bound = await listen(server, address, setting);
+  server.on("error", (error) => log.error("the listener failed", { error: error.message }));
   const cut = (): void => {
     for (const socket of open) socket.destroy();
   };
