@@ -51,6 +51,8 @@ export interface World {
   readonly stderr: Writable & { isTTY?: boolean };
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly machine: Machine;
+  /** Makes the terminal in raw mode show what it is sent as it is; leaving raw mode takes it back. */
+  outputAsIs?(): void;
   /** The terminal the person sits at, for secrets; asked for only when standard input is a terminal. */
   openTerminal(): Promise<Terminal>;
 }
@@ -83,6 +85,8 @@ export function makeIo(world: World): Io {
       },
       raw() {
         world.stdin.setRawMode?.(true);
+        // The raw mode of libuv leaves the terminal to put a carriage return before each line feed.
+        world.outputAsIs?.();
         return () => void world.stdin.setRawMode?.(false);
       },
     },

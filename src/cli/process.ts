@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { openSync } from "node:fs";
 import { homedir, hostname } from "node:os";
 import { ReadStream } from "node:tty";
@@ -16,6 +17,7 @@ export async function main(program: Program): Promise<never> {
     stderr: process.stderr,
     env: process.env,
     machine: { uid: process.geteuid?.() ?? -1, home: homedir(), hostname: hostname() },
+    outputAsIs,
     openTerminal,
   });
   // The reader of a pipe may have seen enough (`tctl get users | head -1`); that is no error of ours.
@@ -49,6 +51,11 @@ const flushed = (stream: NodeJS.WriteStream): Promise<void> =>
     if (stream.destroyed) resolve();
     else stream.write("", () => resolve());
   });
+
+/** Node has no call for it; without `stty` full-screen programs that move down by a line feed alone look torn. */
+function outputAsIs(): void {
+  spawnSync("stty", ["-opost"], { stdio: ["inherit", "ignore", "ignore"] });
+}
 
 /** The terminal that the process was started from, whatever standard output is. */
 async function openTerminal(): Promise<Terminal> {
