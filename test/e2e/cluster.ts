@@ -6,19 +6,10 @@ import { stringify } from "yaml";
 import { eventually } from "../support/eventually.ts";
 import { fetchOwn, type HttpAnswer } from "../support/https.ts";
 import { freePort } from "../support/port.ts";
-import { descendants, isAlive } from "../support/processes.ts";
-import { Program } from "../support/program.ts";
 import { mustRun, type Ran, type RunOptions, run } from "../support/run.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
 import { totp } from "../support/totp.ts";
-
-const root = join(import.meta.dirname, "../..");
-/** The commands as users run them. */
-export const programs = {
-  teleport: join(root, "bin/teleport"),
-  tctl: join(root, "bin/tctl"),
-  tsh: join(root, "bin/tsh"),
-} as const;
+import { type Daemon, programs, quiet, startDaemon } from "./daemon.ts";
 
 /** A login that exists on this machine whoever runs the tests: who runs them. */
 export const login = userInfo().username;
@@ -51,7 +42,7 @@ export interface Cluster extends AsyncDisposable {
   readonly config: string;
   readonly dataDir: string;
   readonly ports: Ports;
-  readonly daemon: Program;
+  readonly daemon: Daemon;
   /** `127.0.0.1:<web port>,<ssh port>`, as `tsh --proxy` takes it. */
   readonly proxy: string;
   /** The home that `tsh` and `tctl` are run with; `~/.tsh` is in it. */
@@ -64,8 +55,6 @@ export interface Cluster extends AsyncDisposable {
   mustTsh(args: readonly string[], options?: RunOptions): Promise<string>;
   /** One call of the web API, e.g. `/webapi/ping`. */
   web(path: string, options?: Parameters<typeof fetchOwn>[1]): Promise<HttpAnswer>;
-  /** One call of the diagnostics, e.g. `/readyz`. */
-  diag(path: string): Promise<HttpAnswer>;
   /** Invites somebody with `tctl users add` and takes the invitation up as the signup page does. */
   makeUser(name: string, logins?: readonly string[]): Promise<Person>;
   /** The audit log so far, oldest event first. */
@@ -82,7 +71,6 @@ export interface Ports {
   readonly tunnel: number;
   readonly web: number;
   readonly node: number;
-  readonly diag: number;
 }
 
 export const password = "correct horse";
@@ -90,22 +78,15 @@ export const password = "correct horse";
 export async function startCluster(options: ClusterOptions = {}): Promise<Cluster> {
   await using stack = new AsyncDisposableStack();
   const folder = stack.use(await tempDir());
-  const [auth, proxy, tunnel, web, node, diag] = await Promise.all(Array.from({ length: 6 }, freePort));
-  const ports = { auth, proxy, tunnel, web, node, diag } as Ports;
+  const [auth, proxy, tunnel, web, node] = await Promise.all(Array.from({ length: 5 }, freePort));
+  const ports = { auth, proxy, tunnel, web, node } as Ports;
   const config = folder.at("teleport.yaml");
   const [dataDir, home] = [folder.at("data"), folder.at("home")];
   await mkdir(home, { mode: 0o700 });
   await writeFile(config, stringify(fileOf(ports, dataDir, options)));
   await options.prepare?.(folder);
-  const [command = programs.teleport, ...before] = options.command ?? [programs.teleport];
-  const daemon = await Program.start(
-    command,
-    [...before, "start", "-c", config, `--diag-addr=127.0.0.1:${diag}`, ...(options.flags ?? [])],
-    { env: quiet },
-  );
-  stack.defer(() => end(daemon));
-  const diagnostics = (path: string): Promise<HttpAnswer> => fetchOwn(`http://127.0.0.1:${diag}${path}`);
-  await ready(daemon, diagnostics);
+  const daemon = stack.use(await startDaemon(config, options));
+  await daemon.ready();
 
   const asSomebody = { env: { ...quiet, HOME: home } };
   const tctl = (...args: string[]): Promise<Ran> => run(programs.tctl, ["-c", config, ...args], asSomebody);
@@ -132,7 +113,6 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
     tsh: (args, more) => run(programs.tsh, args, whole(more)),
     mustTsh: (args, more) => mustRun(programs.tsh, args, whole(more)),
     web: call,
-    diag: diagnostics,
     async makeUser(name, logins = [login]) {
       const invitation = await mustTctl("users", "add", name, logins.join(","));
       return { name, password, otpSecret: await signUp(call, invitation) };
@@ -142,43 +122,6 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
     [Symbol.asyncDispose]: () => open.disposeAsync(),
   };
 }
-
-/** Ready to serve, as a load balancer or a start-up script asks it. */
-export async function ready(
-  daemon: Program,
-  diagnostics: (path: string) => Promise<HttpAnswer>,
-): Promise<void> {
-  await daemon.line(/Diagnostics service is starting/);
-  await eventually("a daemon that is ready", async () => (await diagnostics("/readyz")).status === 200).catch(
-    (cause) => {
-      throw new Error(`the daemon did not get ready; it said:\n${daemon.said}`, { cause });
-    },
-  );
-}
-
-/** Ends a daemon, and sees that nothing it started outlives it. */
-export async function end(daemon: Program): Promise<void> {
-  const started = descendants(daemon.pid);
-  await daemon[Symbol.asyncDispose]();
-  const left = (): number[] => started.filter(isAlive);
-  try {
-    await eventually("an end of all that the daemon started", () => left().length === 0, 5000);
-  } finally {
-    for (const pid of left()) process.kill(pid, "SIGKILL");
-  }
-}
-
-/** What the shell of whoever runs the tests would otherwise add. */
-export const quiet = {
-  TELEPORT_CONFIG: undefined,
-  TELEPORT_PROXY: undefined,
-  TELEPORT_USER: undefined,
-  TELEPORT_LOGIN: undefined,
-  TELEPORT_DEBUG: undefined,
-  SSH_AUTH_SOCK: undefined,
-  HTTP_PROXY: undefined,
-  HTTPS_PROXY: undefined,
-};
 
 function fileOf(ports: Ports, dataDir: string, { secondFactor = "off", config = {} }: ClusterOptions) {
   const at = (port: number): string => `127.0.0.1:${port}`;

@@ -22,7 +22,10 @@ export class Terminal implements AsyncDisposable {
       rows: options.rows ?? 24,
       name: "xterm",
       cwd: options.cwd ?? process.cwd(),
-      env: { ...process.env, ...options.env },
+      // It would pass a variable that is undefined on as that word.
+      env: Object.fromEntries(
+        Object.entries({ ...process.env, ...options.env }).filter(([, value]) => value !== undefined),
+      ),
     });
     this.#pty.onData((text) => this.#change(text));
     this.#closed = new Promise((resolve) => {
