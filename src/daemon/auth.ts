@@ -133,11 +133,20 @@ function apiDoor(parts: { auth: Auth; keeper: IdentityKeeper; address: Address; 
       });
       await app.ready();
       keeper.onRenewed(({ tls }) => app.server.setSecureContext({ ...tls, minVersion: "TLSv1.2" }));
+      const open = new Set<{ destroy(): void }>();
+      app.server.on("connection", (socket) => {
+        if (signal.aborted) return void socket.destroy();
+        open.add(socket);
+        socket.once("close", () => open.delete(socket));
+      });
       const bound = await listen(app.server, address, "auth_service.listen_addr");
       world.say(`[AUTH]  Auth service is starting on ${formatAddress(bound)}`);
       ready();
       await aborted(signal);
-      await app.close();
+      const closed = app.close();
+      // A member's watch would last for ever, and Fastify only cuts what it listens for itself (CFG-142).
+      for (const socket of open) socket.destroy();
+      await closed;
     },
   };
 }

@@ -57,6 +57,8 @@ export interface Cluster extends AsyncDisposable {
   web(path: string, options?: Parameters<typeof fetchOwn>[1]): Promise<HttpAnswer>;
   /** Invites somebody with `tctl users add` and takes the invitation up as the signup page does. */
   makeUser(name: string, logins?: readonly string[]): Promise<Person>;
+  /** `tsh login` of somebody whom `makeUser` made, where no one-time code is asked for. */
+  logIn(name: string, options?: RunOptions): Promise<string>;
   /** The audit log so far, oldest event first. */
   events(): Promise<Event[]>;
   /** The first event for which `which` holds, waited for. */
@@ -117,6 +119,12 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
       const invitation = await mustTctl("users", "add", name, logins.join(","));
       return { name, password, otpSecret: await signUp(call, invitation) };
     },
+    logIn: (name, more) =>
+      mustRun(
+        programs.tsh,
+        ["login", "--insecure", `--proxy=127.0.0.1:${web},${proxy}`, `--user=${name}`],
+        whole({ ...more, input: `${password}\n` }),
+      ),
     events,
     event: (what, which) => eventually(what, async () => (await events()).find(which)),
     [Symbol.asyncDispose]: () => open.disposeAsync(),

@@ -62,7 +62,8 @@ export async function startDaemon(
     },
     async stop(signal = "SIGTERM") {
       program.kill(signal);
-      return await program.ended();
+      await eventually(`an end by ${signal}`, () => program.hasEnded);
+      return program.ended();
     },
     async [Symbol.asyncDispose]() {
       const started = descendants(program.pid);
