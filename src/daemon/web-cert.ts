@@ -40,8 +40,8 @@ export async function webCertificate(options: {
     now: options.clock.now(),
   });
   await writeWhole(path("key"), made.key);
-  await writeWhole(path("cert"), made.cert, 0o644);
-  await writeWhole(path("pub"), made.publicKey, 0o644);
+  await writeWhole(path("cert"), made.cert);
+  await writeWhole(path("pub"), made.publicKey);
   return { cert: made.cert, key: made.key, selfSigned: true };
 }
 
