@@ -116,10 +116,9 @@ suite("tsh against a cluster", () => {
       await mkdir(join(state, "teleport"), { recursive: true });
       await writeFile(join(state, "teleport", "webproxy_cert.pem"), cluster.webCertificate);
       const line = ["login", `--proxy=${cluster.proxy}`, "--user=joe"];
-      const env = { XDG_STATE_HOME: state, TSH_TEST_DATA_DIR: "" };
+      const env = { XDG_STATE_HOME: state };
       const got = await cluster.tsh(line, { input: "secret\n", env });
-      // As root the data folder is another, which a test must not touch.
-      assert.equal(got.code, process.geteuid?.() === 0 ? 1 : 0);
+      assert.equal(got.code, 0, got.err);
     });
     test("with a second factor its code is asked for and sent", async () => {
       cluster.ping = { auth: { type: "local", second_factor: "otp" } };

@@ -39,7 +39,9 @@ suite("recordings as files", () => {
     assert.deepEqual(await w.store.put(sid, { bytes: [bytes], log: [log] }), digests);
     assert.deepEqual(await names(w.folder), published);
     assert.deepEqual(await readFile(join(w.folder, `${sid}.session.bytes`)), Buffer.from(bytes));
-    const frames = await Array.fromAsync(play(w.store.events(sid), (at, n) => w.store.read(sid, at, n)));
+    const frames = await Array.fromAsync(
+      play(w.store.events(sid), (at, n) => w.store.read(sid, "bytes", at, n)),
+    );
     assert.equal(frames.length, 1);
     assert.ok(frames[0]?.type === "output");
     assert.deepEqual(Buffer.from(frames[0].data), Buffer.from(bytes));
@@ -67,10 +69,10 @@ suite("recordings as files", () => {
     assert.equal(await after.received(sid, "bytes"), 5);
     await after.receive(sid, "bytes", 5, [bytes.subarray(5, 6), bytes.subarray(6)]);
     await after.receive(sid, "log", 0, [log]);
-    await refused("not_found", after.read(sid, 0, 1));
+    await refused("not_found", after.read(sid, "bytes", 0, 1));
     await after.publish(sid, digests);
     assert.equal(await after.received(sid, "bytes"), bytes.length);
-    assert.deepEqual(Buffer.from(await after.read(sid, 0, 100)), Buffer.from(bytes));
+    assert.deepEqual(Buffer.from(await after.read(sid, "bytes", 0, 100)), Buffer.from(bytes));
   });
 
   test("a sender that breaks off leaves what had arrived", async () => {
@@ -133,7 +135,7 @@ suite("recordings as files", () => {
       throw new Fault("access_denied", "not yours");
     };
     await refused("access_denied", w.store.publish(sid, digests, check));
-    await refused("not_found", w.store.read(sid, 0, 1));
+    await refused("not_found", w.store.read(sid, "bytes", 0, 1));
   });
 
   test("publishing the same again is fine, another under the same id is refused", async () => {
@@ -142,7 +144,7 @@ suite("recordings as files", () => {
     await w.store.publish(sid, digests);
     await refused("already_exists", w.store.publish(sid, { ...digests, bytes: sha256(log) }));
     await refused("already_exists", w.store.put(sid, { bytes: [Buffer.from("forged")], log: [log] }));
-    assert.deepEqual(Buffer.from(await w.store.read(sid, 0, 100)), Buffer.from(bytes));
+    assert.deepEqual(Buffer.from(await w.store.read(sid, "bytes", 0, 100)), Buffer.from(bytes));
     assert.deepEqual(await names(w.folder), published);
   });
 
@@ -154,9 +156,9 @@ suite("recordings as files", () => {
       const [final] = published.map((name) => join(w.folder, name));
       if (leftover === "same") await link(`${final}.part`, String(final));
       else await writeFile(String(final), "of an upload before");
-      await refused("not_found", w.store.read(sid, 0, 1));
+      await refused("not_found", w.store.read(sid, "bytes", 0, 1));
       await w.store.publish(sid, digests);
-      assert.deepEqual(Buffer.from(await w.store.read(sid, 0, 100)), Buffer.from(bytes));
+      assert.deepEqual(Buffer.from(await w.store.read(sid, "bytes", 0, 100)), Buffer.from(bytes));
       for (const name of await names(w.folder)) await rm(join(w.folder, name));
     }
   });
@@ -174,17 +176,17 @@ suite("recordings as files", () => {
   test("reads are bounded and end where the stream ends", async () => {
     await using w = await world();
     await w.store.put(sid, { bytes: [Buffer.alloc(6 * 2 ** 20)], log: [log] });
-    assert.equal((await w.store.read(sid, 0, 2 ** 40)).length, 5 * 2 ** 20);
-    assert.equal((await w.store.read(sid, 5 * 2 ** 20, 2 ** 40)).length, 2 ** 20);
-    assert.equal((await w.store.read(sid, 2 ** 40, 10)).length, 0);
-    assert.equal((await w.store.read(sid, 0, 0)).length, 0);
-    await refused("bad_parameter", w.store.read(sid, -1, 10));
-    await refused("bad_parameter", w.store.read(sid, 0, Number.NaN));
+    assert.equal((await w.store.read(sid, "bytes", 0, 2 ** 40)).length, 5 * 2 ** 20);
+    assert.equal((await w.store.read(sid, "bytes", 5 * 2 ** 20, 2 ** 40)).length, 2 ** 20);
+    assert.equal((await w.store.read(sid, "bytes", 2 ** 40, 10)).length, 0);
+    assert.equal((await w.store.read(sid, "bytes", 0, 0)).length, 0);
+    await refused("bad_parameter", w.store.read(sid, "bytes", -1, 10));
+    await refused("bad_parameter", w.store.read(sid, "bytes", 0, Number.NaN));
   });
 
   test("a session without a recording is not found", async () => {
     await using w = await world();
-    await refused("not_found", w.store.read(sid, 0, 1));
+    await refused("not_found", w.store.read(sid, "bytes", 0, 1));
     await refused("not_found", Array.fromAsync(w.store.events(sid)));
   });
 
@@ -204,7 +206,7 @@ suite("recordings as files", () => {
       await refused("bad_parameter", w.store.received(bad, "log"));
       await refused("bad_parameter", w.store.receive(bad, "log", 0, [log]));
       await refused("bad_parameter", w.store.publish(bad, digests));
-      await refused("bad_parameter", w.store.read(bad, 0, 1));
+      await refused("bad_parameter", w.store.read(bad, "bytes", 0, 1));
       await refused("bad_parameter", Array.fromAsync(w.store.events(bad)));
       assert.deepEqual(await names(join(w.folder, "../..")), ["sessions"]);
       assert.deepEqual(await names(w.folder), []);

@@ -35,8 +35,8 @@ export interface RecordingStore {
   publish(sid: string, digests: Digests, check?: (event: RecordingEvent) => void): Promise<void>;
   /** Both parts at once, from their start. */
   put(sid: string, recording: Readonly<Record<Part, Chunks>>): Promise<Digests>;
-  /** Up to 5 MiB of the terminal's stream; less than `length` also at its end. Throws `not_found`. */
-  read(sid: string, offset: number, length: number): Promise<Uint8Array>;
+  /** Up to 5 MiB of a part; less than `length` also at its end. Throws `not_found`. */
+  read(sid: string, part: Part, offset: number, length: number): Promise<Uint8Array>;
   /** Throws `not_found`, and `protocol` where the log is damaged. */
   events(sid: string): AsyncIterable<RecordingEvent>;
 }
@@ -136,11 +136,11 @@ export class RecordingFiles implements RecordingStore {
     return digests;
   }
 
-  async read(sid: string, offset: number, length: number): Promise<Uint8Array> {
+  async read(sid: string, part: Part, offset: number, length: number): Promise<Uint8Array> {
     if (!(offset >= 0 && length >= 0))
       throw new Fault("bad_parameter", `there are no ${length} bytes at ${offset} of a recording`);
     if (!(await this.#published(sid))) throw notFound("recording", sid);
-    const handle = await open(this.#final(sid, "bytes"));
+    const handle = await open(this.#final(sid, part));
     try {
       const { size } = await handle.stat();
       const available = Math.max(0, Math.min(length, size - offset, maxRead));

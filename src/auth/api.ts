@@ -10,12 +10,20 @@ import type { Clock } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
 import type { Caller, CertAuthority, Identity } from "#model";
+import { formatAddress } from "#net";
 import { identify } from "./peer.ts";
 
 export interface AuthApiOptions {
   readonly handlers: Handlers<AuthContract>;
   /** What the identity may do. Throws `access_denied` for a user who is gone or locked (AUTH-44). */
   readonly callerOf: (identity: Identity) => Caller | Promise<Caller>;
+  /** Is told of each call that was not answered, for the audit log. */
+  readonly refused?: (refused: {
+    caller: Caller;
+    call: string;
+    error: unknown;
+    from: string;
+  }) => Promise<void>;
   /** Whose certificates are let in, now. */
   readonly authorities: () => readonly CertAuthority[];
   /** The server's own certificate and key, PEM. */
@@ -46,13 +54,22 @@ export function authApi(options: AuthApiOptions): FastifyInstance<Server> {
   });
 
   // What a connection's certificate says does not change; whether it still counts is asked at each request.
+  const callers = new WeakMap<FastifyRequest, Caller>();
   const callerFor = async (request: FastifyRequest): Promise<Caller> => {
     const peer = (request.raw.socket as TLSSocket).getPeerX509Certificate();
-    return options.callerOf(identify(peer?.raw, options.authorities(), clock));
+    const caller = await options.callerOf(identify(peer?.raw, options.authorities(), clock));
+    callers.set(request, caller);
+    return caller;
   };
 
-  app.setErrorHandler((err, request, reply) => {
+  app.setErrorHandler(async (err, request, reply) => {
     const fault = asFault(err);
+    const caller = callers.get(request);
+    if (caller && options.refused) {
+      const { remoteAddress: host = "", remotePort: port = 0 } = request.raw.socket;
+      const call = (request.params as { name?: string }).name ?? "";
+      await options.refused({ caller, call, error: fault, from: formatAddress({ host, port }) });
+    }
     if (fault.kind === "internal") {
       log.error("call failed", {
         path: request.url.split("?")[0],

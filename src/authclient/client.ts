@@ -13,14 +13,19 @@ import { plain } from "#net";
 export interface AuthClientOptions {
   /** Opens a byte stream to an auth server: TCP, or a channel through a proxy. Rejects with a `Fault`. */
   readonly dial: () => Promise<Duplex>;
-  /** Our certificate and key, PEM. Absent for a stranger that only joins. */
-  readonly certificate?: { readonly cert: string; readonly key: string };
+  /** Our certificate and key, PEM; a function where they are renewed. Absent for a stranger that only joins. */
+  readonly certificate?: Certificate | (() => Certificate);
   /** PEM certificates of the cluster's host CA. Absent only to fetch them for a check by pin: then nobody is verified. */
   readonly authorities?: readonly string[];
   /** The cluster we mean; tells the server which of its CAs our certificate is of (OVW-24). */
   readonly clusterName?: string;
   /** This program's version, for the server's compatibility check. */
   readonly version: string;
+}
+
+interface Certificate {
+  readonly cert: string;
+  readonly key: string;
 }
 
 /** A client of the auth API over mutual TLS. `close` ends its connections. */
@@ -40,7 +45,7 @@ export function openAuthClient(options: AuthClientOptions): AuthClient {
           minVersion: "TLSv1.2",
           rejectUnauthorized: options.authorities !== undefined,
           ...(options.authorities && { ca: [...options.authorities] }),
-          ...options.certificate,
+          ...(typeof options.certificate === "function" ? options.certificate() : options.certificate),
         });
         // A stream that dies takes TLS with it; without this a reset below would be an unhandled error.
         stream.once("error", (err) => socket.destroy(err));

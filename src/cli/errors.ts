@@ -22,13 +22,16 @@ export function report(err: unknown, io: Io, debug: boolean): number {
   return err instanceof Fault ? exitCodes[err.kind] : 1;
 }
 
-/** Whether errors should show where they come from (CFG-163). */
-export const debugging = (argv: readonly string[], env: Io["env"]): boolean =>
-  /^(1|yes|true|on)$/i.test(env.TELEPORT_DEBUG ?? "") ||
-  flagsOf(argv).some((arg) => arg === "-d" || arg === "--debug");
-
-const flagsOf = (argv: readonly string[]): readonly string[] =>
-  argv.includes("--") ? argv.slice(0, argv.indexOf("--")) : argv;
+/** Whether errors should show where they come from (CFG-163): asked for by a variable, or by a flag of the tool's own. */
+export const debugging = (argv: readonly string[], env: Io["env"]): boolean => {
+  // Behind the first word that is no flag but the command's name, `-d` may be another program's.
+  const words = argv.flatMap((arg, i) => (arg.startsWith("-") ? [] : [i]));
+  const own = argv.slice(0, words[1] ?? argv.length);
+  return (
+    /^(1|yes|true|on)$/i.test(env.TELEPORT_DEBUG ?? "") ||
+    own.some((arg) => arg === "-d" || arg === "--debug")
+  );
+};
 
 function sentence(err: unknown): string {
   if (err instanceof AggregateError && err.message === "" && err.errors.length > 0)

@@ -11,14 +11,22 @@ function ioWith(stdin: Readable & { isTTY?: boolean }, keys: Uint8Array[] = []) 
   const shown: string[] = [];
   const stderr = collector();
   let closed = false;
+  async function* typed(): AsyncGenerator<Uint8Array> {
+    for (const key of keys) {
+      await new Promise((resolve) => setImmediate(resolve));
+      if (closed) throw new Error("the terminal was given back before the answer was read");
+      yield key;
+    }
+  }
   const io = makeIo({
     stdin,
     stdout: new PassThrough(),
     stderr: stderr.stream,
     env: {},
+    machine: { uid: 0, home: "/", hostname: "h", user: "u" },
     openTerminal: async () => ({
       write: (text) => void shown.push(text),
-      keys: Readable.from(keys),
+      keys: typed(),
       async [Symbol.asyncDispose]() {
         closed = true;
       },
@@ -63,6 +71,29 @@ suite("questions", () => {
       assert.equal(isClosed(), true);
     });
   }
+  test("an abort ends the wait for a secret and leaves the terminal as it was", async () => {
+    const stop = new AbortController();
+    const keys = new PassThrough();
+    let closed = false;
+    const io = makeIo({
+      stdin: terminal(),
+      stdout: new PassThrough(),
+      stderr: new PassThrough(),
+      env: {},
+      machine: { uid: 0, home: "/", hostname: "h", user: "u" },
+      openTerminal: async () => ({
+        write: () => {},
+        keys,
+        async [Symbol.asyncDispose]() {
+          closed = true;
+        },
+      }),
+    });
+    const asked = io.askSecret("Password:", stop.signal);
+    setImmediate(() => stop.abort(new Error("enough")));
+    await assert.rejects(asked, /enough/);
+    assert.equal(closed, true);
+  });
   for (const [name, key] of [
     ["control-C", "ab\u0003"],
     ["control-D", "\u0004"],

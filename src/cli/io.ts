@@ -8,6 +8,7 @@ export interface Io {
   /** One line to standard error. */
   err(line: string): void;
   readonly env: Readonly<Record<string, string | undefined>>;
+  readonly machine: Machine;
   readonly stdin: Readable;
   readonly stdout: Writable;
   readonly stderr: Writable;
@@ -34,12 +35,24 @@ export interface Io {
   askSecret(question: string, signal: AbortSignal): Promise<string>;
 }
 
+/** Who runs the command, and where. */
+export interface Machine {
+  /** Effective user id; -1 where there are none. */
+  readonly uid: number;
+  /** `$HOME`, else the passwd entry. */
+  readonly home: string;
+  readonly hostname: string;
+  /** The name of the user in the passwd database. */
+  readonly user: string;
+}
+
 /** The streams and facts that an `Io` is made of. */
 export interface World {
   readonly stdin: Readable & { isTTY?: boolean; setRawMode?(on: boolean): unknown };
   readonly stdout: Writable & { isTTY?: boolean; columns?: number; rows?: number };
   readonly stderr: Writable & { isTTY?: boolean };
   readonly env: Readonly<Record<string, string | undefined>>;
+  readonly machine: Machine;
   /** The terminal the person sits at, for secrets; asked for only when standard input is a terminal. */
   openTerminal(): Promise<Terminal>;
 }
@@ -56,6 +69,7 @@ export function makeIo(world: World): Io {
     out: (line) => void world.stdout.write(`${line}\n`),
     err: (line) => void world.stderr.write(`${line}\n`),
     env: world.env,
+    machine: world.machine,
     stdin: world.stdin,
     stdout: world.stdout,
     stderr: world.stderr,
@@ -87,7 +101,8 @@ export function makeIo(world: World): Io {
         return input.line(signal);
       }
       await using terminal = await world.openTerminal();
-      return typedSecret(terminal, question, signal);
+      // Awaited here: the terminal is given back only once the answer is there.
+      return await typedSecret(terminal, question, signal);
     },
   };
 }
@@ -98,10 +113,12 @@ const unanswered = (): Fault => new Fault("unreachable", "the input ended before
 async function typedSecret(terminal: Terminal, question: string, signal: AbortSignal): Promise<string> {
   terminal.write(`${question} `);
   const typed: number[] = [];
+  const keys = terminal.keys[Symbol.asyncIterator]();
   try {
-    for await (const chunk of terminal.keys) {
-      signal.throwIfAborted();
-      for (const key of chunk) {
+    while (true) {
+      const { done, value } = await unlessAborted(keys.next(), signal);
+      if (done) throw unanswered();
+      for (const key of value) {
         if (key === 0x0d || key === 0x0a) return new TextDecoder().decode(Uint8Array.from(typed));
         if (key === 0x03) throw new Fault("unreachable", "interrupted");
         if (key === 0x04 && typed.length === 0) throw unanswered();
@@ -113,7 +130,19 @@ async function typedSecret(terminal: Terminal, question: string, signal: AbortSi
   } finally {
     terminal.write("\r\n");
   }
-  throw unanswered();
+}
+
+/** What `work` comes to, or the signal's reason when that is first. */
+async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  const aborted = Promise.withResolvers<never>();
+  const onAbort = (): void => aborted.reject(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    return await Promise.race([work, aborted.promise]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
 }
 
 /** Takes one UTF-8 character off the end: its continuation bytes and the byte that began it. */
@@ -163,21 +192,11 @@ class Lines {
 
   /** Whether there was another chunk. */
   async #more(signal: AbortSignal): Promise<boolean> {
-    signal.throwIfAborted();
     this.#chunks ??= this.#stream[Symbol.asyncIterator]() as AsyncIterator<Uint8Array | string>;
-    const aborted = Promise.withResolvers<never>();
-    const onAbort = (): void => aborted.reject(signal.reason);
-    signal.addEventListener("abort", onAbort, { once: true });
-    try {
-      const next = await Promise.race([this.#chunks.next(), aborted.promise]);
-      if (next.done) return false;
-      this.#buffer = Buffer.concat([
-        this.#buffer,
-        typeof next.value === "string" ? Buffer.from(next.value) : next.value,
-      ]);
-      return true;
-    } finally {
-      signal.removeEventListener("abort", onAbort);
-    }
+    const next = await unlessAborted(this.#chunks.next(), signal);
+    if (next.done) return false;
+    const chunk = typeof next.value === "string" ? Buffer.from(next.value) : next.value;
+    this.#buffer = Buffer.concat([this.#buffer, chunk]);
+    return true;
   }
 }

@@ -1,5 +1,7 @@
-import { open } from "node:fs/promises";
+import { openSync } from "node:fs";
+import { homedir, hostname, userInfo } from "node:os";
 import { ReadStream } from "node:tty";
+import { Fault } from "#core/errors";
 import type { Program } from "./command.ts";
 import { debugging, report } from "./errors.ts";
 import { makeIo, type Terminal } from "./io.ts";
@@ -13,6 +15,7 @@ export async function main(program: Program): Promise<never> {
     stdout: process.stdout,
     stderr: process.stderr,
     env: process.env,
+    machine: { uid: process.geteuid?.() ?? -1, home: homedir(), hostname: hostname(), user: userName() },
     openTerminal,
   });
   // The reader of a pipe may have seen enough (`tctl get users | head -1`); that is no error of ours.
@@ -24,6 +27,8 @@ export async function main(program: Program): Promise<never> {
     ["SIGTERM", 15],
   ] as const) {
     process.on(name, () => {
+      // Who says it twice does not want to wait for a tidy end.
+      if (stop.signal.aborted) process.exit(128 + number);
       stoppedBy = number;
       stop.abort();
     });
@@ -39,6 +44,15 @@ export async function main(program: Program): Promise<never> {
   process.exit(code);
 }
 
+/** A user id without an entry has no name; then what asks for one names the flag to give. */
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return "";
+  }
+}
+
 const flushed = (stream: NodeJS.WriteStream): Promise<void> =>
   new Promise((resolve) => {
     if (stream.destroyed) resolve();
@@ -47,8 +61,7 @@ const flushed = (stream: NodeJS.WriteStream): Promise<void> =>
 
 /** The terminal that the process was started from, whatever standard output is. */
 async function openTerminal(): Promise<Terminal> {
-  const file = await open("/dev/tty", "r+");
-  const keys = new ReadStream(file.fd);
+  const keys = new ReadStream(openTty());
   keys.setRawMode(true);
   return {
     keys,
@@ -56,7 +69,14 @@ async function openTerminal(): Promise<Terminal> {
     async [Symbol.asyncDispose]() {
       keys.setRawMode(false);
       keys.destroy();
-      await file.close().catch(() => {});
     },
   };
+}
+
+function openTty(): number {
+  try {
+    return openSync("/dev/tty", "r+");
+  } catch (cause) {
+    throw new Fault("unreachable", "there is no terminal to ask for a secret at", { cause });
+  }
 }

@@ -4,14 +4,14 @@ import { fileURLToPath } from "node:url";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 
-/** `Teleport v<semver> git:<commit> <runtime>` (CLI-03). */
-export async function versionLine(): Promise<string> {
-  return `Teleport v${await version()} git:${(await commitOf(root)) ?? "unknown"} node${process.versions.node}`;
+/** Of this program, e.g. `5.0.0`. */
+export async function productVersion(): Promise<string> {
+  return (JSON.parse(await readFile(join(root, "package.json"), "utf8")) as { version: string }).version;
 }
 
-/** The version of this program, as Semantic Versioning writes it. */
-export async function version(): Promise<string> {
-  return (JSON.parse(await readFile(join(root, "package.json"), "utf8")) as { version: string }).version;
+/** `Teleport v<semver> git:<commit> <runtime>` (CLI-03). */
+export async function versionLine(): Promise<string> {
+  return `Teleport v${await productVersion()} git:${(await commitOf(root)) ?? "unknown"} node${process.versions.node}`;
 }
 
 /** The first digits of the commit that is checked out in `folder`, without asking git, which may not be installed. */

@@ -69,6 +69,7 @@ suite("defaults, file and flags (CFG-03)", () => {
       diagAddr: "127.0.0.1:3000",
     });
     assert.deepEqual(config.auth_service.listen_addr, { host: "127.0.0.9", port: 4025 });
+    assert.deepEqual(config.teleport.auth_servers, [{ host: "127.0.0.9", port: 4025 }]);
     assert.deepEqual(config.proxy_service.web_listen_addr, { host: "127.0.0.9", port: 3080 });
     assert.deepEqual(config.proxy_service.tunnel_listen_addr, { host: "127.0.0.9", port: 3024 });
     assert.deepEqual(config.proxy_service.listen_addr, { host: "127.0.0.9", port: 3023 });

@@ -68,7 +68,6 @@ export function configure({
     warnings.push("--auth-server names another auth service, so none is started here");
     runsAuth = false;
   }
-  const own = { host: "127.0.0.1", port: file.auth_service.listen_addr.port };
   const listed = authServers ?? file.teleport.auth_servers;
 
   const ip =
@@ -76,6 +75,8 @@ export function configure({
       ? undefined
       : read("--listen-ip", () => parseAddress(flags.listenIp ?? "", 0).host);
   const at = (address: Address): Address => (ip ? { host: ip, port: address.port } : address);
+  const { host, port } = at(file.auth_service.listen_addr);
+  const own = { host: /^(0\.0\.0\.0|::)$/.test(host) ? "127.0.0.1" : host, port };
   const labelled = flags.labels ? read("--labels", () => parseLabels(flags.labels ?? "")) : undefined;
   const { auth_service, ssh_service, proxy_service, teleport } = file;
 

@@ -3,7 +3,7 @@ export { type Address, formatAddress, parseAddress } from "./address.ts";
 export type { Config, Defaults, StartFlags } from "./configure.ts";
 export type { DialTarget, LogOutput, ParsedFile, StaticToken } from "./file.ts";
 export { type Caller, defaultPlaces, type Places } from "./places.ts";
-export type { Storage, StorageConfig } from "./storage.ts";
+export type { Storage } from "./storage.ts";
 export type { Advertised, SecretSource } from "./values.ts";
 
 /** The readers of files: `parseConfigFile`, `configure`, `parseResources`, `sampleConfig`, `resolveSecret`. */

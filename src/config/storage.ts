@@ -1,23 +1,7 @@
 import { z } from "zod";
+import { drivers, type StorageConfig } from "#backend";
 import { Fault } from "#core/errors";
 import { list, scalar, text } from "./values.ts";
-
-/** A kind of storage: the schema of its part of the file, told apart by `type`. */
-export interface StorageDriver {
-  readonly config: z.ZodObject<{ type: z.ZodType<string> } & z.ZodRawShape>;
-}
-
-/** The kinds of storage that are known here. */
-export const drivers = [
-  {
-    config: z.strictObject({
-      type: z.enum(["dir", "sqlite"]),
-      /** Folder of the database file; by default `<data_dir>/backend`. */
-      path: z.string().min(1).optional(),
-    }),
-  },
-] as const satisfies readonly StorageDriver[];
-export type StorageConfig = z.output<(typeof drivers)[number]["config"]>;
 
 const schemeOf = (uri: string): string => /^([a-z][a-z0-9+.-]*):\/\//i.exec(uri)?.[1]?.toLowerCase() ?? "";
 

@@ -292,6 +292,18 @@ export const authContract = {
     output: WebSession,
     allow: system("Proxy"),
   }),
+  /** Certificates for keys that the proxy made for this session; they end with it (AUTH-50). */
+  "web_sessions.certs": call({
+    input: z.strictObject({
+      user: z.string(),
+      id: z.string().max(64),
+      bearer: z.string().max(64),
+      pub_key: sshPublicKey,
+      tls_pub_key: tlsPublicKey.optional(),
+    }),
+    output: IssuedCerts,
+    allow: system("Proxy"),
+  }),
   "web_sessions.delete": call({
     input: z.strictObject({ user: z.string(), id: z.string().max(64), bearer: z.string().max(64) }),
     output: z.void(),
@@ -341,7 +353,8 @@ export const authContract = {
       file: z.enum(["bytes", "log"]),
       offset: z.number().int().nonnegative(),
     }),
-    output: z.object({ size: z.number(), /** Hex SHA-256 of the whole file so far. */ sha256: z.string() }),
+    /** How much of the file is safe now. */
+    output: z.object({ size: z.number() }),
     allow: system("Node", "Proxy"),
   }),
   /** The recording is whole: checks both digests, keeps it for ever, and says so. */

@@ -15,8 +15,8 @@ suite("durations", () => {
   ] as const) {
     test(`${text} is ${ms} ms`, () => assert.equal(parseDuration(text), ms));
   }
-  for (const text of ["", "1", "30x", "h", "1h30", "1 h", "--1s", "1e3s"]) {
-    test(`refuses ${JSON.stringify(text)}`, () =>
+  for (const text of ["", "1", "30x", "h", "1h30", "1 h", "--1s", "1e3s", "1".repeat(1_000_000)]) {
+    test(`refuses ${JSON.stringify(text.slice(0, 20))}`, () =>
       assert.throws(
         () => parseDuration(text),
         (err) => Fault.is(err, "bad_parameter"),

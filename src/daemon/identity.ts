@@ -66,6 +66,7 @@ export class IdentityKeeper implements Service {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #renew: Certify;
+  readonly #listeners = new Set<(identity: HostIdentity) => void>();
   #identity: HostIdentity;
 
   private constructor(parts: {
@@ -121,6 +122,11 @@ export class IdentityKeeper implements Service {
     return this.#identity;
   }
 
+  /** Calls back with each new identity. */
+  onRenewed(listener: (identity: HostIdentity) => void): void {
+    this.#listeners.add(listener);
+  }
+
   async run(signal: AbortSignal, ready: () => void): Promise<void> {
     ready();
     while (!signal.aborted) {
@@ -131,6 +137,7 @@ export class IdentityKeeper implements Service {
         const fresh = await fetchIdentity(this.#renew, this.#asked);
         await writeWhole(this.#path, JSON.stringify(fresh));
         this.#identity = open(fresh);
+        for (const listener of this.#listeners) listener(this.#identity);
         this.#log.info("identity renewed", { until: new Date(this.#identity.expires).toISOString() });
       } catch (err) {
         this.#log.warn("identity could not be renewed, will try again", { error: (err as Error).message });

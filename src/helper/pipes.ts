@@ -50,10 +50,13 @@ export class Pipes {
     const [into, out, err] = all.map((path) =>
       openSync(path, (path === stdin ? constants.O_WRONLY : constants.O_RDONLY) | constants.O_NONBLOCK),
     ) as [number, number, number];
+    const stream = (fd: number, writable: boolean): Socket =>
+      // Who reads or writes hears of a broken pipe; without a listener it would end the process.
+      new Socket({ fd, readable: !writable, writable }).on("error", () => {});
     return {
-      stdin: new Socket({ fd: into, readable: false, writable: true }),
-      stdout: new Socket({ fd: out, readable: true, writable: false }),
-      stderr: new Socket({ fd: err, readable: true, writable: false }),
+      stdin: stream(into, true),
+      stdout: stream(out, false),
+      stderr: stream(err, false),
       paths,
       opened() {
         for (const fd of held.splice(0)) closeSync(fd);

@@ -87,9 +87,12 @@ export class Programs {
     });
   }
 
-  /** Sends a signal to a process group with the login's rights, not ours: it may hold programs of other users. */
+  /**
+   * Sends a signal (a name of RFC 4254, checked by the caller) to a process group with the login's rights, not ours: it
+   * may hold programs of other users.
+   */
   async signal(account: Account, group: number, name: string): Promise<void> {
-    const running = await this.#plain(account, "/bin/kill", [`-${name}`, "--", `-${group}`], trustedEnv);
+    const running = await this.#plain(account, "/bin/sh", ["-c", `kill -s ${name} -- -${group}`], trustedEnv);
     running.stdin.end();
     running.stdout.resume();
     running.stderr.resume();

@@ -2,13 +2,20 @@ import { hour, type Millis } from "#core/clock";
 import { parseDuration } from "#core/duration";
 import { implicitRole, implicitRoleName } from "./builtin.ts";
 import { type LabelsMatch, labelMatcher } from "./match.ts";
-import { type Expression, holds, parseAction, parsePredicate, type Subjects } from "./predicate.ts";
+import {
+  type Expression,
+  holds,
+  type LogAction,
+  parseAction,
+  parsePredicate,
+  type Subjects,
+} from "./predicate.ts";
 import type { Labels, Traits } from "./resource.ts";
 import type { Conditions, ResourceKind, Role, Verb } from "./role.ts";
 import { expand, isUnixName, parseTemplate } from "./template.ts";
 
 /** The longest life of a user's certificate where no role says less (OVW-22). */
-export const defaultMaxSessionTtl: Millis = 30 * hour;
+const defaultMaxSessionTtl: Millis = 30 * hour;
 
 /** Who asks: the roles themselves, not their names, and the traits of the account or certificate. */
 export interface Subject {
@@ -24,7 +31,7 @@ export interface Decision {
   /** The role that decided. */
   readonly role?: string;
   /** What the rule that decided wants logged (`actions`, RBAC-08). */
-  readonly log?: readonly { readonly level: string; readonly message: string }[];
+  readonly log?: readonly LogAction[];
 }
 
 /** Options of all roles taken together (RBAC-03, RBAC-04). */

@@ -1,12 +1,11 @@
 export * from "./access.ts";
 export * from "./authority.ts";
-export { adminRole, adminRoleName, implicitRole, implicitRoleName } from "./builtin.ts";
+export { adminRole, adminRoleName } from "./builtin.ts";
 export * from "./cluster.ts";
 export * from "./identity.ts";
 export * from "./resource.ts";
 export * from "./role.ts";
 export * from "./server.ts";
-export { isUnixName } from "./template.ts";
 export * from "./token.ts";
 export * from "./user.ts";
 export { validateRole } from "./validate.ts";

@@ -10,7 +10,7 @@ const longestPattern = 1024;
  * time. What comes out of a trait is always taken literally: a user's attribute must not become a wildcard.
  * A missing trait matches nothing. Throws `bad_parameter`.
  */
-export function valueMatcher(text: string, traits: Traits): (value: string) => boolean {
+function valueMatcher(text: string, traits: Traits): (value: string) => boolean {
   if (text.length > longestPattern)
     throw new Fault("bad_parameter", `a label value of a role may have ${longestPattern} characters at most`);
   if (text === "*") return () => true;

@@ -8,7 +8,7 @@ export type Expression =
   | { readonly op: "and" | "or"; readonly left: Expression; readonly right: Expression }
   | { readonly op: "not"; readonly of: Expression }
   | { readonly op: "equals" | "contains"; readonly left: Operand; readonly right: Operand };
-export type Operand =
+type Operand =
   | { readonly kind: "text"; readonly text: string }
   | { readonly kind: "field"; readonly root: "user" | "resource"; readonly path: readonly string[] };
 
@@ -23,6 +23,14 @@ const deepest = 50;
 const tokenPattern =
   /\s*(?:(&&|\|\||[!().,[\]])|([A-Za-z_][A-Za-z0-9_]*)|"((?:[^"\\]|\\["\\])*)"|'((?:[^'\\]|\\['\\])*)')\s*/y;
 
+const levels = ["debug", "info", "warning", "error"] as const;
+
+/** What a rule wants in the log. */
+export interface LogAction {
+  readonly level: (typeof levels)[number];
+  readonly message: string;
+}
+
 type Token = { readonly kind: "sign" | "name" | "text"; readonly text: string };
 
 /** Throws `bad_parameter` with what was expected and where. */
@@ -34,7 +42,7 @@ export function parsePredicate(source: string): Expression {
 }
 
 /** An action of a rule: `log("info", "message")`. Throws `bad_parameter`. */
-export function parseAction(source: string): { readonly level: string; readonly message: string } {
+export function parseAction(source: string): LogAction {
   const parser = new Parser(source);
   const action = parser.log();
   parser.end();
@@ -110,15 +118,16 @@ class Parser {
     return left;
   }
 
-  log(): { level: string; message: string } {
+  log(): LogAction {
     this.#expectName("log");
     this.#expect("(");
-    const level = this.#text();
+    const text = this.#text();
+    const level = levels.find((one) => one === text);
     const parts: string[] = [];
     while (this.#take(",")) parts.push(this.#text());
     this.#expect(")");
-    if (!["debug", "info", "warning", "error"].includes(level))
-      throw this.#fault(`has the level ${JSON.stringify(level)}; use debug, info, warning or error`);
+    if (level === undefined)
+      throw this.#fault(`has the level ${JSON.stringify(text)}; use ${levels.join(", ")}`);
     return { level, message: parts.join(" ") };
   }
 

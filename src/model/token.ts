@@ -9,7 +9,10 @@ export type JoinRole = (typeof joinRoles)[number];
 export const Token = z.strictObject({
   kind: z.literal("token"),
   version: z.literal("v2"),
-  metadata: Metadata,
+  /** The name is the secret; whatever the operator wrote, so slashes too. */
+  metadata: Metadata.extend({
+    name: z.string().regex(/^\P{Cc}{1,256}$/u, "may not hold control characters"),
+  }),
   spec: z.strictObject({
     roles: z.array(z.enum([...joinRoles, "signup"])).min(1),
     /** From the configuration file: cannot be removed by a command. */

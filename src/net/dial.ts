@@ -42,3 +42,17 @@ const reasons: Readonly<Record<string, string>> = {
   ENOTFOUND: "no such host",
   EAI_AGAIN: "the name server does not answer",
 };
+
+/** The first of the addresses that answers. Throws the last failure, `bad_parameter` when there is none to try. */
+export async function dialFirst(addresses: readonly Address[], signal: AbortSignal): Promise<Socket> {
+  let failure: unknown = new Fault("bad_parameter", "no address is given to connect to");
+  for (const address of addresses) {
+    try {
+      return await dial(address, signal);
+    } catch (err) {
+      if (signal.aborted) throw err;
+      failure = err;
+    }
+  }
+  throw failure;
+}

@@ -1,5 +1,6 @@
 export * from "./address.ts";
 export * from "./dial.ts";
+export { door, type Ends } from "./door.ts";
 
 import type { App, AppOptions, Reply, Request } from "./http/app.ts";
 

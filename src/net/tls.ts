@@ -1,3 +1,4 @@
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import { createSecureContext } from "node:tls";
 import { Fault } from "#core/errors";
@@ -10,9 +11,17 @@ export interface TlsPair {
 
 /** Throws `bad_parameter` when the two cannot serve TLS: not PEM, or a key of another certificate. */
 export function checkTlsPair({ cert, key }: TlsPair): void {
+  let fits = false;
+  let cause: unknown;
   try {
+    fits = new X509Certificate(cert).checkPrivateKey(createPrivateKey(key));
+    // Reads the rest of the chain too.
     createSecureContext({ cert, key });
-  } catch (cause) {
+  } catch (error) {
+    fits = false;
+    cause = error;
+  }
+  if (!fits) {
     throw new Fault("bad_parameter", "the TLS certificate and its private key do not fit together", {
       cause,
     });

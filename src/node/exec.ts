@@ -1,12 +1,13 @@
 import { type Exit, noRecorder, recordTo, runCommand, tell } from "#session";
 import type { Setting, Started } from "./session-channel.ts";
-import { touching } from "./visit.ts";
+import { sessionTelling, touching } from "./visit.ts";
 
 /** A command over pipes (SSH-10), or without one the shell itself (`ssh -T`), which then reads its commands from there. */
 export async function runExec(command: string | undefined, setting: Setting): Promise<Started> {
   const { host, visit, channel, sid, env } = setting;
   const running = await host.programs.exec(visit.account, command, env);
   const { session_recording, exec_recording_limit: limit } = host.view.config();
+  const telling = sessionTelling(host);
   const recorded = session_recording === "node";
   const recorder = recorded ? await recordTo(host.spool, sid, { ...host, limit }) : noRecorder;
   const over = (async () => {
@@ -24,7 +25,7 @@ export async function runExec(command: string | undefined, setting: Setting): Pr
         ...(recorded && { sid }),
         ...(unrecorded && { unrecorded_bytes: unrecorded.bytes, unrecorded_sha256: unrecorded.sha256 }),
       },
-      host.telling,
+      telling,
       recorder,
     );
     await recorder.end();

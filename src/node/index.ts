@@ -1,3 +1,1 @@
-export { nodeListener } from "./serve.ts";
-export { type Ends, type NodeOptions, NodeServer } from "./server.ts";
-export type { Host } from "./visit.ts";
+export { NodeServer } from "./server.ts";

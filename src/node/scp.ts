@@ -3,7 +3,7 @@ import type { Copied } from "#helper";
 import { noRecorder, runCommand, tell } from "#session";
 import { outcome } from "./exec.ts";
 import type { Setting, Started } from "./session-channel.ts";
-import { touching } from "./visit.ts";
+import { sessionTelling, touching } from "./visit.ts";
 
 /** Whether our own scp serves this command: its first word is `scp`, with or without a path (SSH-20). */
 export const isScp = (command: string): boolean => basename(firstWord(command)) === "scp";
@@ -15,6 +15,7 @@ export const isScp = (command: string): boolean => basename(firstWord(command)) 
 export async function runScp(command: string, setting: Setting): Promise<Started> {
   const { host, visit, channel } = setting;
   const running = await host.programs.scp(visit.account, await argumentsOf(command, setting));
+  const telling = sessionTelling(host);
   const copied: Copied[] = [];
   const listening = (async () => {
     for await (const report of running.reports) copied.push(report as Copied);
@@ -31,8 +32,8 @@ export async function runScp(command: string, setting: Setting): Promise<Started
         ? { exitCode: 0, exitError: "" }
         : { exitCode: outcome(exit).exitCode || 1, exitError: error };
       const file = { ...visit.who, command, path, len, ...result };
-      if (action === "read") tell({ code: fine ? "T3004I" : "T3004E", ...file, action }, host.telling);
-      else tell({ code: fine ? "T3005I" : "T3005E", ...file, action }, host.telling);
+      if (action === "read") tell({ code: fine ? "T3004I" : "T3004E", ...file, action }, telling);
+      else tell({ code: fine ? "T3005I" : "T3005E", ...file, action }, telling);
     }
     return exit;
   })();

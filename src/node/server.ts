@@ -1,6 +1,6 @@
 import type { Duplex } from "node:stream";
 import { Fault } from "#core/errors";
-import { userProblem } from "#mirror";
+import { refusals, userProblem } from "#mirror";
 import type { Labels } from "#model";
 import { type Address, formatAddress, parseAddress } from "#net";
 import { activity, tell, untilLimit, type Who } from "#session";
@@ -8,7 +8,6 @@ import { type Accepted, type Algorithms, accept, type ChannelRequest, OpenFailur
 import type { Signer } from "#ssh/keys";
 import { authenticate, type Visitor } from "./authenticate.ts";
 import { forward } from "./forward.ts";
-import { refusals } from "./refusals.ts";
 import { serveSession } from "./session-channel.ts";
 import type { Host, Visit } from "./visit.ts";
 
@@ -103,6 +102,8 @@ export class NodeServer {
       client: remote,
       local: ends.local ?? { host: "127.0.0.1", port: 0 },
       activity: activity(clock),
+      running: new Set(),
+      signal,
     };
     const over = new AbortController();
     const disconnect = (reason: string): void => {
@@ -133,13 +134,16 @@ export class NodeServer {
         const channel = request.accept();
         void channel.closed.then(() => sessions--);
         serveSession(channel, visit, this.#options);
-      } else if (request.kind === "direct-tcpip") void forward(request, visit, this.#options, signal);
-      else refuse(request);
+        return;
+      }
+      if (request.kind === "direct-tcpip") return forward(request, visit, this.#options, signal);
+      refuse(request);
     });
     await connection.closed;
     over.abort();
     leave();
     this.#exit(person.user);
+    await Promise.all(visit.running);
   }
 
   #global(name: string): Uint8Array | boolean {

@@ -101,12 +101,20 @@ export function serveSession(channel: Channel, visit: Visit, host: Host): void {
     return started.signal !== undefined;
   }
 
-  async function refuseSubsystem(name: string): Promise<boolean> {
+  function refuseSubsystem(name: string): boolean {
     const exitError =
       name === "sftp" ? "this node does not serve sftp yet; use scp -O" : "there is no such subsystem";
     tell({ code: "T3001E", ...visit.who, name, exitError }, host.telling);
-    await channel.writeStderr(Buffer.from(`${exitError}\r\n`));
-    return false;
+    if (name !== "sftp" || started !== undefined) return false;
+    started = { over: explain(new Error(exitError)) };
+    watch(started, new DisposableStack());
+    return true;
+  }
+
+  /** Clients show what a command says, and swallow why a request was refused: so a failed start says yes, and why not. */
+  async function explain(err: Error): Promise<Exit> {
+    await channel.writeStderr(Buffer.from(`${err.message}\r\n`));
+    return { code: 255 };
   }
 
   async function start(command?: string): Promise<boolean> {
@@ -126,21 +134,24 @@ export function serveSession(channel: Channel, visit: Visit, host: Host): void {
       else if (terminal) started = await runShell(command, { ...setting, terminal });
       else started = await runExec(command, setting);
     } catch (err) {
-      disposables.dispose();
       terminal?.pty.close();
       host.log.warn("a session could not be started", { ...visit.who, error: (err as Error).message });
-      await channel.writeStderr(Buffer.from(`${(err as Error).message}\r\n`));
-      return false;
+      started = { over: explain(err as Error) };
     }
-    const { over } = started;
-    void over
+    watch(started, disposables);
+    return true;
+  }
+
+  function watch({ over }: Started, disposables: DisposableStack): void {
+    const done = over
       .then((exit) => finish(channel, exit))
       .catch((err: unknown) => host.log.debug("a session broke off", { sid, error: (err as Error).message }))
       .finally(() => {
         disposables.dispose();
+        visit.running.delete(done);
         void channel.close();
       });
-    return true;
+    visit.running.add(done);
   }
 
   async function agentSocket(): Promise<AgentSocket | undefined> {

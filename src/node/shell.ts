@@ -3,7 +3,7 @@ import { sttyArguments } from "#helper";
 import { LiveSession, noRecorder, recordTo, type Shell } from "#session";
 import type { Pty, Size } from "./pty.ts";
 import type { Setting, Started } from "./session-channel.ts";
-import { touching } from "./visit.ts";
+import { sessionTelling, touching } from "./visit.ts";
 
 /** What `pty-req` asked for, and the terminal that was opened for it. */
 export interface TerminalRequest {
@@ -34,7 +34,14 @@ export async function runShell(
   };
   const off = host.view.config().session_recording !== "node";
   const recorder = off ? noRecorder : await recordTo(host.spool, sid, host);
-  const session = new LiveSession({ sid, who: visit.who, shell, size, recorder, telling: host.telling });
+  const session = new LiveSession({
+    sid,
+    who: visit.who,
+    shell,
+    size,
+    recorder,
+    telling: sessionTelling(host),
+  });
   const input = touching(channel, visit.activity);
   const party = {
     user: visit.person.user,
@@ -43,7 +50,7 @@ export async function runShell(
     gone: channel.closed,
   };
   return {
-    over: session.run(party),
+    over: session.run(party, visit.signal),
     resize: (next) => session.resize(next),
     // To the program in front, with the login's rights: the terminal's keys could do no more.
     signal: async (name) => {

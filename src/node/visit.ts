@@ -32,7 +32,18 @@ export interface Visit extends Visitor {
   readonly client: Address;
   readonly local: Address;
   readonly activity: Activity;
+  /** What its sessions still do, also after the connection is gone. */
+  readonly running: Set<Promise<void>>;
+  /** The node stops. */
+  readonly signal: AbortSignal;
 }
+
+/**
+ * How sessions on this node are told: not at all while the cluster records at its proxies, which tell of the same
+ * sessions (REC-P4). Logins, forwards and disconnects are the node's own in any case.
+ */
+export const sessionTelling = ({ view, telling }: Host): Telling =>
+  view.config().session_recording === "proxy" ? { ...telling, emitter: { emit: async () => {} } } : telling;
 
 /** The channel, telling when the client sends something. */
 export function touching(channel: Channel, activity: Activity): Channel {

@@ -3,7 +3,8 @@ import { Fault } from "#core/errors";
 import type { Draft } from "#events";
 import type { Person } from "#mirror";
 import type { Channel } from "#ssh";
-import { relay, type Target } from "#tunnel";
+import { splice } from "#ssh/forward";
+import type { Target } from "#tunnel";
 import type { Reached } from "./reach.ts";
 
 /** What a channel of one client needs of the proxy. */
@@ -32,7 +33,8 @@ export async function carry(target: Target, carrier: Carrier, open: () => Channe
     throw new Fault("not_found", `unknown cluster ${JSON.stringify(cluster)}`);
   }
   if (target.kind === "auth") {
-    await relay(open(), await carrier.dialAuth());
+    const socket = await carrier.dialAuth();
+    await join(open(), socket);
     return;
   }
   const { host, port } = target;
@@ -47,8 +49,11 @@ export async function carry(target: Target, carrier: Carrier, open: () => Channe
   });
   // A node learns from whom the connection is; it believes it for the audit only (SSH-01).
   if (node) socket.write(`Teleport-Proxy${JSON.stringify({ clientAddr: carrier.clientAddress })}\0`);
-  await relay(open(), socket);
+  await join(open(), socket);
 }
+
+/** A connection that breaks off in the middle is its two ends' affair; both have noticed. */
+const join = (channel: Channel, socket: Socket): Promise<void> => splice(channel, socket).catch(() => {});
 
 async function reach(host: string, port: number, carrier: Carrier): Promise<Reached> {
   try {

@@ -3,7 +3,7 @@ import type { Clock } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
 import type { Draft, Emitter } from "#events";
-import { type ClusterView, type Person, personOf, userProblem } from "#mirror";
+import { type ClusterView, type Person, personOf, refusals, userProblem } from "#mirror";
 import { formatAddress } from "#net";
 import {
   type Accepted,
@@ -18,7 +18,6 @@ import type { Signer } from "#ssh/keys";
 import { type Carrier, carry } from "./carry.ts";
 import type { ReachOptions } from "./reach.ts";
 import { reachHost } from "./reach.ts";
-import { refusals } from "./refusals.ts";
 import { serveSession } from "./session.ts";
 
 export interface ProxyOptions {
@@ -133,18 +132,20 @@ export class ProxyServer {
   }
 }
 
-function open(request: ChannelRequest, carrier: Carrier): void {
+async function open(request: ChannelRequest, carrier: Carrier): Promise<void> {
   if (request.kind === "session") serveSession(request.accept(), carrier);
   else if (request.kind === "direct-tcpip") {
     // OpenSSH's `ssh -J` and `-W`: the same places, by the same rules, as the `proxy:` subsystem.
     const { host, port } = DirectTcpip.decode(request.extra);
-    carry({ kind: "host", host, port }, carrier, () => request.accept()).catch((err: unknown) => {
+    try {
+      await carry({ kind: "host", host, port }, carrier, () => request.accept());
+    } catch (err) {
       const fault = err as Fault;
       const reason = Fault.is(err, "access_denied")
         ? OpenFailure.administrativelyProhibited
         : OpenFailure.connectFailed;
       request.reject(reason, fault.message);
-    });
+    }
   } else request.reject(OpenFailure.unknownChannelType, `the proxy serves no ${request.kind} channels`);
 }
 

@@ -1,35 +1,44 @@
 import { Fault } from "#core/errors";
 import type { Channel } from "#ssh";
-import { sessionRequests } from "#ssh/session";
+import { sendExit, sessionRequests } from "#ssh/session";
 import { parseTarget } from "#tunnel";
 import { type Carrier, carry } from "./carry.ts";
 import { sites } from "./sites.ts";
 
 /** A client's session channel at the proxy: no shell and no commands here, only the proxy's own subsystems (PRX-02). */
 export function serveSession(channel: Channel, carrier: Carrier): void {
-  const refuse = async (sentence: string): Promise<false> => {
-    await channel.writeStderr(Buffer.from(`${sentence}\n`));
-    return false;
-  };
   let started = false;
   channel.onRequest(async (name, payload) => {
     // Accepted for OpenSSH's sake; nothing at the proxy reads them.
     if (name === "env" || name === "auth-agent-req@openssh.com") return true;
-    if (name !== "subsystem") {
-      await refuse(`(proxy) proxy doesn't support request type '${name}'`);
-      void channel.close();
-      return false;
+    if (name === "shell" || name === "exec" || name === "pty-req") {
+      return refuse(channel, `(proxy) proxy doesn't support request type '${name}'`);
     }
-    if (started) return refuse("(proxy) this channel has its subsystem already");
+    if (name !== "subsystem" || started) return false;
     started = true;
-    const subsystem = sessionRequests.subsystem.decode(payload).name;
     try {
-      await start(subsystem, channel, carrier);
+      await start(sessionRequests.subsystem.decode(payload).name, channel, carrier);
       return true;
     } catch (err) {
-      return await refuse(err instanceof Fault ? err.message : "the proxy failed; its log says why");
+      return refuse(channel, err instanceof Fault ? err.message : "the proxy failed; its log says why");
     }
   });
+}
+
+/**
+ * Says why on error output, with exit status 1. The request itself is granted: OpenSSH's client leaves at once when one is
+ * refused, and would not show the reason (PRX-08).
+ */
+function refuse(channel: Channel, sentence: string): true {
+  const tell = async (): Promise<void> => {
+    await channel.writeStderr(Buffer.from(`${sentence}\n`));
+    await sendExit(channel, { code: 1 });
+    await channel.end();
+    await channel.close();
+  };
+  // Whoever has gone in the meantime misses it.
+  setImmediate(() => void tell().catch(() => {}));
+  return true;
 }
 
 /** Resolves when the subsystem is under way. */

@@ -68,8 +68,11 @@ export class LiveSession {
     this.#telling = parts.telling;
   }
 
-  /** Runs the session with its first party until the program has ended and everything of it is recorded and told. */
-  async run(first: Party): Promise<Exit> {
+  /**
+   * Runs the session with its first party until the program has ended and everything of it is recorded and told. Once
+   * `signal` has aborted nobody can come back, and an empty session ends at once.
+   */
+  async run(first: Party, signal: AbortSignal): Promise<Exit> {
     const { clock } = this.#telling;
     const { user, login, server_id } = this.#who;
     const session = { user, login, server_id, sid: this.sid };
@@ -77,7 +80,7 @@ export class LiveSession {
     const output = pump(this.#shell.output, this.#recorder, (chunk) => this.#show(chunk));
     this.#output = output;
     const left = this.join(first);
-    const exit = await this.#untilOver();
+    const exit = await this.#untilOver(signal);
     await drained([output], clock, { once: true });
     this.#shell.hangUp();
     await output.done;
@@ -135,7 +138,7 @@ export class LiveSession {
   }
 
   /** Until the program ends, of itself or because nobody is there any more. */
-  async #untilOver(): Promise<Exit> {
+  async #untilOver(signal: AbortSignal): Promise<Exit> {
     const exit = this.#shell.exit.then((how) => ({ how }));
     while (true) {
       const empty = new Promise<"empty">((resolve) => {
@@ -147,7 +150,7 @@ export class LiveSession {
       const back = new Promise<"back">((resolve) => {
         this.#arrived = () => resolve("back");
       });
-      const after = await this.#within(linger, Promise.race([exit, back]));
+      const after = await this.#within(linger, Promise.race([exit, back]), signal);
       if (after === "back") continue;
       if (after !== undefined) return after.how;
       this.#shell.hangUp();
@@ -157,10 +160,11 @@ export class LiveSession {
     }
   }
 
-  /** Undefined when `ms` pass first. */
-  async #within<T>(ms: Millis, work: Promise<T>): Promise<T | undefined> {
+  /** Undefined when `ms` pass first, or `signal` aborts. */
+  async #within<T>(ms: Millis, work: Promise<T>, signal?: AbortSignal): Promise<T | undefined> {
     const stop = new AbortController();
-    const late = this.#telling.clock.sleep(ms, stop.signal).then(
+    const cut = signal ? AbortSignal.any([stop.signal, signal]) : stop.signal;
+    const late = this.#telling.clock.sleep(ms, cut).then(
       () => undefined,
       () => undefined,
     );

@@ -26,8 +26,13 @@ export interface Telling {
  * tells of: the operator learns of it.
  */
 export function tell(draft: Draft, { emitter, clock, random, log }: Telling, recorder?: Recorder): void {
-  const event = stamp(draft, { clock, random });
-  emitter.emit(recorder ? recorder.event(event) : event).catch((err: unknown) => {
+  const failed = (err: unknown): void => {
     log.error("audit event was not kept", { code: draft.code, error: (err as Error).message });
-  });
+  };
+  try {
+    const event = stamp(draft, { clock, random });
+    emitter.emit(recorder ? recorder.event(event) : event).catch(failed);
+  } catch (err) {
+    failed(err);
+  }
 }

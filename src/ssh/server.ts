@@ -42,7 +42,7 @@ export interface ServerOptions<Identity> {
    * Throws `access_denied` with the reason, which goes to the log and audit, never to the client.
    */
   readonly check: (attempt: PublicKeyAttempt) => Promise<Identity>;
-  /** Told of every refused attempt (a refused query too), with the fault of `check`. */
+  /** Told of every refused attempt (a refused query too, but not the first `none`), with the fault of `check`. */
   readonly onRefused?: (attempt: { user: string; key?: PublicKey; method: string }, reason: unknown) => void;
   /** Shown before authentication (RFC 4252 §5.4). */
   readonly banner?: string;

@@ -13,11 +13,12 @@ export async function webApi(options: WebApiOptions): Promise<App> {
   const { routes, ping } = discovery(options, limits);
   for (const prefix of ["/webapi", "/v1/webapi"]) {
     await app.register(
-      async (api) => {
+      (api, _options, done) => {
         routes(api);
         sessionRoutes(api, options, limits);
         signupRoutes(api, options, limits);
         certRoutes(api, options, limits);
+        done();
       },
       { prefix },
     );

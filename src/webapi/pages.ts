@@ -20,12 +20,10 @@ export async function pageRoutes(
     preCompressed: true,
     cacheControl: false,
     // A file's name changes with its content.
-    setHeaders: ({ raw }) => raw.setHeader("cache-control", "public, max-age=31536000, immutable"),
-  });
-  app.addHook("onSend", async (request, reply) => {
-    if (request.routeOptions.url === "/web/app/*" && reply.statusCode < 400) {
+    setHeaders: (reply) => {
+      reply.header("cache-control", "public, max-age=31536000, immutable");
       reply.removeHeader("pragma").removeHeader("expires");
-    }
+    },
   });
 
   app.get("/", (_, reply) => reply.redirect("/web"));

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { readFile, writeFile } from "node:fs/promises";
 import { connect as connectTcp, type Socket } from "node:net";
@@ -7,7 +7,17 @@ import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
 import { systemClock } from "#core/clock";
 import { memoryLog, silentLog } from "#core/log";
-import { type Accepted, type Algorithms, accept, type Channel, type ClientConnection, connect } from "#ssh";
+import {
+  type Accepted,
+  type Algorithms,
+  accept,
+  type Channel,
+  type ClientConnection,
+  type Connection,
+  connect,
+  duplex,
+} from "#ssh";
+import { AgentClient } from "#ssh/agent";
 import { ciphers, keyExchanges } from "#ssh/crypto";
 import { AskedForwards, DirectTcpip, RemoteForwards, splice } from "#ssh/forward";
 import {
@@ -20,9 +30,10 @@ import {
   type PrivateKey,
   type PublicKey,
   parsePublicKeyLine,
+  type Signer,
   sameKey,
 } from "#ssh/keys";
-import { openSession, readSessionRequest, sessionRequests } from "#ssh/session";
+import { openSession, readSessionRequest, sendExit } from "#ssh/session";
 import { dial, listen, scratch, startSshd, withoutOpenSsh } from "./openssh.ts";
 
 const MiB = 1024 * 1024;
@@ -63,18 +74,28 @@ async function collect(from: AsyncIterable<Uint8Array>): Promise<Buffer> {
 }
 
 /** Runs one command line as a small shell of our own would. */
-async function run(command: string, channel: Channel): Promise<void> {
+async function run(command: string, channel: Channel, connection: Connection): Promise<void> {
   const [word, argument] = command.split(" ");
   let code = 0;
   if (word === "sum") await channel.write(Buffer.from(sum(await collect(channel))));
   else if (word === "blob") {
     for (let at = 0; at < blob.length; at += 50_000) await channel.write(blob.subarray(at, at + 50_000));
   } else if (word === "wait") await collect(channel);
-  else if (word === "fail") {
+  else if (word === "agent") {
+    const said = await connection.open("auth-agent@openssh.com").then(
+      async (opened) => {
+        using agent = new AgentClient(duplex(opened.channel));
+        const types = (await agent.identities()).map(({ publicKey }) => publicKey.type);
+        return types.sort().join(" ");
+      },
+      () => "refused",
+    );
+    await channel.write(Buffer.from(said));
+  } else if (word === "fail") {
     await channel.writeStderr(Buffer.from("this is why\n"));
     code = Number(argument);
   } else await channel.write(Buffer.from(command));
-  await channel.request("exit-status", sessionRequests["exit-status"].encode({ code }), false);
+  await sendExit(channel, { code });
   await channel.end();
   await channel.close();
 }
@@ -85,7 +106,7 @@ function serve({ connection }: Accepted<string>): void {
       const channel = request.accept();
       channel.onRequest((name, payload) => {
         const asked = readSessionRequest(name, payload);
-        if (asked?.name === "exec") void run(asked.body.command, channel);
+        if (asked?.name === "exec") void run(asked.body.command, channel, connection);
         return asked?.name === "exec" || asked?.name === "env";
       });
     } else if (request.kind === "direct-tcpip") {
@@ -122,6 +143,7 @@ async function ourServer(
     `@cert-authority * ${formatPublicKeyLine({ key: hostCa.publicKey })}\n`,
   );
   const accepted: Accepted<string>[] = [];
+  const loggedIn = Promise.withResolvers<void>();
   const log = memoryLog();
   const server = await listen((stream) => {
     accept<string>(
@@ -144,6 +166,7 @@ async function ourServer(
     ).then(
       (one) => {
         accepted.push(one);
+        loggedIn.resolve();
         serve(one);
       },
       (err: unknown) => log.warn("refused", { err: String(err) }),
@@ -161,6 +184,8 @@ async function ourServer(
     port: server.port,
     folder: folder.path,
     accepted,
+    /** Resolves with the first login. */
+    loggedIn: loggedIn.promise,
     log,
     /** Arguments of `ssh` up to the host. */
     args,
@@ -177,8 +202,12 @@ interface Ran {
   readonly out: Buffer;
   readonly err: string;
 }
-function ssh(args: readonly string[], input: Uint8Array | "open" = new Uint8Array(0)) {
-  const child = spawn("ssh", args, { stdio: "pipe" });
+function ssh(
+  args: readonly string[],
+  input: Uint8Array | "open" = new Uint8Array(0),
+  env: NodeJS.ProcessEnv = process.env,
+) {
+  const child = spawn("ssh", args, { stdio: "pipe", env });
   child.stdin.on("error", () => {}); // a client that gives up does not read its input
   if (input !== "open") child.stdin.end(input);
   const done: Promise<Ran> = (async () => {
@@ -189,7 +218,27 @@ function ssh(args: readonly string[], input: Uint8Array | "open" = new Uint8Arra
   return { child, done };
 }
 
-suite("stock ssh, our server", { skip: withoutOpenSsh, timeout: 60_000 }, () => {
+/** A stock ssh-agent that holds these keys, with their certificates. */
+async function startAgent(keys: readonly string[]) {
+  const folder = await scratch();
+  const path = join(folder.path, "agent");
+  const agent = spawn("ssh-agent", ["-D", "-a", path], { stdio: ["ignore", "pipe", "ignore"] });
+  await until(agent.stdout, /SSH_AUTH_SOCK/);
+  const env = { ...process.env, SSH_AUTH_SOCK: path };
+  for (const key of keys) execFileSync("ssh-add", ["-q", key], { env, stdio: "ignore" });
+  return {
+    path,
+    env,
+    async [Symbol.asyncDispose]() {
+      const ended = new Promise((resolve) => agent.once("exit", resolve));
+      agent.kill("SIGTERM");
+      await ended;
+      await folder[Symbol.asyncDispose]();
+    },
+  };
+}
+
+suite("stock ssh, our server", { skip: withoutOpenSsh, timeout: 180_000 }, () => {
   test("logs in by certificates both ways and runs a command, with its exit code and error output", async (t) => {
     await using server = await ourServer(t.signal);
     const ran = await ssh([...server.args, "alice@127.0.0.1", "hello", "there"]).done;
@@ -228,7 +277,7 @@ suite("stock ssh, our server", { skip: withoutOpenSsh, timeout: 60_000 }, () => 
     await using server = await ourServer(t.signal);
     const control = ["-o", `ControlPath=${join(server.folder, "c")}`];
     const master = ssh([...server.args, ...control, "-M", "alice@127.0.0.1", "wait"], "open");
-    while (server.accepted.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    await server.loggedIn;
     const check = async (): Promise<number | null> =>
       (await ssh([...server.args, ...control, "-O", "check", "alice@127.0.0.1"]).done).code;
     while ((await check()) !== 0);
@@ -267,21 +316,22 @@ suite("stock ssh, our server", { skip: withoutOpenSsh, timeout: 60_000 }, () => 
     }
   });
 
+  test("a forwarded agent answers on a channel that the server opens, when the client forwards it", async (t) => {
+    await using server = await ourServer(t.signal);
+    await using agent = await startAgent([join(server.folder, "id")]);
+    const asked = (flag: string) =>
+      ssh([...server.args, flag, "alice@127.0.0.1", "agent"], undefined, agent.env);
+    const lent = await asked("-A").done;
+    assert.equal(lent.out.toString(), "ssh-ed25519 ssh-ed25519-cert-v01@openssh.com", lent.err);
+    assert.equal((await asked("-a").done).out.toString(), "refused");
+  });
+
   test("answers the client's keep-alives", async (t) => {
     await using server = await ourServer(t.signal);
-    const session = ssh(
-      [
-        ...server.args,
-        ...["-v", "-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=1", "alice@127.0.0.1", "wait"],
-      ],
-      "open",
-    );
-    let finished = false;
-    void session.done.then(() => {
-      finished = true;
-    });
-    await systemClock.sleep(3500, t.signal);
-    assert.equal(finished, false);
+    const alive = ["-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=1"];
+    const session = ssh([...server.args, "-vvv", ...alive, "alice@127.0.0.1", "wait"], "open");
+    // The third would never be sent if the ones before had gone unanswered.
+    await until(session.child.stderr, /(send packet: type 80[\s\S]*receive packet: type 81[\s\S]*){3}/);
     session.child.stdin.end();
     const ran = await session.done;
     assert.equal(ran.code, 0, ran.err);
@@ -300,12 +350,14 @@ suite("stock ssh, our server", { skip: withoutOpenSsh, timeout: 60_000 }, () => 
   }
 });
 
-suite("our client, stock sshd", { skip: withoutOpenSsh, timeout: 60_000 }, () => {
+suite("our client, stock sshd", { skip: withoutOpenSsh, timeout: 180_000 }, () => {
   interface Site extends AsyncDisposable {
     login(change?: {
       principal?: string;
       rekey?: { bytes: number };
       kind?: "ed25519" | "ecdsa-p256" | "rsa-2048";
+      /** Keeps the key and its certificate in a stock agent instead of in memory. */
+      inAgent?: boolean;
     }): Promise<ClientConnection>;
   }
   async function site(signal: AbortSignal, config = ""): Promise<Site> {
@@ -329,16 +381,27 @@ suite("our client, stock sshd", { skip: withoutOpenSsh, timeout: 60_000 }, () =>
     });
     return {
       [Symbol.asyncDispose]: () => sshd[Symbol.asyncDispose](),
-      async login({ principal = "root", kind = "ed25519", rekey } = {}) {
+      async login({ principal = "root", kind = "ed25519", rekey, inAgent = false } = {}) {
         const key = await generateKey(kind);
         const stranger = await generateKey("ed25519");
         const certificate = await certify(userCa, key.publicKey, "user", principal);
-        return connect(
+        await using stack = new AsyncDisposableStack();
+        let signers: Signer[] = [stranger.signer(), key.signer(certificate)];
+        if (inAgent) {
+          const folder = stack.use(await scratch());
+          const file = join(folder.path, "id");
+          await writeFile(file, formatPrivateKey(key), { mode: 0o600 });
+          await writeFile(`${file}-cert.pub`, `${formatPublicKeyLine({ key: certificate })}\n`);
+          const agent = stack.use(await startAgent([file]));
+          const client = stack.use(new AgentClient(connectTcp(agent.path)));
+          signers = await client.identities();
+        }
+        return await connect(
           {
             stream: await dial(sshd.port),
             user: "root",
             version: "Teleport",
-            signers: [stranger.signer(), key.signer(certificate)],
+            signers,
             verifyHost: (hostKey) =>
               void checkCertificate(hostKey, {
                 type: "host",
@@ -391,6 +454,13 @@ suite("our client, stock sshd", { skip: withoutOpenSsh, timeout: 60_000 }, () =>
       assert.equal((await command(connection, "echo in")).out.toString(), "in\n");
     });
   }
+
+  test("keys and certificates in a stock agent log in, asked about before they sign", async () => {
+    for (const kind of ["ed25519", "rsa-2048"] as const) {
+      await using connection = await common.login({ kind, inAgent: true });
+      assert.equal((await command(connection, "echo in")).out.toString(), "in\n");
+    }
+  });
 
   test("a certificate for another login is refused with a sentence that counts the keys", async (t) => {
     await using sshd = await site(t.signal);

@@ -1,12 +1,16 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { suite, test } from "node:test";
 import { systemClock } from "#core/clock";
 import { silentLog } from "#core/log";
 import { ciphers, keyExchanges, macs } from "#ssh/crypto";
 import { type PacketTransport, startClientTransport, startServerTransport } from "#ssh/transport";
 import { ServiceAccept, ServiceRequest } from "#ssh/wire";
+import type { Signer } from "../../src/ssh/keys/key.ts";
 import { parseTestKey, testSigner } from "../../src/ssh/testing/test-key.ts";
-import { dial, listen, runSsh, startSshd, withoutOpenSsh } from "./openssh.ts";
+import { dial, listen, runSsh, scratch, sshKeygen, startSshd, withoutOpenSsh } from "./openssh.ts";
 
 /** OpenSSH 9.2 has no ML-KEM. */
 const kexNames = keyExchanges.map(({ name }) => name).filter((name) => !name.startsWith("mlkem"));
@@ -92,4 +96,61 @@ suite("stock ssh, our server", { skip: withoutOpenSsh }, () => {
       for (const name of Object.values(algorithms).flat()) assert.ok(said.includes(name), name);
     });
   }
+});
+
+suite("stock ssh, our certified host key", { skip: withoutOpenSsh }, () => {
+  test("ssh believes our server by @cert-authority alone, and by nothing else", async (t) => {
+    await using folder = await scratch();
+    const ca = join(folder.path, "ca");
+    const line = join(folder.path, "host.pub");
+    const known = join(folder.path, "known_hosts");
+    sshKeygen(ca, "-t", "ed25519");
+    const plain = testSigner();
+    await writeFile(line, `ssh-ed25519 ${Buffer.from(plain.publicKey.blob).toString("base64")}\n`);
+    execFileSync("ssh-keygen", ["-q", "-s", ca, "-I", "host", "-h", "-n", "127.0.0.1", line]);
+    const [type, base64] = (await readFile(join(folder.path, "host-cert.pub"), "utf8")).split(" ") as [
+      string,
+      string,
+    ];
+    const certified: Signer = {
+      ...plain,
+      publicKey: { ...plain.publicKey, type, blob: Buffer.from(base64, "base64") },
+    };
+    await writeFile(known, `@cert-authority * ${await readFile(`${ca}.pub`, "utf8")}`);
+
+    const attempt = async (hostKey: Signer): Promise<string> => {
+      await using server = await listen((socket) => {
+        startServerTransport({
+          stream: socket,
+          version: "Teleport",
+          hostKeys: [hostKey],
+          clock: systemClock,
+          log: silentLog,
+          signal: t.signal,
+        }).then(
+          (transport) => transport.receive(() => transport.disconnect(14, "enough")),
+          () => {}, // ssh left; it says why
+        );
+      });
+      return await runSsh(
+        [
+          "-p",
+          `${server.port}`,
+          "-o",
+          "StrictHostKeyChecking=yes",
+          "-o",
+          `UserKnownHostsFile=${known}`,
+          "x@127.0.0.1",
+        ],
+        t.signal,
+      );
+    };
+    const believed = await attempt(certified);
+    assert.match(
+      believed,
+      /Host '\[?127\.0\.0\.1\]?(:\d+)?' is known and matches the ED25519-CERT host certificate/,
+    );
+    assert.match(believed, /enough/);
+    assert.match(await attempt(plain), /Host key verification failed/);
+  });
 });

@@ -2,7 +2,7 @@ import { authApi, player } from "#client";
 import { systemClock } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Io } from "../io.ts";
-import { version } from "../version.ts";
+import { productVersion } from "../version.ts";
 import type { FlagsOf } from "./commands.ts";
 import type { TshContext } from "./globals.ts";
 import { openHome } from "./home.ts";
@@ -21,7 +21,7 @@ export async function play(context: TshContext & FlagsOf<"play">): Promise<numbe
   const [{ openAuth }, { openRecording, Player, playerKeys, ScreenFilter, afterRecording }] =
     await Promise.all([authApi(), player()]);
   const cluster = flags.cluster ?? login.profile.cluster;
-  const auth = openAuth(proxy, login.credentials, { cluster, version: await version() });
+  const auth = openAuth(proxy, login.credentials, { cluster, version: await productVersion() });
   try {
     const recording = await openRecording(auth, sid.toLowerCase(), signal);
     const filter = new ScreenFilter();

@@ -48,7 +48,7 @@ export function httpApp({ log, bodyLimit = 64 * 1024 }: AppOptions): App {
     refuse(error, request, reply, log),
   );
   app.setNotFoundHandler((_, reply) => {
-    void reply.status(404).send({ message: "there is nothing at this address" });
+    void reply.status(404).send({ message: nothingHere });
   });
   return app;
 }
@@ -83,9 +83,12 @@ const statusOf: Record<FaultKind, number> = {
   internal: 500,
 };
 
+const nothingHere = "there is nothing at this address";
+
 /** Faults of the HTTP request itself, in our words: the framework's speak to programmers. */
 const requestFaults: Readonly<Record<number, string>> = {
   400: "the request cannot be read",
+  404: nothingHere,
   413: "the request is too large",
   414: "the address is too long",
   415: "the request body must be JSON (Content-Type: application/json)",
@@ -100,10 +103,11 @@ function refuse(error: Error, request: FastifyRequest, reply: FastifyReply, log:
     void reply.status(status).send({ message: error.message });
     return;
   }
-  const status = (error as Partial<FastifyError>).statusCode ?? 500;
-  const message = requestFaults[status];
-  if (message !== undefined) {
-    void reply.status(status).send({ message });
+  const { statusCode = 500 } = error as Partial<FastifyError>;
+  if (statusCode < 500) {
+    // A file that is not to be had is not there either.
+    const status = statusCode === 403 ? 404 : statusCode;
+    void reply.status(status).send({ message: requestFaults[status] ?? "the request is not possible" });
     return;
   }
   report(error, request, 500, log);

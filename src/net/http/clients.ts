@@ -3,13 +3,13 @@ import type { Clock } from "#core/clock";
 import { Fault } from "#core/errors";
 
 /** Who is on the other end of a socket. */
-export interface Address {
+interface Peer {
   readonly remoteAddress?: string | undefined;
   readonly remotePort?: number | undefined;
 }
 
 /** `host:port` of the peer, as audit and lockout want it; IPv4 is never written as IPv6. */
-export function clientAddress({ remoteAddress = "", remotePort = 0 }: Address): string {
+export function clientAddress({ remoteAddress = "", remotePort = 0 }: Peer): string {
   const host = remoteAddress.replace(/^::ffff:(?=\d+\.)/i, "");
   return isIPv6(host) ? `[${host}]:${remotePort}` : `${host}:${remotePort}`;
 }
@@ -31,7 +31,7 @@ export class AddressBuckets {
   }
 
   /** Counts one request; throws `limit_exceeded` (`details.retryAfter`, seconds) when the address has none left. */
-  take(peer: Address): void {
+  take(peer: Peer): void {
     const now = this.#clock.now();
     const key = network(peer.remoteAddress ?? "");
     const left = this.#left(key, now);

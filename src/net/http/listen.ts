@@ -1,12 +1,14 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer } from "node:https";
-import type { AddressInfo, Socket } from "node:net";
+import type { Socket } from "node:net";
 import { type Millis, minute, second } from "#core/clock";
-import { Fault } from "#core/errors";
+import type { Log } from "#core/log";
+import type { Address } from "../address.ts";
+import { listen } from "../listen.ts";
 import { checkTlsPair, type TlsPair } from "../tls.ts";
 
 export interface HttpsListener extends AsyncDisposable {
-  readonly port: number;
+  readonly address: Address;
   /** New connections get the new certificate at once; those that are open stay. Throws as `checkTlsPair`. */
   replace(pair: TlsPair): void;
   /** Takes no new connection, lets requests under way finish; those left when `signal` aborts are cut. */
@@ -29,11 +31,20 @@ interface Handler {
   routing(request: IncomingMessage, response: ServerResponse): void;
 }
 
-/** Serves `app` over HTTPS on `host`:`port` (0: any free one). Throws `unreachable` when the port cannot be had. */
-export async function listenHttps(
-  app: Handler,
-  { host, port, pair, wait = patience }: { host: string; port: number; pair: TlsPair; wait?: Patience },
-): Promise<HttpsListener> {
+export interface HttpsDoor {
+  readonly address: Address;
+  /** The configuration key that chooses another address. */
+  readonly setting: string;
+  readonly pair: TlsPair;
+  /** From one address at a time (CFG-17). */
+  readonly maxConnections: number;
+  readonly log: Log;
+  readonly wait?: Patience;
+}
+
+/** Serves `app` over HTTPS. Throws `unreachable` when the address cannot be had, naming the `setting` that chooses another. */
+export async function listenHttps(app: Handler, door: HttpsDoor): Promise<HttpsListener> {
+  const { address, setting, pair, maxConnections, log, wait = patience } = door;
   checkTlsPair(pair);
   await app.ready();
   const server = createServer(
@@ -51,17 +62,29 @@ export async function listenHttps(
     (request, response) => app.routing(request, response),
   );
   server.maxHeadersCount = 100;
-  // Also counts connections that have not finished their handshake, which the server itself does not know.
+  // Also knows connections that have not finished their handshake, which the server itself does not.
   const open = new Set<Socket>();
+  const perAddress = new Map<string, number>();
   server.on("connection", (socket: Socket) => {
+    const { remoteAddress = "" } = socket;
+    const count = perAddress.get(remoteAddress) ?? 0;
+    if (count >= maxConnections) {
+      log.warn("too many connections from one address", { address: remoteAddress });
+      socket.destroy();
+      return;
+    }
+    perAddress.set(remoteAddress, count + 1);
     open.add(socket);
-    socket.once("close", () => open.delete(socket));
+    socket.once("close", () => {
+      open.delete(socket);
+      const left = (perAddress.get(remoteAddress) ?? 1) - 1;
+      if (left > 0) perAddress.set(remoteAddress, left);
+      else perAddress.delete(remoteAddress);
+    });
   });
   server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => answerBroken(error, socket));
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", (cause: NodeJS.ErrnoException) => reject(cannotListen(host, port, cause)));
-    server.listen({ host, port }, resolve);
-  });
+  const bound = await listen(server, address, setting);
+  server.on("error", (error) => log.error("the listener failed", { error: error.message }));
   const cut = (): void => {
     for (const socket of open) socket.destroy();
   };
@@ -74,7 +97,7 @@ export async function listenHttps(
     signal.removeEventListener("abort", cut);
   };
   return {
-    port: (server.address() as AddressInfo).port,
+    address: bound,
     replace(next) {
       checkTlsPair(next);
       server.setSecureContext({ ...next, minVersion: "TLSv1.2" });
@@ -86,28 +109,21 @@ export async function listenHttps(
 
 /** Bytes that are no HTTP request, or one too slow or too big, get one line and the door. */
 function answerBroken(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (!socket.writable || error.code === "ECONNRESET") {
+  const { code = "" } = error;
+  // Everything else happened to the connection or its handshake, where no answer can be read.
+  if (!socket.writable || !(code === "ERR_HTTP_REQUEST_TIMEOUT" || code.startsWith("HPE_"))) {
     socket.destroy();
     return;
   }
   const status =
-    error.code === "ERR_HTTP_REQUEST_TIMEOUT"
+    code === "ERR_HTTP_REQUEST_TIMEOUT"
       ? "408 Request Timeout"
-      : error.code === "HPE_HEADER_OVERFLOW"
+      : code === "HPE_HEADER_OVERFLOW"
         ? "431 Request Header Fields Too Large"
         : "400 Bad Request";
   const body = JSON.stringify({ message: status.slice(4).toLowerCase() });
-  socket.end(
+  socket.write(
     `HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
   );
-}
-
-function cannotListen(host: string, port: number, cause: NodeJS.ErrnoException): Fault {
-  const why =
-    cause.code === "EADDRINUSE"
-      ? "another program has that port"
-      : cause.code === "EACCES"
-        ? "this user may not take that port"
-        : cause.message;
-  return new Fault("unreachable", `cannot listen on ${host}:${port}: ${why}`, { cause });
+  socket.destroySoon();
 }

@@ -53,7 +53,7 @@ export class AgentClient implements Disposable {
       const publicKey = knownKey(key);
       if (!publicKey) continue;
       const sign: Signer["sign"] = (data, algorithm) => this.#sign(publicKey, data, algorithm);
-      out.push({ publicKey, comment, sign });
+      out.push({ publicKey, comment, askFirst: true, sign });
     }
     return out;
   }

@@ -92,6 +92,10 @@ export function duplex(channel: Channel): Duplex {
     },
     write: (chunk: Uint8Array, _encoding, done) => void channel.write(chunk).then(() => done(), done),
     final: (done) => void channel.end().then(() => done(), done),
-    destroy: (err, done) => void channel.close({ discard: true }).then(() => done(err), done),
+    // As with a socket, not to wait for the other side: it may never close its own.
+    destroy(err, done) {
+      void channel.close({ discard: true });
+      done(err);
+    },
   });
 }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
+import { finished } from "node:stream/promises";
 import { suite, test } from "node:test";
 import { TestClock } from "#core/clock";
 import { Fault } from "#core/errors";
@@ -188,6 +189,19 @@ suite("channels", () => {
     await assert.rejects(near.write(text("x")), (err) => Fault.is(err, "unreachable"));
     await assert.rejects(both.client.open("session"), (err) => Fault.is(err, "unreachable"));
     await near.close();
+  });
+
+  test("a duplex that is destroyed is gone at once, though the peer neither reads nor closes", async () => {
+    const both = connectionPair();
+    const { near } = await channels(both);
+    const stream = duplex(near);
+    stream.write(new Uint8Array(3 * 1024 * 1024));
+    await settle();
+    both.ends.server.receive(() => {});
+    stream.destroy(new Error("reset"));
+    await assert.rejects(finished(stream), /reset/);
+    await settle();
+    assert.ok(both.ends.server.received.some((payload) => payload[0] === 97));
   });
 
   test("a duplex keeps half-close and closes the channel when it is destroyed", async () => {

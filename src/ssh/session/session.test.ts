@@ -6,6 +6,7 @@ import { connectionPair } from "../testing/index.ts";
 import { openSession, type Session } from "./client.ts";
 import { decodeModes, encodeModes, TerminalMode } from "./modes.ts";
 import { readSessionRequest, type SessionRequest, sessionRequests } from "./requests.ts";
+import { sendExit } from "./server.ts";
 
 suite("session requests", () => {
   for (const [name, hex, body] of [
@@ -87,12 +88,6 @@ suite("a client's session", () => {
       cut: () => ends.client.cut(),
     };
   }
-  const ending = (name: "exit-status" | "exit-signal", payload: Uint8Array) => (channel: Channel) =>
-    channel.onRequest(() => {
-      void channel.request(name, payload, false).then(() => channel.close());
-      return true;
-    });
-
   test("its requests arrive in order, typed, and their answers come back", async () => {
     const seen: (SessionRequest | undefined)[] = [];
     const { session: own } = await session((channel) =>
@@ -118,20 +113,27 @@ suite("a client's session", () => {
   });
 
   test("exit tells the code, or the signal, or nothing", async () => {
-    const one = await session(ending("exit-status", sessionRequests["exit-status"].encode({ code: 3 })));
-    assert.equal(await one.session.exec("x"), true);
-    assert.deepEqual(await one.session.exit, { code: 3 });
-
-    const body = { signal: "KILL", coreDumped: false, message: "oom", language: "" };
-    const two = await session(ending("exit-signal", sessionRequests["exit-signal"].encode(body)));
-    await two.session.shell();
-    assert.deepEqual(await two.session.exit, { signal: "KILL", core: false, message: "oom" });
+    for (const exit of [{ code: 3 }, { signal: "KILL", core: false, message: "oom" }]) {
+      const { session: own } = await session((channel) =>
+        channel.onRequest(() => {
+          void sendExit(channel, exit).then(() => channel.close());
+          return true;
+        }),
+      );
+      assert.equal(await own.exec("x"), true);
+      assert.deepEqual(await own.exit, exit);
+    }
 
     const three = await session(() => {});
     three.cut();
     assert.equal(await three.session.exit, undefined);
 
-    const short = await session(ending("exit-status", new Uint8Array(2)));
+    const short = await session((channel) =>
+      channel.onRequest(() => {
+        void channel.request("exit-status", new Uint8Array(2), false).then(() => channel.close());
+        return true;
+      }),
+    );
     await short.session.subsystem("sftp");
     assert.equal(await short.session.exit, undefined);
   });

@@ -72,12 +72,18 @@ export class RawPeer {
     return KexInit.encode(change(kexInit(this.role, all, new Uint8Array(16), this.#sessionId === undefined)));
   }
 
-  /** A whole key exchange, as an honest peer does it; `beforeNewKeys` is slipped in before our NEWKEYS. */
+  /** A whole key exchange, as an honest peer does it; payloads are slipped in after KEXINIT or before NEWKEYS. */
   async exchange(
-    options: { algorithms?: Algorithms; init?: Uint8Array; beforeNewKeys?: Uint8Array } = {},
+    options: {
+      algorithms?: Algorithms;
+      init?: Uint8Array;
+      beforeNewKeys?: Uint8Array;
+      afterInit?: Uint8Array;
+    } = {},
   ): Promise<void> {
     const init = options.init ?? this.init(options.algorithms);
     this.send(init);
+    if (options.afterInit) this.send(options.afterInit);
     const [clientVersion, serverVersion] =
       this.role === "client" ? [version, this.remoteVersion] : [this.remoteVersion, version];
     const first = this.#sessionId === undefined;

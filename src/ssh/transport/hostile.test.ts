@@ -227,6 +227,29 @@ for (const role of bothRoles) {
       });
     }
 
+    if (role === "server") {
+      test("a key exchange packet that the client sent on a wrong guess is skipped", async () => {
+        const { peer, started } = await facing(role);
+        const init = peer.init(oldKex, (own) => ({
+          ...own,
+          kex: ["wrong-guess@example.com", ...own.kex],
+          firstKexPacketFollows: true,
+        }));
+        const done = peer.exchange({ algorithms: oldKex, init, afterInit: Uint8Array.of(30, 1, 2, 3) });
+        await Promise.all([done, started]);
+      });
+    }
+
+    test("nobody is asked for new keys before login, however much is sent", async () => {
+      const { peer, transport } = await keyed(role, { bytes: 1000 });
+      for (let i = 0; i < 10; i++) transport.send(new Uint8Array(500).fill(90));
+      for (let i = 0; i < 10; i++) assert.equal((await peer.next())[0], 90);
+      transport.authenticated();
+      transport.send(userauthRequest);
+      assert.equal((await peer.next())[0], 50);
+      assert.equal((await peer.next())[0], 20);
+    });
+
     test("two KEXINITs in one key exchange end the connection", async () => {
       const { peer, transport } = await keyed(role);
       peer.send(peer.init(oldKex));

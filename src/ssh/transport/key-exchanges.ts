@@ -81,8 +81,6 @@ export class KeyExchanges {
   /** Takes a KEXINIT, NEWKEYS or message 30 to 49 of the peer. Throws a `protocol` fault when it is out of place. */
   take(id: number, payload: Uint8Array): void {
     if (id === KexInit.id) {
-      if (this.peerIsActive && this.count > 0)
-        throw new Fault("protocol", "two KEXINITs in one key exchange");
       if (!this.isActive) {
         this.#sendInit();
         this.#run();

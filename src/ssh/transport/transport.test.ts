@@ -4,9 +4,9 @@ import type { Duplex } from "node:stream";
 import { after, suite, test } from "node:test";
 import { hour, TestClock } from "#core/clock";
 import { Fault } from "#core/errors";
-import { silentLog } from "#core/log";
+import { memoryLog, silentLog } from "#core/log";
 import { ciphers, keyExchanges, macs } from "../crypto/algorithms.ts";
-import type { PublicKey } from "../keys/key.ts";
+import type { PublicKey, Signer } from "../keys/key.ts";
 import type { Algorithms, RekeyLimits } from "../server.ts";
 import { pieces, streamPair, type Tamper } from "../testing/stream-pair.ts";
 import { parseTestKey, testSigner } from "../testing/test-key.ts";
@@ -33,10 +33,11 @@ async function connected(
   const stop = new AbortController();
   stops.push(stop);
   const clock = new TestClock();
+  const log = memoryLog();
   const common = {
     version: "Teleport",
     clock,
-    log: silentLog,
+    log,
     signal: stop.signal,
     ...(options.algorithms ? { algorithms: options.algorithms } : {}),
   };
@@ -51,7 +52,7 @@ async function connected(
     }),
     startServerTransport({ ...common, stream: b, hostKeys: [host], rekey: options.rekey?.server ?? {} }),
   ]);
-  return { client, server, stop, clock, a, b };
+  return { client, server, stop, clock, log, a, b };
 }
 
 const textOf = (bytes: Uint8Array = new Uint8Array(0)): string => Buffer.from(bytes).toString();
@@ -142,7 +143,11 @@ suite("transport, re-keying", () => {
     for (const cipher of ["aes128-gcm@openssh.com", "chacha20-poly1305@openssh.com", "aes128-ctr"]) {
       test(`${how} in the middle of bulk data both ways, over TCP, ${cipher}`, async () => {
         const streams = await socketPair();
-        const { client, server } = await connected({ rekey, algorithms: { ciphers: [cipher] }, streams });
+        const { client, server, log } = await connected({
+          rekey,
+          algorithms: { ciphers: [cipher] },
+          streams,
+        });
         const sessionId = client.sessionId.toHex();
         client.authenticated();
         server.authenticated();
@@ -153,6 +158,8 @@ suite("transport, re-keying", () => {
           sendAll(client, count, size),
           sendAll(server, count, size),
         ]);
+        const exchanges = log.lines.filter(({ message }) => message === "ssh algorithms agreed").length / 2;
+        assert.ok(exchanges >= 3, `${exchanges} key exchanges`);
         assert.equal(client.sessionId.toHex(), sessionId);
         assert.equal(server.sessionId.toHex(), sessionId);
       });
@@ -352,5 +359,88 @@ suite("transport, life and end", () => {
   test("a client that names no address has none", async () => {
     const { server } = await connected();
     assert.equal(server.clientAddress, undefined);
+  });
+});
+
+suite("transport, the host's key", () => {
+  const certType = "ssh-ed25519-cert-v01@openssh.com";
+  /** The same key as if it were certified: what the blob says is not looked at here. */
+  const certified: Signer = { ...host, publicKey: { ...host.publicKey, type: certType } };
+  const asCertificate = (blob: Uint8Array): PublicKey => ({ ...parseTestKey(blob), type: certType });
+
+  async function handshake(
+    hostKeys: readonly Signer[],
+    parseHostKey: (blob: Uint8Array) => PublicKey,
+    algorithms: Algorithms = {},
+  ) {
+    const [a, b] = streamPair();
+    const common = {
+      version: "Teleport",
+      clock: new TestClock(),
+      log: silentLog,
+      signal: AbortSignal.timeout(5000),
+    };
+    const seen: PublicKey[] = [];
+    const server = startServerTransport({ ...common, stream: b, hostKeys });
+    const client = startClientTransport({
+      ...common,
+      stream: a,
+      algorithms,
+      parseHostKey,
+      verifyHost: (key) => void seen.push(key),
+    });
+    const [asClient] = await Promise.allSettled([client, server]);
+    if (asClient.status === "fulfilled") {
+      asClient.value.disconnect(11, "");
+      return seen;
+    }
+    assert.deepEqual(seen, [], "a host that did not prove its key is not asked about");
+    throw asClient.reason;
+  }
+
+  test("a certificate is shown to who can take it, the plain key to who cannot", async () => {
+    const [first] = await handshake([certified, host], asCertificate);
+    assert.equal(first?.type, certType);
+    const [second] = await handshake([certified, host], parseTestKey, { hostKeys: ["ssh-ed25519"] });
+    assert.equal(second?.type, "ssh-ed25519");
+  });
+
+  test("a plain key in place of the certificate that was agreed on is refused", async () => {
+    await assert.rejects(
+      handshake([certified], parseTestKey),
+      /agreed on ssh-ed25519-cert.* and showed a key of type ssh-ed25519/,
+    );
+  });
+
+  test("a certificate in place of the plain key that was agreed on is refused", async () => {
+    await assert.rejects(handshake([host], asCertificate), /agreed on ssh-ed25519 and showed/);
+  });
+
+  for (const [what, sign] of [
+    ["of other data", (_: Uint8Array) => host.sign(new Uint8Array(32), "ssh-ed25519")],
+    ["by another key", (data: Uint8Array) => testSigner().sign(data, "ssh-ed25519")],
+    ["under another algorithm's name", (data: Uint8Array) => host.sign(data, "ssh-ed448")],
+  ] as const) {
+    test(`a signature ${what} is refused`, async () => {
+      await assert.rejects(
+        handshake([{ ...host, sign }], parseTestKey),
+        /signature of the key exchange is wrong/,
+      );
+    });
+  }
+
+  test("a server without a key for what is allowed does not start", async () => {
+    await assert.rejects(
+      startServerTransport({
+        stream: streamPair()[0],
+        version: "Teleport",
+        clock: new TestClock(),
+        log: silentLog,
+        signal: new AbortController().signal,
+        hostKeys: [host],
+        algorithms: { hostKeys: ["rsa-sha2-512"] },
+      }),
+      (err) => Fault.is(err, "bad_parameter"),
+    );
   });
 });

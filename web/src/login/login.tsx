@@ -11,7 +11,7 @@ import { CardScreen, Title } from "../ui/screen.tsx";
 export function Login(): ReactElement {
   const [, navigate] = useLocation();
   const asked = new URLSearchParams(useSearch()).get("redirect_uri") ?? "";
-  const back = (returnPath(asked) ?? "/web").replace(/^\/web(?=\/|\?|#|$)/, "");
+  const back = returnPath(asked) ?? "/web";
 
   if ("message" in config) return <Unavailable reason={config.message} />;
   const asksCode = config.auth.second_factor === "otp";
@@ -27,7 +27,7 @@ export function Login(): ReactElement {
         check={missing(asksCode)}
         submit={async ({ user, password, code }) => {
           await signIn({ user: user.trim(), pass: password, second_factor_token: digits(code) });
-          navigate(back === "" ? "/" : back);
+          navigate(`~${back}`);
         }}
         retry="password"
         refused="Could not sign in"

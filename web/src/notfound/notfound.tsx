@@ -7,7 +7,7 @@ export function NotFound(): ReactElement {
     <CardScreen>
       <Title>Page not found</Title>
       <p>There is nothing at this address.</p>
-      <Link href="/" className="primary">
+      <Link href="~/web" className="primary">
         Go to the start page
       </Link>
     </CardScreen>

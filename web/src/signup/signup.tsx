@@ -68,10 +68,9 @@ function load(token: string): Promise<State> {
   const lookup = request(Invite, "GET", webPaths.invite(token)).then(
     (invite): State => ({ is: "open", invite }),
     (error: unknown): State => {
-      if (Fault.is(error, "unreachable") || Fault.is(error, "limit_exceeded") || !(error instanceof Fault)) {
-        return { is: "failed", why: error instanceof Fault ? error.message : "something went wrong" };
-      }
-      return { is: "expired" };
+      if (!(error instanceof Fault)) return { is: "failed", why: "something went wrong" };
+      const refused = ["not_found", "access_denied", "bad_parameter"].includes(error.kind);
+      return refused ? { is: "expired" } : { is: "failed", why: error.message };
     },
   );
   lookups.set(token, lookup);
@@ -102,7 +101,7 @@ function Welcome({ invite }: { invite: Invite }): ReactElement {
             second_factor_token: (code ?? "").replace(/\s/g, ""),
           });
           lookups.delete(invite.invite_token);
-          navigate("/");
+          navigate("~/web");
         }}
         retry={asksCode ? "code" : "password"}
         refused="Your account was not created"

@@ -1,4 +1,4 @@
-import { type ReactElement, useRef, useState } from "react";
+import { Fragment, type ReactElement, useRef, useState } from "react";
 
 /** Text to take elsewhere, with a button that does it. `shown` may add spaces for the eye; `text` is what is copied. */
 export function Copy({
@@ -25,7 +25,15 @@ export function Copy({
   };
   return (
     <div className="copy">
-      <code ref={line}>{shown}</code>
+      <code ref={line}>
+        {shown.split(" ").map((word, at) => (
+          // biome-ignore lint/suspicious/noArrayIndexKey: words repeat, and the line never changes its order
+          <Fragment key={at}>
+            {at > 0 && " "}
+            <span>{word}</span>
+          </Fragment>
+        ))}
+      </code>
       <button type="button" className="quiet" aria-label={`Copy ${label}`} onClick={() => void copy()}>
         Copy
       </button>

@@ -20,7 +20,7 @@ export function refusals() {
       if (!key || (ofCertificate && !key.certificate)) return;
       ofCertificate = key.certificate !== undefined;
       kept = {
-        // Whom the certificate names, believed or not: the record says that it was refused.
+        // Whom the certificate names, whether or not it is to be believed: the record says that it was refused.
         user: key.certificate?.keyId ?? "",
         login: attempt.user,
         error: reason instanceof Error ? reason.message : String(reason),

@@ -1,0 +1,29 @@
+# Needs Node 20 or newer and npm 11; the Node that everything runs on comes with the packages.
+
+.POSIX:
+.PHONY: start deps test check bench web
+
+start: deps
+	@exec bin/teleport start
+
+# The packages, when the lock file is newer than what is installed, and the browser app.
+deps: node_modules/.package-lock.json web
+
+# A node_modules that is a link belongs to another checkout, which keeps it.
+node_modules/.package-lock.json: package-lock.json
+	@[ -L node_modules ] || { echo "Installing the packages (half a minute)"; npm ci > /dev/null; }
+
+web: node_modules/.package-lock.json
+	@sh scripts/build-web.sh
+
+# Lint, types and every test; the last line counts them all.
+test: deps
+	@sh scripts/install-test-tools.sh
+	@npm run --silent test
+
+# What takes seconds, before every commit.
+check: deps
+	@npm run --silent check
+
+bench: deps
+	@npm run --silent bench

@@ -1,0 +1,20 @@
+import { mustRun } from "../test/support/run.ts";
+import { type Figure, figure, inTurns } from "./figures.ts";
+import type { Side } from "./side.ts";
+
+const workers = 8;
+const each = 5;
+
+/** How many connections with a command come about in a second, with eight clients at a time. */
+export async function measureRate(sides: readonly Side[], runs: number): Promise<Figure[]> {
+  const values = await inTurns(sides, Math.max(runs, 3), async (side) => {
+    const started = performance.now();
+    await Promise.all(
+      Array.from({ length: workers }, async () => {
+        for (let n = 0; n < each; n++) await mustRun("ssh", [...side.ssh, "true"]);
+      }),
+    );
+    return (workers * each * 1000) / (performance.now() - started);
+  });
+  return [figure(`${workers} at a time, ssh … true`, "connections/s", values)];
+}

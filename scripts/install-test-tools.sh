@@ -1,0 +1,32 @@
+#!/bin/sh
+# Installs what some tests talk to, on a Debian where we are root and it is missing. Without it those tests are skipped.
+set -eu
+[ "$(id -u)" = 0 ] && command -v apt-get > /dev/null || exit 0
+
+packages=
+need() { [ -n "$(command -v "$1")" ] || packages="$packages $2"; }
+need ssh openssh-client
+need /usr/sbin/sshd openssh-server
+need chromium chromium
+need expect expect
+need openssl openssl
+[ -n "$packages" ] || exit 0
+
+# 101 forbids a package to start its service: no sshd on port 22 because of a test.
+policy=/usr/sbin/policy-rc.d
+[ ! -e $policy ] || mv $policy $policy.before-tests
+restore() {
+	rm -f $policy
+	[ ! -e $policy.before-tests ] || mv $policy.before-tests $policy
+}
+trap restore EXIT
+trap 'exit 1' HUP INT TERM
+printf '#!/bin/sh\nexit 101\n' > $policy
+chmod 755 $policy
+
+echo "Installing for the tests:$packages"
+export DEBIAN_FRONTEND=noninteractive
+# shellcheck disable=SC2086 # a list of names
+apt-get -qq update < /dev/null > /dev/null &&
+	apt-get -qq install --no-install-recommends $packages < /dev/null > /dev/null ||
+	echo "That failed; the tests that need it are skipped" >&2

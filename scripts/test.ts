@@ -1,0 +1,89 @@
+/**
+ * Lint, types and every test, with two test files at a time; the last line printed counts all of them.
+ * Arguments, if any, are globs of the test files to run instead, without lint and types.
+ */
+import { spawnSync } from "node:child_process";
+import { globSync } from "node:fs";
+import { relative } from "node:path";
+import { run } from "node:test";
+import { inspect } from "node:util";
+
+const checks = {
+  lint: ["biome", "check", "--error-on-warnings", "."],
+  types: ["tsc", "-p", "."],
+  "types of the browser app": ["tsc", "-p", "web"],
+};
+const everything = ["src/**/*.test.ts", "web/src/**/*.test.ts", "test/**/*.test.ts"];
+const minute = 60_000; // milliseconds
+/** For one test. */
+const timeout = 3 * minute;
+/** For all of them: a file that never ends is stopped, and failed, then. */
+const longest = 11 * minute;
+
+const globs = process.argv.slice(2);
+const count = { passed: 0, failed: 0, skipped: 0 };
+if (globs.length === 0) for (const [name, command] of Object.entries(checks)) check(name, command);
+await runTests(globs.length === 0 ? everything : globs);
+console.log(`\n${count.passed} passed, ${count.failed} failed, ${count.skipped} skipped`);
+process.exitCode = count.failed === 0 && count.passed > 0 ? 0 : 1;
+
+function check(name: string, [command = "", ...args]: string[]): void {
+  const started = performance.now();
+  const { status } = spawnSync(command, args, { stdio: ["ignore", "inherit", "inherit"] });
+  count[status === 0 ? "passed" : "failed"] += 1;
+  console.log(line(status === 0, name, performance.now() - started));
+}
+
+/** Prints a line for each file, and what a failed test says. */
+async function runTests(patterns: string[]): Promise<void> {
+  const files = globSync(patterns, { exclude: ["**/node_modules/**"] }).sort();
+  const events = run({
+    files,
+    concurrency: 2,
+    timeout,
+    execArgv: ["--test-force-exit"],
+    signal: AbortSignal.timeout(longest),
+  });
+  const skipped = new Map<string, number>();
+  for await (const { type, data } of events) {
+    if (type === "test:pass" && data.skip !== undefined) {
+      const why = typeof data.skip === "string" ? data.skip : "no reason given";
+      const key = `${where(data.file)}: ${why}`;
+      skipped.set(key, (skipped.get(key) ?? 0) + 1);
+      // node:test leaves a skipped suite out of its counts.
+      if (data.details.type === "suite") count.skipped += 1;
+    } else if (type === "test:fail" && !onlyInside(data.details.error)) {
+      const { error } = data.details;
+      console.log(
+        `✖ ${where(data.file)}:${data.line ?? 0} ${data.name}\n${indent(inspect(error.cause ?? error))}`,
+      );
+    } else if (type === "test:stdout" || type === "test:stderr") process.stderr.write(data.message);
+    else if (type === "test:summary") {
+      const { passed, failed, cancelled } = data.counts;
+      if (data.file !== undefined) {
+        console.log(
+          line(data.success, `${where(data.file)}  ${passed + failed + cancelled}`, data.duration_ms),
+        );
+      } else {
+        count.passed += passed;
+        count.failed += failed + cancelled;
+        count.skipped += data.counts.skipped + data.counts.todo;
+      }
+    }
+  }
+  for (const [what, times] of skipped) console.log(`skipped: ${what}${times > 1 ? ` (${times} times)` : ""}`);
+}
+
+function line(good: boolean, what: string, ms: number): string {
+  return `${good ? "ok    " : "NOT OK"} ${what}  ${(ms / 1000).toFixed(1)} s`;
+}
+function where(file: string | undefined): string {
+  return file ? relative(process.cwd(), file) : "?";
+}
+function indent(text: string): string {
+  return text.replace(/^/gm, "    ");
+}
+/** A suite or a parent that failed only because a test in it did. */
+function onlyInside(error: Error): boolean {
+  return "failureType" in error && error.failureType === "subtestsFailed";
+}

@@ -1,0 +1,188 @@
+import type { AuthContract } from "#contract/auth";
+import type { Handlers } from "#contract/rpc";
+import { sha256 } from "#core/digest";
+import { Fault } from "#core/errors";
+import { allLabels, type Caller, publicPart, type ResourceKind, type SystemRole, type Verb } from "#model";
+import { authorityPin } from "#pki";
+import type { RecordingEvent } from "#recording";
+import { tlsCerts } from "./authorities.ts";
+import { issueUserCerts } from "./issue-user.ts";
+import type { Auth } from "./open.ts";
+import { deleteRole, putRole } from "./roles.ts";
+import { createToken, deleteToken, listTokens } from "./tokens.ts";
+import { accountEnd } from "./web-session.ts";
+
+/**
+ * The auth API over `auth`. Handlers rely on `admit` having parsed the input and asked who may call; what a role's condition
+ * says of the resource itself is asked here, where the resource is known.
+ */
+export function handlers(auth: Auth): Handlers<AuthContract> {
+  const { parts, callers, joins, presence, users, logins, signups, sessions, state } = auth;
+  const { store, audit } = parts;
+  const hostCa = () => store.authorities.get(`host/${parts.clusterName}`);
+
+  return {
+    "cluster.status": async () => {
+      const cas = await store.authorities.list();
+      return {
+        cluster_name: parts.clusterName,
+        server_version: parts.config.version,
+        cas: cas.map(publicPart),
+        ca_pins: tlsCerts(await hostCa()).map(authorityPin),
+        ...(parts.config.license !== undefined && { license: parts.config.license }),
+      };
+    },
+    "cluster.config": () => store.config.get("config"),
+    "cluster.preference": () => store.preference.get("preference"),
+    "cluster.ca": async () => ({ tls_ca_certs: tlsCerts(await hostCa()) }),
+    "authorities.list": async ({ type, secrets }) => {
+      const all = await store.authorities.list();
+      const asked = all.filter((ca) => type === undefined || ca.spec.type === type);
+      return secrets ? asked : asked.map(publicPart);
+    },
+    "mirror.watch": (_input, caller, signal) => state.watch(systemRole(caller), signal),
+
+    "hosts.join": (input) => joins.join(input),
+    "hosts.renew": (input) => joins.renew(input),
+    "nodes.list": async (_input, caller) =>
+      only(caller, "list", "node", await store.nodes.list()).filter((node) =>
+        callers.sees(caller, allLabels(node)),
+      ),
+    "nodes.announce": (node) => presence.announceNode(node),
+    "nodes.remove": async ({ name }, caller) => {
+      const own = caller.kind === "system" && caller.hostId === name;
+      if (!own) require(caller, "delete", "node", await store.nodes.get(name));
+      await store.nodes.delete(name);
+    },
+    "proxies.list": async (_input, caller) => only(caller, "list", "proxy", await store.proxies.list()),
+    "proxies.announce": (proxy) => presence.announceProxy(proxy),
+    "proxies.remove": ({ name }) => store.proxies.delete(name),
+    "auth_servers.list": async (_input, caller) =>
+      only(caller, "list", "auth_server", await store.authServers.list()),
+    "hosts.alive": (_input, caller) => {
+      if (caller.kind !== "system") throw new Fault("access_denied", "only members are alive");
+      return presence.alive(caller.hostId);
+    },
+
+    "tokens.list": async (_input, caller) => only(caller, "list", "token", await listTokens(parts)),
+    "tokens.create": (request, caller) => createToken(parts, request, caller.name),
+    "tokens.delete": ({ name }, caller) => deleteToken(parts, name, caller.name),
+
+    "users.list": async (_input, caller) => only(caller, "list", "user", await store.users.list()),
+    "users.get": async ({ name }, caller) => {
+      const user = await store.users.get(name);
+      if (!(caller.kind === "user" && caller.user === name)) require(caller, "read", "user", user);
+      return user;
+    },
+    "users.put": ({ user, force }, caller) => users.put(user, force, caller),
+    "users.delete": ({ name }, caller) => users.delete(name, caller),
+    "users.change_password": ({ new_password, ...credentials }) =>
+      users.changePassword(credentials, new_password),
+    "signups.create": (request, caller) => {
+      require(caller, "create", "user", {
+        metadata: { name: request.user },
+        spec: { roles: request.roles, traits: request.traits },
+      });
+      return signups.create(request, caller.name);
+    },
+    "signups.get": ({ token }) => signups.show(token),
+    "signups.complete": (request) => signups.complete(request),
+
+    "logins.certs": async ({ pub_key, tls_pub_key, ttl, compatibility, ...credentials }) => {
+      const person = await logins.verify(credentials);
+      const certs = await issueUserCerts(parts, {
+        access: person.access,
+        traits: person.user.spec.traits,
+        pub_key,
+        tls_pub_key,
+        ttl,
+        compatibility,
+        notAfter: accountEnd(person.user),
+      });
+      await logins.recordSuccess(person, credentials.client_addr);
+      return certs;
+    },
+    "logins.web": async (credentials) => {
+      const person = await logins.verify(credentials);
+      const session = await sessions.open(person);
+      await logins.recordSuccess(person, credentials.client_addr, sha256(session.id));
+      return session;
+    },
+    "web_sessions.get": async (credentials) => {
+      const { session, user, access } = await sessions.check(credentials);
+      return {
+        user,
+        expires: session.expires,
+        bearer_expires: session.bearerExpires,
+        logins: [...access.logins],
+        cluster_name: parts.clusterName,
+      };
+    },
+    "web_sessions.renew": (credentials) => sessions.renew(credentials),
+    "web_sessions.certs": ({ pub_key, tls_pub_key, ...credentials }) =>
+      sessions.certs(credentials, { pub_key, tls_pub_key }),
+    "web_sessions.delete": (credentials) => sessions.close(credentials),
+
+    "roles.list": async (_input, caller) => only(caller, "list", "role", await store.roles.list()),
+    "roles.get": async ({ name }, caller) => {
+      const role = await store.roles.get(name);
+      require(caller, "read", "role", role);
+      return role;
+    },
+    "roles.put": ({ role, force }, caller) => putRole(parts, role, force, caller),
+    "roles.delete": ({ name }, caller) => deleteRole(parts, name, caller),
+
+    "audit.emit": async ({ events }) => {
+      await Promise.all(events.map((event) => audit.emit(event)));
+    },
+    "audit.search": (query) => audit.search(query),
+    "recordings.offset": async ({ sid, file }) => ({ offset: await audit.recordings.offset(sid, file) }),
+    "recordings.upload": (at, body, _caller, signal) => audit.recordings.upload(at, body, signal),
+    "recordings.finish": ({ sid, sha256 }, caller) =>
+      audit.recordings.finish(sid, sha256, (event) => checkSource(event, sid, caller)),
+    "recordings.read": async ({ sid, file, offset, length }, caller) => {
+      require(caller, "read", "session", { metadata: { name: sid } });
+      return { data: Buffer.from(await audit.recordings.read(sid, file, offset, length)).toString("base64") };
+    },
+  };
+}
+
+/** A member brings only recordings of what happened on itself (REC-04). */
+function checkSource(event: RecordingEvent, sid: string, caller: Caller): void {
+  if (event.event === "print") return;
+  const own = caller.kind === "system" && "server_id" in event && event.server_id === caller.hostId;
+  if (!own || !("sid" in event) || event.sid !== sid) {
+    throw new Fault("access_denied", `the recording ${sid} holds an event that is not of ${caller.name}`);
+  }
+}
+
+/** Throws `access_denied` when a condition of the caller's roles does not hold for this resource. */
+function require(
+  caller: Caller,
+  verb: Verb,
+  kind: ResourceKind,
+  about: Named & Record<string, unknown>,
+): void {
+  if (!caller.can(verb, kind, about))
+    throw new Fault(
+      "access_denied",
+      `${caller.name} may not ${verb} the ${kind} ${JSON.stringify(about.metadata.name)}`,
+    );
+}
+
+/** Those that the caller may list or read; members see all that the contract lets them ask for. */
+function only<T extends Named>(caller: Caller, verb: Verb, kind: ResourceKind, all: readonly T[]): T[] {
+  return all.filter(
+    (one) => caller.kind === "system" || caller.can(verb, kind, one) || caller.can("read", kind, one),
+  );
+}
+
+interface Named {
+  readonly metadata: { readonly name: string };
+}
+
+/** The contract lets only machines watch. */
+function systemRole(caller: Caller): SystemRole {
+  if (caller.kind !== "system") throw new Fault("access_denied", "only members mirror the cluster's state");
+  return caller.role;
+}

@@ -1,0 +1,45 @@
+import type { z } from "zod";
+import { type AuthContract, authContract } from "#contract/auth";
+import { admit, type Client } from "#contract/rpc";
+import type { Caller, Identity } from "#model";
+import { handlers } from "./handlers.ts";
+import type { Auth } from "./open.ts";
+
+/**
+ * The auth API for a part of the same process, as `identity`: through the same door as from the network, input parsed,
+ * caller asked, answer parsed, without the wire. Faults are those of the handlers.
+ */
+export function localClient(auth: Auth, identity: Identity): Client<AuthContract> {
+  const handle = handlers(auth) as unknown as Record<string, AnyHandler>;
+  const client: Record<string, unknown> = {};
+  for (const [name, { shape, output }] of Object.entries(authContract)) {
+    const answer = output as z.ZodType;
+    const run = handle[name] as AnyHandler;
+    /** Asks who calls, and whether that one may; then does the work. */
+    const enter = async <T>(
+      given: unknown,
+      work: (input: unknown, caller: Caller) => T,
+    ): Promise<Awaited<T>> => {
+      const caller = await auth.callerOf(identity);
+      try {
+        return await work(admit(authContract, name, given, caller).input, caller);
+      } catch (error) {
+        await auth.refused({ caller, call: name, error });
+        throw error;
+      }
+    };
+    client[name] = {
+      call: async (given: unknown, signal = new AbortController().signal) =>
+        answer.parse(await enter(given, (input, caller) => run(input, caller, signal))),
+      upload: async (given: unknown, body: unknown, signal = new AbortController().signal) =>
+        answer.parse(await enter(given, (input, caller) => run(input, body, caller, signal))),
+      feed: async function* (given: unknown, signal = new AbortController().signal) {
+        const values = await enter(given, (input, caller) => run(input, caller, signal));
+        for await (const value of values as AsyncIterable<unknown>) yield answer.parse(value);
+      },
+    }[shape];
+  }
+  return client as Client<AuthContract>;
+}
+
+type AnyHandler = (...args: unknown[]) => unknown;

@@ -1,0 +1,139 @@
+import type { Backend } from "#backend";
+import type { HostCerts } from "#contract/auth";
+import type { Clock } from "#core/clock";
+import { Fault } from "#core/errors";
+import type { Log } from "#core/log";
+import type { Random } from "#core/random";
+import type { Service } from "#core/service";
+import {
+  type AuthServer,
+  adminRole,
+  type Caller,
+  type CertAuthority,
+  type Identity,
+  ResourceName,
+} from "#model";
+import { openStore, type Store, withLock } from "#store";
+import type { AuditLog } from "./audit.ts";
+import { ensureAuthorities } from "./authorities.ts";
+import { type Callers, callers } from "./callers.ts";
+import { type HostCertRequest, issueHostCerts } from "./issue-host.ts";
+import { Joins } from "./join.ts";
+import { Logins } from "./login.ts";
+import type { AuthConfig, Parts } from "./parts.ts";
+import { Presence } from "./presence.ts";
+import { recordRefusal } from "./refusals.ts";
+import { Signups } from "./signup.ts";
+import { ClusterState } from "./state.ts";
+import { Users } from "./users.ts";
+import { WebSessions } from "./web-session.ts";
+
+export interface AuthOptions {
+  readonly backend: Backend;
+  readonly audit: AuditLog;
+  readonly config: AuthConfig;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** A line to the operator whatever the log's severity (AUTH-17); to the log by default. */
+  readonly warn?: (line: string) => void;
+}
+
+/** The authority of a cluster. Several may work over one storage. */
+export interface Auth extends AsyncDisposable {
+  readonly clusterName: string;
+  readonly clusterId: string;
+  /** For the TLS door: whose certificates are let in, now. Public parts. */
+  authorities(): readonly CertAuthority[];
+  /** What an identity may do. Throws `access_denied` for a user who is gone or locked (AUTH-44). */
+  callerOf(identity: Identity): Promise<Caller>;
+  /** Keeps in the audit log that a person was refused a call; for the server that asked `admit` and the handlers. */
+  refused(refused: Parameters<typeof recordRefusal>[1]): Promise<void>;
+  /** Certificates for this process itself, which needs no token: its own identity, the admin's, its proxy's and node's. */
+  issueHost(request: HostCertRequest): Promise<HostCerts>;
+  /** Keeps this auth server in the list of auth servers while it runs. */
+  announcer(server: AuthServer): Service;
+  // What the handlers work with.
+  readonly parts: Parts;
+  readonly callers: Callers;
+  readonly joins: Joins;
+  readonly presence: Presence;
+  readonly logins: Logins;
+  readonly signups: Signups;
+  readonly sessions: WebSessions;
+  readonly users: Users;
+  readonly state: ClusterState;
+}
+
+/**
+ * Opens the auth service over a storage, and on its first start makes the cluster: name, authorities, the role `admin`
+ * (AUTH-01). Settings of the file replace those stored (CFG-60). Dispose it to stop following the storage; the storage stays open.
+ */
+export async function openAuth(options: AuthOptions): Promise<Auth> {
+  const { backend, clock, log, config } = options;
+  const store = await openStore(backend, clock);
+  const parts = await withLock({ backend, clock }, "auth-start", () => initialize(store, options));
+  const state = new ClusterState({ store, clock, log });
+  await state.start();
+
+  const sessions = new WebSessions(parts);
+  const logins = new Logins(parts);
+  const presence = new Presence(parts);
+  const ofCallers = callers(parts);
+  log.info("auth service is open", { cluster: parts.clusterName, version: config.version });
+  return {
+    clusterName: parts.clusterName,
+    clusterId: parts.clusterId,
+    authorities: () => state.authorities(),
+    callerOf: ofCallers.callerOf,
+    refused: (refused) => recordRefusal(parts, refused),
+    issueHost: (request) => issueHostCerts(parts, request),
+    announcer: (server) => presence.announcer(server),
+    parts,
+    callers: ofCallers,
+    joins: new Joins(parts),
+    presence,
+    logins,
+    signups: new Signups(parts, logins, sessions),
+    sessions,
+    users: new Users(parts, logins, sessions),
+    state,
+    [Symbol.asyncDispose]: () => state[Symbol.asyncDispose](),
+  };
+}
+
+async function initialize(store: Store, options: AuthOptions): Promise<Parts> {
+  const { config, random, log } = options;
+  const { id, name } = await clusterName(store, options);
+  if (config.clusterName !== undefined && config.clusterName !== name) {
+    const warn = options.warn ?? ((line: string) => log.warn(line));
+    warn(
+      `Cannot rename cluster to ${config.clusterName}: continuing with ${name}. A cluster's name is part of all its certificates; for another name start with an empty storage, and let everyone join again`,
+    );
+  }
+  const parts: Parts = { ...options, random, store, clusterId: id, clusterName: name };
+  await ensureAuthorities(parts);
+  if (!(await store.roles.find(adminRole.metadata.name))) await store.roles.create(adminRole);
+  await store.config.put({ ...config.cluster, cluster_id: id, cluster_name: name });
+  await store.preference.put(config.preference);
+  return parts;
+}
+
+/** The name that the first auth server chose, whatever the file says now (OVW-03). */
+async function clusterName(
+  store: Store,
+  { config, random }: AuthOptions,
+): Promise<{ id: string; name: string }> {
+  const found = await store.name.find("name");
+  if (found) return found;
+  const name = config.clusterName ?? random.uuid();
+  // It becomes part of principals, certificates and file names.
+  if (!ResourceName.safeParse(name).success || /[\s,*?]/.test(name))
+    throw new Fault(
+      "bad_parameter",
+      `${JSON.stringify(name)} cannot be a cluster's name: no blanks, commas or slashes`,
+    );
+  const made = { id: random.uuid(), name };
+  await store.name.create(made);
+  return made;
+}

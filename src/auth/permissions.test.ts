@@ -1,0 +1,290 @@
+import assert from "node:assert/strict";
+import { suite, test } from "node:test";
+import { type AuthContract, authContract } from "#contract/auth";
+import { hour } from "#core/clock";
+import { Fault } from "#core/errors";
+import { type Identity, Node, ProxyServer } from "#model";
+import {
+  account,
+  type Cluster,
+  cluster,
+  hostId,
+  joinRequest,
+  otherId,
+  publicKeys,
+  role,
+  system,
+} from "./testing/cluster.ts";
+
+type Name = keyof AuthContract;
+const sid = "8c9e6679-7425-40de-944b-e07fc1f90ae7";
+const kinds = ["Admin", "Auth", "Proxy", "Node", "superuser", "admin", "anonymous"] as const;
+type Kind = (typeof kinds)[number];
+
+/** A cluster with everything in it that a caller could ask for, and an input for every call that would work. */
+async function full(): Promise<{
+  c: Cluster;
+  identity: (kind: Kind) => Identity;
+  input: Record<Name, unknown>;
+}> {
+  const c = await cluster();
+  await c.admin["roles.put"]({
+    role: role("superuser", { allow: { logins: ["root"], rules: [{ resources: ["*"], verbs: ["*"] }] } }),
+  });
+  await c.addUser("superuser", { roles: ["superuser"] });
+  await c.addUser("admin", { roles: ["admin"] });
+  const { session } = await c.signUp("joe");
+  const node = Node.parse({
+    kind: "node",
+    version: "v2",
+    metadata: { name: hostId },
+    spec: { hostname: "db" },
+  });
+  const proxy = ProxyServer.parse({
+    kind: "proxy",
+    version: "v2",
+    metadata: { name: hostId },
+    spec: { hostname: "px" },
+  });
+  await c.node["nodes.announce"](node);
+  await c.proxy["proxies.announce"](proxy);
+  const { token } = await c.admin["signups.create"]({ user: "ann", traits: {}, ttl: hour });
+  const { ssh, tls } = await publicKeys();
+  const web = { user: "joe", id: session.id, bearer: session.bearer };
+  const credentials = { user: "joe", password: "correct horse" };
+  const { role: _, ...keys } = await joinRequest("Node", {});
+  const input: Record<Name, unknown> = {
+    "cluster.status": {},
+    "cluster.config": {},
+    "cluster.preference": {},
+    "cluster.ca": {},
+    "authorities.list": { secrets: false },
+    "mirror.watch": {},
+    "hosts.join": { ...keys, role: "Node", token: "static/token" },
+    "hosts.renew": { ...keys, host_id: hostId, role: "Node" },
+    "nodes.list": {},
+    "nodes.announce": node,
+    "nodes.remove": { name: otherId },
+    "proxies.list": {},
+    "proxies.announce": proxy,
+    "proxies.remove": { name: otherId },
+    "auth_servers.list": {},
+    "hosts.alive": {},
+    "tokens.list": {},
+    "tokens.create": { roles: ["node"], ttl: hour },
+    "tokens.delete": { name: "nothing" },
+    "users.list": {},
+    "users.get": { name: "joe" },
+    "users.put": { user: account("joe"), force: true },
+    "users.delete": { name: "nobody" },
+    "signups.create": { user: "eve", traits: {}, ttl: hour },
+    "signups.get": { token },
+    "signups.complete": { token: "nothing", password: "correct horse" },
+    "users.change_password": { ...credentials, new_password: "correct horse" },
+    "logins.certs": { ...credentials, pub_key: ssh, tls_pub_key: tls, ttl: hour },
+    "logins.web": credentials,
+    "web_sessions.get": web,
+    "web_sessions.renew": web,
+    "web_sessions.certs": { ...web, pub_key: ssh, tls_pub_key: tls },
+    "web_sessions.delete": { ...web, id: "nothing" },
+    "roles.list": {},
+    "roles.get": { name: "admin" },
+    "roles.put": { role: role("new", {}), force: true },
+    "roles.delete": { name: "nothing" },
+    "audit.emit": {
+      events: [
+        {
+          event: "node.join",
+          code: "T4000I",
+          uid: sid,
+          time: "2026-01-01T00:00:00Z",
+          namespace: "default",
+          role: "Node",
+          server_id: hostId,
+          success: true,
+        },
+      ],
+    },
+    "audit.search": { from: 0, to: 1 },
+    "recordings.offset": { sid, file: "log" },
+    "recordings.upload": { sid, file: "log", offset: 0 },
+    "recordings.finish": { sid, sha256: { bytes: "", log: "" } },
+    "recordings.read": { sid, file: "log", offset: 0, length: 10 },
+  };
+  const identity = (kind: Kind): Identity => {
+    if (kind === "anonymous") return { kind };
+    if (kind === "superuser" || kind === "admin") {
+      const expires = c.clock.now() + hour;
+      return { kind: "user", user: kind, roles: [kind], logins: [], traits: {}, cluster: "main", expires };
+    }
+    return system(kind);
+  };
+  return { c, identity, input };
+}
+
+/** What the call answers, or its refusal; a failure for any other reason means that the door was open. */
+async function attempt(c: Cluster, identity: Identity, name: Name, input: unknown): Promise<unknown> {
+  const client = c.as(identity) as unknown as Record<string, (...args: unknown[]) => unknown>;
+  const run = client[name];
+  assert.ok(run);
+  try {
+    if (authContract[name].shape === "feed") {
+      const all: unknown[] = [];
+      for await (const value of run(input) as AsyncIterable<{ type: string }>) {
+        all.push(value);
+        if (value.type === "live") break;
+      }
+      return all;
+    }
+    if (authContract[name].shape === "upload") return await run(input, (async function* () {})());
+    return await run(input);
+  } catch (err) {
+    if (Fault.is(err, "access_denied")) return "refused";
+    if (err instanceof Fault) return err.message;
+    throw err;
+  }
+}
+
+const all = "Admin Auth Proxy Node superuser admin anonymous";
+const members = "Admin Auth Proxy Node";
+const people = "superuser admin";
+/** Who may call what (AUTH-02, AUTH-03, S35). Changing this table is a decision. */
+const policy: Record<Name, string> = {
+  "cluster.status": `${members} ${people}`,
+  "cluster.config": `${members} ${people}`,
+  "cluster.preference": "Admin Auth Proxy",
+  "cluster.ca": all,
+  "authorities.list": `${members} ${people}`,
+  "mirror.watch": members,
+  "hosts.join": all,
+  "hosts.renew": "Node",
+  "nodes.list": `${members} ${people}`,
+  "nodes.announce": "Admin Auth Node",
+  "nodes.remove": "Admin Auth superuser",
+  "proxies.list": `${members} ${people}`,
+  "proxies.announce": "Admin Auth Proxy",
+  "proxies.remove": "Admin Auth",
+  "auth_servers.list": `${members} ${people}`,
+  "hosts.alive": members,
+  "tokens.list": "Admin Auth superuser",
+  "tokens.create": "Admin Auth superuser",
+  "tokens.delete": "Admin Auth superuser",
+  "users.list": `${members} superuser`,
+  "users.get": `${members} superuser`,
+  "users.put": "Admin Auth superuser",
+  "users.delete": "Admin Auth superuser",
+  "signups.create": "Admin Auth superuser",
+  "signups.get": "Admin Auth Proxy",
+  "signups.complete": "Admin Auth Proxy",
+  "users.change_password": "Admin Auth Proxy",
+  "logins.certs": "Admin Auth Proxy",
+  "logins.web": "Admin Auth Proxy",
+  "web_sessions.get": "Admin Auth Proxy",
+  "web_sessions.renew": "Admin Auth Proxy",
+  "web_sessions.certs": "Admin Auth Proxy",
+  "web_sessions.delete": "Admin Auth Proxy",
+  "roles.list": `${members} ${people}`,
+  "roles.get": `${members} ${people}`,
+  "roles.put": "Admin Auth superuser admin",
+  "roles.delete": "Admin Auth superuser admin",
+  "audit.emit": members,
+  "audit.search": "Admin Auth Proxy superuser admin",
+  "recordings.offset": members,
+  "recordings.upload": members,
+  "recordings.finish": members,
+  "recordings.read": "Admin Auth Proxy superuser admin",
+};
+
+suite("S35: every call of the auth API, as every kind of caller", () => {
+  test("the table names every call", () => {
+    assert.deepEqual(Object.keys(policy).sort(), Object.keys(authContract).sort());
+  });
+  for (const name of Object.keys(policy) as Name[]) {
+    test(name, async () => {
+      const { c, identity, input } = await full();
+      await using _ = c;
+      for (const kind of kinds) {
+        const answer = await attempt(c, identity(kind), name, input[name]);
+        assert.equal(
+          answer === "refused" ? "refused" : "let in",
+          policy[name].split(" ").includes(kind) ? "let in" : "refused",
+          kind,
+        );
+      }
+    });
+  }
+
+  for (const [why, identity, name, input] of [
+    ["a node renews as a proxy", system("Node"), "hosts.renew", { role: "Proxy" }],
+    ["a node renews another", system("Node", otherId), "hosts.renew", {}],
+    ["a node announces another", system("Node", otherId), "nodes.announce", undefined],
+    ["a proxy announces another", system("Proxy", otherId), "proxies.announce", undefined],
+    ["a proxy asks for private keys", system("Proxy"), "authorities.list", { secrets: true }],
+    ["a node asks for private keys", system("Node"), "authorities.list", { secrets: true }],
+    ["a node tells what happened elsewhere", system("Node", otherId), "audit.emit", undefined],
+  ] as const) {
+    test(`refused: ${why}`, async () => {
+      const { c, input: inputs } = await full();
+      await using _ = c;
+      const given = input === undefined ? inputs[name] : { ...(inputs[name] as object), ...input };
+      assert.equal(await attempt(c, identity, name, given), "refused");
+    });
+  }
+
+  test("who may not call learns nothing of the input either", async () => {
+    const { c, identity } = await full();
+    await using _ = c;
+    assert.equal(await attempt(c, identity("admin"), "tokens.create", { roles: 7 }), "refused");
+  });
+});
+
+suite("S34: private keys", () => {
+  test("are in no answer, whoever calls, but in the administrator's list of authorities with secrets", async () => {
+    for (const kind of kinds) {
+      const { c, identity, input } = await full();
+      await using _ = c;
+      for (const name of Object.keys(policy) as Name[]) {
+        const answer = JSON.stringify(await attempt(c, identity(kind), name, input[name])) ?? "";
+        assert.ok(!answer.includes("PRIVATE KEY"), `${kind} ${name}`);
+      }
+      const secrets = await attempt(c, identity(kind), "authorities.list", { secrets: true });
+      assert.equal(
+        JSON.stringify(secrets).includes("PRIVATE KEY"),
+        kind === "Admin" || kind === "Auth",
+        kind,
+      );
+    }
+  });
+
+  test("nor are passwords, seeds, or the hashes of them", async () => {
+    const { c, identity, input } = await full();
+    await using _ = c;
+    const record = await c.auth.parts.store.passwords.get("joe");
+    for (const name of Object.keys(policy) as Name[]) {
+      const answer = JSON.stringify(await attempt(c, identity("Admin"), name, input[name])) ?? "";
+      for (const secret of [record.hash, record.salt, "correct horse", "argon2"])
+        assert.ok(!answer.includes(secret), `${name} ${secret}`);
+    }
+  });
+});
+
+suite("recordings and events of members", () => {
+  test("S31: a member brings no recording of another host", async () => {
+    await using c = await cluster();
+    const line = (server_id: string): string =>
+      JSON.stringify({ event: "session.leave", code: "T2003I", sid, server_id, user: "joe", login: "root" });
+    for (const [id, good] of [
+      [hostId, true],
+      [otherId, false],
+    ] as const) {
+      const member = c.as(system("Node", id));
+      const body = async function* () {
+        yield Buffer.from(`${line(hostId)}\n`);
+      };
+      await member["recordings.upload"]({ sid, file: "log", offset: 0 }, body());
+      const finish = member["recordings.finish"]({ sid, sha256: { bytes: "", log: "" } });
+      if (good) await finish;
+      else await assert.rejects(finish, (err) => Fault.is(err, "access_denied"));
+    }
+  });
+});

@@ -1,0 +1,97 @@
+import assert from "node:assert/strict";
+import { suite, test } from "node:test";
+import { second } from "#core/clock";
+import { Fault } from "#core/errors";
+import { AuthServer, Node, ProxyServer } from "#model";
+import { cluster, hostId, otherId, role, system } from "./testing/cluster.ts";
+
+const node = (id: string, labels = {}): Node =>
+  Node.parse({ kind: "node", version: "v2", metadata: { name: id, labels }, spec: { hostname: "db" } });
+const proxy = (id: string): ProxyServer =>
+  ProxyServer.parse({ kind: "proxy", version: "v2", metadata: { name: id }, spec: { hostname: "px" } });
+const denied = (err: unknown): boolean => Fault.is(err, "access_denied");
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+suite("presence (OVW-34)", () => {
+  test("a member that says nothing is gone within 30 s; one that is alive stays", async () => {
+    await using c = await cluster();
+    await c.node["nodes.announce"](node(hostId));
+    await c.as(system("Node", otherId))["nodes.announce"](node(otherId));
+    const names = async () => (await c.admin["nodes.list"]({})).map((n) => n.metadata.name);
+    assert.deepEqual(await names(), [hostId, otherId]);
+    for (let t = 0; t < 30; t += 5) {
+      await c.clock.advance(5 * second);
+      await c.node["hosts.alive"]({});
+    }
+    assert.deepEqual(await names(), [hostId]);
+    await assert.rejects(c.as(system("Node", otherId))["hosts.alive"]({}), (err) =>
+      Fault.is(err, "not_found"),
+    );
+  });
+
+  test("a keep-alive in time is enough, however many were lost before", async () => {
+    await using c = await cluster();
+    await c.node["nodes.announce"](node(hostId));
+    await c.clock.advance(29 * second);
+    await c.node["hosts.alive"]({});
+    await c.clock.advance(29 * second);
+    assert.equal((await c.admin["nodes.list"]({})).length, 1);
+  });
+
+  test("S31: a member speaks for itself only", async () => {
+    await using c = await cluster();
+    await assert.rejects(c.node["nodes.announce"](node(otherId)), denied);
+    await assert.rejects(c.proxy["nodes.announce"](node(hostId)), denied);
+    await assert.rejects(c.node["proxies.announce"](proxy(hostId)), denied);
+    await c.as(system("Node", otherId))["nodes.announce"](node(otherId));
+    await assert.rejects(c.node["nodes.remove"]({ name: otherId }), denied);
+    await c.as(system("Node", otherId))["nodes.remove"]({ name: otherId });
+    assert.deepEqual(await c.admin["nodes.list"]({}), []);
+  });
+
+  test("people see the nodes that some login of theirs is let in to", async () => {
+    await using c = await cluster();
+    await c.node["nodes.announce"](node(hostId, { env: "prod" }));
+    await c.as(system("Node", otherId))["nodes.announce"](node(otherId, { env: "dev" }));
+    await c.admin["roles.put"]({
+      role: role("dev", { allow: { logins: ["joe"], node_labels: { env: "dev" } } }),
+    });
+    await c.addUser("joe", { roles: ["dev"] });
+    const names = async (who: typeof c.node) => (await who["nodes.list"]({})).map((n) => n.metadata.name);
+    assert.deepEqual(await names(c.user("joe", ["dev"])), [otherId]);
+    assert.deepEqual(await names(c.node), [hostId, otherId]);
+  });
+
+  test("S61: labels named like parts of the language come back as they went", async () => {
+    await using c = await cluster();
+    await c.node["nodes.announce"](node(hostId, { constructor: "x", toString: "y" }));
+    const [back] = await c.admin["nodes.list"]({});
+    assert.deepEqual(back?.metadata.labels, { constructor: "x", toString: "y" });
+    assert.equal(({} as Record<string, unknown>).env, undefined);
+  });
+
+  test("an auth server is in the list while it runs, and leaves at once when it stops", async () => {
+    await using c = await cluster();
+    const server = AuthServer.parse({
+      kind: "auth_server",
+      version: "v2",
+      metadata: { name: hostId },
+      spec: { hostname: "a" },
+    });
+    const stop = new AbortController();
+    let ready = false;
+    const done = c.auth.announcer(server).run(stop.signal, () => {
+      ready = true;
+    });
+    await turn();
+    assert.ok(ready);
+    for (let t = 0; t < 60; t += 8) {
+      await c.clock.advance(8 * second);
+      await turn();
+    }
+    assert.equal((await c.admin["auth_servers.list"]({})).length, 1);
+    stop.abort();
+    await done;
+    assert.deepEqual(await c.admin["auth_servers.list"]({}), []);
+  });
+});

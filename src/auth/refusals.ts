@@ -1,0 +1,35 @@
+import { type AuthContract, authContract } from "#contract/auth";
+import { Fault } from "#core/errors";
+import type { Caller } from "#model";
+import { record } from "./audit.ts";
+import type { Parts } from "./parts.ts";
+
+/**
+ * Keeps in the audit log that a person was refused a call. Strangers are left out: whoever can open a connection could
+ * fill the log.
+ */
+export async function recordRefusal(
+  parts: Pick<Parts, "audit" | "log">,
+  refused: {
+    readonly caller: Caller;
+    readonly call: string;
+    readonly error: unknown;
+    readonly from?: string;
+  },
+): Promise<void> {
+  const { caller, call, error, from } = refused;
+  if (caller.kind !== "user" || !Fault.is(error, "access_denied")) return;
+  const allow = Object.hasOwn(authContract, call)
+    ? authContract[call as keyof AuthContract].allow
+    : undefined;
+  const [resource = call, verb = call] = call.split(".");
+  await record(parts, {
+    code: "T4051W",
+    user: caller.name,
+    // As roles name them, where a rule decides.
+    action: Array.isArray(allow) ? allow[0] : verb,
+    resource: Array.isArray(allow) ? allow[1] : resource,
+    error: error.message,
+    ...(from && { "addr.remote": from }),
+  });
+}

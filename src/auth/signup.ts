@@ -1,0 +1,170 @@
+import type { WebSession } from "#contract/auth";
+import { hour, type Millis } from "#core/clock";
+import { sha256 } from "#core/digest";
+import { Fault } from "#core/errors";
+import { type AuthPreference, ResourceName, type Traits, User } from "#model";
+import { record } from "./audit.ts";
+import type { Logins } from "./login.ts";
+import { accessOfUser } from "./login.ts";
+import { checkCode, newSeed, otpUri } from "./otp.ts";
+import { newToken, type Parts, rfc3339 } from "./parts.ts";
+import { checkNewPassword, defaultPasswordCost, hashPassword } from "./password.ts";
+import type { WebSessions } from "./web-session.ts";
+
+const longestTtl: Millis = 48 * hour;
+
+/** Invitations of people: who is invited chooses a password and enrols a second factor (AUTH-31..37). */
+export class Signups {
+  readonly #parts: Parts;
+  readonly #logins: Logins;
+  readonly #sessions: WebSessions;
+
+  constructor(parts: Parts, logins: Logins, sessions: WebSessions) {
+    this.#parts = parts;
+    this.#logins = logins;
+    this.#sessions = sessions;
+  }
+
+  async create(
+    request: { user: string; roles: readonly string[]; traits: Traits; ttl: Millis },
+    by: string,
+  ): Promise<{ token: string; expires: number; url: string }> {
+    const { store, clock } = this.#parts;
+    await this.#logins.preference();
+    const { user, traits, ttl } = request;
+    if (ttl > longestTtl) throw new Fault("bad_parameter", "maximum signup token TTL is 48 hours");
+    const named = ResourceName.safeParse(user);
+    if (!named.success)
+      throw new Fault(
+        "bad_parameter",
+        `the user name ${JSON.stringify(user)} ${named.error.issues[0]?.message}`,
+      );
+    if (await store.users.find(user)) throw new Fault("already_exists", `user '${user}' already exists`);
+    await requireRoles(this.#parts, request.roles);
+    const token = newToken(this.#parts);
+    const expires = clock.now() + ttl;
+    await store.signups.create({ token, user, roles: [...request.roles], traits, expires, createdBy: by });
+    await record(this.#parts, {
+      code: "T4003I",
+      user: by,
+      name: user,
+      reset: false,
+      expires: rfc3339(expires),
+    });
+    return { token, expires, url: `https://${await this.#webAddress()}/web/newuser/${token}` };
+  }
+
+  /** What the page shows. Each time another seed, so that a page seen by somebody before is worth nothing. */
+  async show(
+    token: string,
+  ): Promise<{ user: string; second_factor: AuthPreference["second_factor"]; otp_uri?: string }> {
+    const { store, config } = this.#parts;
+    const { second_factor } = await this.#logins.preference();
+    const seed = newSeed();
+    const signup = await store.signups.update(sha256(token), (now) => now && { ...now, seed }, undefined);
+    if (!signup || signup.expires <= this.#parts.clock.now()) throw unknownToken();
+    const account = `${signup.user}@${config.hostName}`;
+    return {
+      user: signup.user,
+      second_factor,
+      ...(second_factor === "otp" && { otp_uri: otpUri(seed, account) }),
+    };
+  }
+
+  /** Creates the user. Of two who complete the same invitation one does (S49). */
+  async complete(request: {
+    token: string;
+    password: string;
+    otp_token: string;
+    client_addr: string;
+  }): Promise<WebSession> {
+    const { store, clock, config } = this.#parts;
+    const { second_factor } = await this.#logins.preference();
+    const found = await store.signups.findVersioned(sha256(request.token));
+    if (!found || found.value.expires <= clock.now()) throw unknownToken();
+    const { value: signup, revision } = found;
+    checkNewPassword(request.password);
+    const otp = second_factor === "off" ? undefined : this.#enrol(signup, second_factor, request.otp_token);
+    const password = await hashPassword(
+      signup.user,
+      request.password,
+      config.passwordCost ?? defaultPasswordCost,
+    );
+    const user = User.parse({
+      kind: "user",
+      version: "v2",
+      metadata: { name: signup.user },
+      spec: {
+        roles: signup.roles,
+        traits: signup.traits,
+        created_by: { time: rfc3339(clock.now()), user: { name: signup.createdBy } },
+      },
+    });
+    const account = store.users.putting(user);
+    const signupKey = store.signups.key(sha256(request.token));
+    try {
+      await store.backend.commit(
+        [
+          { type: "delete", key: signupKey },
+          account,
+          store.passwords.putting(password),
+          otp ? store.otps.putting(otp) : store.otps.deleting(signup.user),
+          store.attempts.deleting(sha256(signup.user)),
+        ],
+        [
+          { key: signupKey, revision },
+          { key: account.item.key, revision: "absent" },
+        ],
+      );
+    } catch (err) {
+      if (!Fault.is(err, "compare_failed")) throw err;
+      if (err.details.key === account.item.key)
+        throw new Fault("already_exists", `user '${signup.user}' already exists`, { cause: err });
+      throw unknownToken();
+    }
+    await record(this.#parts, {
+      code: "T1002I",
+      user: signup.user,
+      roles: signup.roles,
+      connector: "local",
+      by: signup.createdBy,
+    });
+    const person = { user, access: await accessOfUser(this.#parts, user) };
+    const session = await this.#sessions.open(person);
+    await this.#logins.recordSuccess(person, request.client_addr, sha256(session.id));
+    return session;
+  }
+
+  #enrol(signup: { user: string; seed?: string | undefined }, factor: "otp" | "webauthn", code: string) {
+    if (factor === "webauthn")
+      throw new Fault("access_denied", "this cluster asks for a security key, which this page did not send");
+    const { user, seed } = signup;
+    const good = seed === undefined ? "wrong" : checkCode(seed, code, this.#parts.clock.now(), 0);
+    if (seed === undefined || typeof good === "string")
+      throw new Fault(
+        "access_denied",
+        "the code is wrong: scan the page's code anew and enter what the app shows",
+      );
+    // The code that enrols is used up.
+    return { user, seed, lastStep: good.step };
+  }
+
+  /** Where the invited person finds the page (AUTH-32). */
+  async #webAddress(): Promise<string> {
+    const proxies = await this.#parts.store.proxies.list();
+    const best = proxies.find(({ spec }) => spec.public_addr) ?? proxies[0];
+    if (!best) return "<proxyhost>:3080";
+    const host = best.spec.public_addr || best.spec.hostname;
+    return /:\d+$/.test(host) ? host : `${host}:3080`;
+  }
+}
+
+/** Throws `bad_parameter` for a role that does not exist. */
+export async function requireRoles({ store }: Pick<Parts, "store">, names: readonly string[]): Promise<void> {
+  for (const name of names) {
+    if (!(await store.roles.find(name)))
+      throw new Fault("bad_parameter", `role ${JSON.stringify(name)} does not exist; create it first`);
+  }
+}
+
+const unknownToken = (): Fault => new Fault("not_found", "expired or incorrect signup token");

@@ -1,0 +1,41 @@
+import { minute } from "#core/clock";
+import { flag, type Group } from "../command.ts";
+import { formatFlag, print } from "../format.ts";
+import { type ConnectAdmin, withAdmin } from "./admin.ts";
+import { command } from "./globals.ts";
+
+export const nodes = (connect: ConnectAdmin): Group => ({
+  name: "nodes",
+  about: "Invite and list the machines of the cluster",
+  commands: [
+    command({
+      name: "add",
+      about: "Make an invite token for a new host",
+      flags: {
+        roles: flag.list("What the host may become, of node, proxy, auth, trusted_cluster (node)"),
+        ttl: flag.duration("How long the token is good (30m)"),
+        token: flag.text("The token itself, instead of a random one", { value: "VALUE" }),
+        format: flag.choice("How to print", ["text", "json", "yaml"], { hidden: true }),
+      },
+      run: async (given) => {
+        const { invite, readRoles } = await import("./invite.ts");
+        const { token: value, ttl = 30 * minute, format, roles: names = ["node"] } = given.flags;
+        const roles = readRoles(names);
+        return withAdmin(connect, given, (auth) =>
+          invite(auth, given.io, { roles, value, ttl, format }, given.signal),
+        );
+      },
+    }),
+    command({
+      name: "ls",
+      about: "List the machines",
+      flags: { format: formatFlag, namespace: flag.text("Accepted, without effect", { hidden: true }) },
+      run: (given) =>
+        withAdmin(connect, given, async (auth) => {
+          const { nodeTable, sortNodes } = await import("./node-list.ts");
+          const found = sortNodes(await auth["nodes.list"]({}, given.signal));
+          await print(given.io, given.flags.format, found, () => nodeTable(found));
+        }),
+    }),
+  ],
+});

@@ -1,0 +1,149 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { type Auth, authApi, handlers, openAuth } from "#auth";
+import { openBackend } from "#backend";
+import { type Config, load } from "#config";
+import type { Service } from "#core/service";
+import type { AuthServer } from "#model";
+import { type Address, formatAddress, listen } from "#net";
+import { reachableHost } from "./addresses.ts";
+import { openAudit } from "./audit.ts";
+import { type Asked, IdentityKeeper } from "./identity.ts";
+import type { World } from "./world.ts";
+
+const readText = (path: string): Promise<string> => readFile(path, "utf8");
+
+/** The auth service of this process, open, with the services that make it reachable. */
+export interface AuthRole {
+  readonly auth: Auth;
+  readonly services: readonly Service[];
+}
+
+/** Opens the storage, the audit log and the auth service, and prepares its door (3025). */
+export async function authRole(config: Config, world: World, stack: AsyncDisposableStack): Promise<AuthRole> {
+  const { clock, random, hostId, version } = world;
+  const log = world.log.with({ component: "auth" });
+  const { teleport, auth_service: own } = config;
+  const dataDir = teleport.data_dir;
+  const { backend: storage, audit_events_uri, audit_sessions_uri } = teleport.storage;
+  const backend = stack.use(await openBackend(storage, { clock, log, dataDir }));
+  const audit = stack.use(
+    await openAudit(
+      { folder: join(dataDir, "log"), uris: audit_events_uri, sessionsUri: audit_sessions_uri },
+      { clock, random, log, stdout: world.stdout },
+    ),
+  );
+  const { resolveSecret } = await load();
+  const staticTokens = await Promise.all(
+    own.tokens.map(async ({ roles, token }) => ({
+      roles,
+      token: (await resolveSecret(token, readText)).reveal(),
+    })),
+  );
+  const auth = stack.use(
+    await openAuth({
+      backend,
+      audit,
+      config: {
+        ...(own.cluster_name !== undefined && { clusterName: own.cluster_name }),
+        hostName: teleport.nodename,
+        version,
+        keyType: teleport.key_type === "rsa" ? "rsa" : "default",
+        staticTokens,
+        preference: preferenceOf(config),
+        cluster: {
+          session_recording: own.session_recording,
+          proxy_checks_host_keys: own.proxy_checks_host_keys,
+          client_idle_timeout: own.client_idle_timeout,
+          disconnect_expired_cert: own.disconnect_expired_cert,
+          keep_alive_interval: own.keep_alive_interval,
+          keep_alive_count_max: own.keep_alive_count_max,
+          exec_recording_limit: own.exec_recording_limit,
+        },
+      },
+      clock,
+      random,
+      log,
+      warn: world.warn,
+    }),
+  );
+  const asked: Asked = {
+    node_name: teleport.nodename,
+    additional_principals: [],
+    dns_names: own.public_addr.map(({ host }) => host),
+  };
+  const keep = (role: "Auth" | "Admin") => {
+    const certify = (keys: { public_ssh_key: string; public_tls_key: string } & Asked) =>
+      auth.issueHost({ host_id: hostId, role, ...keys });
+    const authorities = auth
+      .authorities()
+      .filter(({ spec }) => spec.type === "host")
+      .flatMap(({ spec }) => spec.tls_key_pairs.map(({ cert }) => cert));
+    return IdentityKeeper.open({
+      dataDir,
+      role,
+      asked,
+      authorities,
+      first: certify,
+      renew: certify,
+      clock,
+      log,
+    });
+  };
+  const [keeper, adminKeeper] = [await keep("Auth"), await keep("Admin")];
+  const door = apiDoor({ auth, keeper, address: own.listen_addr, world });
+  const record: AuthServer = {
+    kind: "auth_server",
+    version: "v2",
+    metadata: { name: hostId },
+    spec: {
+      hostname: teleport.nodename,
+      addr: formatAddress({ host: reachableHost(own.listen_addr.host), port: own.listen_addr.port }),
+      version,
+    },
+  };
+  return { auth, services: [keeper, adminKeeper, door, auth.announcer(record)] };
+}
+
+function preferenceOf(config: Config) {
+  const { type, second_factor, connector_name, u2f, local_auth } = config.auth_service.authentication;
+  return {
+    type,
+    second_factor,
+    local_auth,
+    ...(connector_name !== undefined && { connector_name }),
+    ...(u2f !== undefined && { u2f }),
+  };
+}
+
+function apiDoor(parts: { auth: Auth; keeper: IdentityKeeper; address: Address; world: World }): Service {
+  const { auth, keeper, address, world } = parts;
+  const log = world.log.with({ component: "auth" });
+  return {
+    name: "auth API",
+    async run(signal, ready) {
+      const app = authApi({
+        handlers: handlers(auth),
+        callerOf: (identity) => auth.callerOf(identity),
+        refused: (refused) => auth.refused(refused),
+        authorities: () => auth.authorities(),
+        certificate: keeper.identity.tls,
+        clock: world.clock,
+        log,
+      });
+      await app.ready();
+      keeper.onRenewed(({ tls }) => app.server.setSecureContext({ ...tls, minVersion: "TLSv1.2" }));
+      const bound = await listen(app.server, address, "auth_service.listen_addr");
+      world.say(`[AUTH]  Auth service is starting on ${formatAddress(bound)}`);
+      ready();
+      await aborted(signal);
+      await app.close();
+    },
+  };
+}
+
+const aborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });

@@ -1,0 +1,113 @@
+import { join } from "node:path";
+import { uploadRecording } from "#authclient";
+import type { Config } from "#config";
+import type { Service } from "#core/service";
+import { Accounts, Logins, Pipes, Programs, Spawner } from "#helper";
+import type { Mirror } from "#mirror";
+import type { Node } from "#model";
+import { door, formatAddress } from "#net";
+import { NodeServer } from "#node";
+import { endAbandoned, Spool, uploader } from "#session";
+import { reachableHost } from "./addresses.ts";
+import type { Asked } from "./identity.ts";
+import type { Member } from "./member.ts";
+import { presence } from "./presence.ts";
+import type { World } from "./world.ts";
+
+/** Names that a node's certificate carries beside its own (OVW-16). */
+export function nodeNames(config: Config): Asked {
+  const { ssh_service: own, teleport } = config;
+  const reached = teleport.advertise_ip?.host ?? reachableHost(own.listen_addr.host);
+  return {
+    node_name: teleport.nodename,
+    additional_principals: [...new Set([reached, ...own.public_addr.map(({ host }) => host)])],
+    dns_names: [],
+  };
+}
+
+/** A login waits for no process to start: this many stand ready. */
+const warmLogins = 2;
+
+/** The machine's SSH door (3022), its recordings' way to the store, and its place in the cluster's lists. */
+export async function nodeRole(
+  config: Config,
+  world: World,
+  member: Member,
+  mirror: Mirror,
+  stack: AsyncDisposableStack,
+): Promise<Service[]> {
+  const { ssh_service: own, teleport } = config;
+  const { clock, random, version, hostId } = world;
+  const log = world.log.with({ component: "node" });
+  const uid = process.getuid?.() ?? 0;
+  const pipes = stack.use(new Pipes(join(teleport.data_dir, "run", "pipes")));
+  const spawner = stack.use(new Spawner({ pipes }));
+  const logins = stack.use(new Logins({ size: warmLogins }));
+  logins.warm();
+  const programs = new Programs({ spawner, logins, pipes, clock, uid });
+  const spool = await Spool.open(join(teleport.data_dir, "log", "upload", "sessions", "default"));
+  const telling = { emitter: member.audit, clock, random, log };
+  const server = new NodeServer({
+    hostId,
+    hostSigners: () => member.identity().signers,
+    labels: () => own.labels,
+    view: mirror,
+    accounts: new Accounts({ clock }),
+    programs,
+    spool,
+    telling,
+    acceptEnv: own.accept_env,
+    permitUserEnv: own.permit_user_env,
+    maxUsers: teleport.connection_limits.max_users,
+    version,
+    algorithms: { ciphers: teleport.ciphers, kex: teleport.kex_algos, macs: teleport.mac_algos },
+    clock,
+    random,
+    log,
+  });
+  const ssh = door({
+    name: "node",
+    address: own.listen_addr,
+    setting: "ssh_service.listen_addr",
+    maxConnections: teleport.connection_limits.max_connections,
+    handle: (socket, ends, signal) => server.handle(socket, ends, signal),
+    onListening: (bound) => world.say(`[SSH]   Service is starting on ${formatAddress(bound)}`),
+    log,
+  });
+  const recordings = uploader({
+    spool,
+    upload: (sid, files, signal) => uploadRecording(member.client, sid, files, signal),
+    onAbandoned: endAbandoned(telling),
+    clock,
+    log,
+  });
+  const announced = presence({
+    name: "node presence",
+    announce: () => member.client["nodes.announce"](recordOf(config, world)),
+    alive: () => member.client["hosts.alive"]({}),
+    remove: () => member.client["nodes.remove"]({ name: hostId }),
+    clock,
+    random,
+    log,
+  });
+  return [recordings, ssh, announced];
+}
+
+function recordOf(config: Config, { hostId, version }: World): Node {
+  const { ssh_service: own, teleport } = config;
+  const { host, port } = own.listen_addr;
+  return {
+    kind: "node",
+    version: "v2",
+    metadata: { name: hostId, labels: own.labels },
+    spec: {
+      hostname: teleport.nodename,
+      addr: formatAddress({
+        host: teleport.advertise_ip?.host ?? reachableHost(host),
+        port: teleport.advertise_ip?.port ?? port,
+      }),
+      ...(own.public_addr[0] && { public_addr: formatAddress(own.public_addr[0]) }),
+      version,
+    },
+  };
+}

@@ -1,0 +1,184 @@
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Config } from "#config";
+import type { ProxySettings } from "#contract/web";
+import type { Service } from "#core/service";
+import type { Mirror } from "#mirror";
+import { access, type ProxyServer as ProxyRecord, type ResourceKind, type User, type Verb } from "#model";
+import { type Address, dialFirst, door, formatAddress, listenHttps } from "#net";
+import { ProxyServer } from "#proxy";
+import { dialPolicy } from "#tunnel";
+import { webApi } from "#webapi";
+import { listeners, reachableHost } from "./addresses.ts";
+import type { Asked } from "./identity.ts";
+import type { Member } from "./member.ts";
+import { presence } from "./presence.ts";
+import { webCertificate } from "./web-cert.ts";
+import type { World } from "./world.ts";
+
+/** Names that a proxy's certificates carry beside its own (OVW-16). */
+export function proxyNames(config: Config): Asked {
+  const { proxy_service: own, teleport } = config;
+  const hosts = [...own.public_addr, ...own.ssh_public_addr].map(({ host }) => host);
+  return {
+    node_name: teleport.nodename,
+    additional_principals: [...new Set([...hosts, "localhost", "127.0.0.1", "::1"])],
+    dns_names: [...new Set(hosts)],
+  };
+}
+
+/** The proxy's doors: SSH (3023) and HTTPS (3080), and its place in the cluster's lists. */
+export async function proxyRole(
+  config: Config,
+  world: World,
+  member: Member,
+  mirror: Mirror,
+): Promise<Service[]> {
+  const { proxy_service: own, teleport } = config;
+  const { clock, random, version, hostId } = world;
+  const log = world.log.with({ component: "proxy" });
+  const doors: Address[] = [
+    own.listen_addr,
+    own.web_listen_addr,
+    ...(config.auth_service.enabled ? [config.auth_service.listen_addr] : []),
+  ];
+  const policy = dialPolicy(
+    own.openssh_targets.map(({ host, port }) => `${host.includes(":") ? `[${host}]` : host}:${port}`),
+    () => listeners(doors),
+  );
+  const server = new ProxyServer({
+    hostId,
+    hostSigners: () => member.identity().signers,
+    view: mirror,
+    reach: {
+      view: mirror,
+      policy,
+      dialAuth: (signal) => dialFirst(teleport.auth_servers, signal),
+      clock,
+    },
+    emitter: member.audit,
+    version,
+    algorithms: { ciphers: teleport.ciphers, kex: teleport.kex_algos, macs: teleport.mac_algos },
+    clock,
+    log,
+  });
+  const ssh = door({
+    name: "proxy",
+    address: own.listen_addr,
+    setting: "proxy_service.listen_addr",
+    maxConnections: teleport.connection_limits.max_connections,
+    handle: (socket, _ends, signal) => server.handle(socket, signal),
+    onListening: (bound) => world.say(`[PROXY] SSH proxy service is starting on ${formatAddress(bound)}`),
+    log,
+  });
+  const announced = presence({
+    name: "proxy presence",
+    announce: () => member.client["proxies.announce"](recordOf(config, world)),
+    alive: () => member.client["hosts.alive"]({}),
+    remove: () => member.client["proxies.remove"]({ name: hostId }),
+    clock,
+    random,
+    log,
+  });
+  return [ssh, webDoor(config, world, member, mirror), announced];
+}
+
+function webDoor(config: Config, world: World, member: Member, mirror: Mirror): Service {
+  const { proxy_service: own, teleport } = config;
+  const { clock, random, version } = world;
+  const log = world.log.with({ component: "web" });
+  return {
+    name: "web",
+    async run(signal, ready) {
+      const hosts = own.public_addr.map(({ host }) => host);
+      const { selfSigned, ...pair } = await webCertificate({
+        files: { key: own.https_key_file, cert: own.https_cert_file },
+        dataDir: teleport.data_dir,
+        dnsNames: [...new Set([teleport.nodename, ...hosts.filter(isName), "localhost"])].filter(isName),
+        ips: [...new Set([...hosts.filter((host) => !isName(host)), "127.0.0.1", "::1"])],
+        clock,
+      });
+      if (selfSigned) log.info("serving a self-signed certificate, for browsers to be told to accept");
+      const app = await webApi({
+        auth: member.client,
+        proxy: settingsOf(config),
+        versions: { server_version: version, min_client_version: minClientVersion },
+        health: () => {
+          const { illness } = world.health;
+          return illness ?? (mirror.connected ? undefined : "the auth server cannot be reached");
+        },
+        knowsCluster: (name) => name === mirror.config().cluster_name,
+        can: (user, verb, kind) => may(mirror, user, verb, kind),
+        pages: join(fileURLToPath(import.meta.url), "../../../web/dist"),
+        clock,
+        random,
+        log,
+      });
+      await using listener = await listenHttps(app, {
+        address: own.web_listen_addr,
+        setting: "proxy_service.web_listen_addr",
+        pair,
+        maxConnections: teleport.connection_limits.max_connections,
+        log,
+      });
+      world.say(`[PROXY] Web proxy service is starting on ${formatAddress(listener.address)}`);
+      ready();
+      await new Promise<void>((resolve) => {
+        if (signal.aborted) resolve();
+        else signal.addEventListener("abort", () => resolve(), { once: true });
+      });
+    },
+  };
+}
+
+const isName = (host: string): boolean => !/^[\d.]+$|:/.test(host);
+
+/** Older clients are told to upgrade (UPG-02). */
+const minClientVersion = "5.0.0";
+
+const first = (addresses: readonly Address[]): string | undefined =>
+  addresses[0] === undefined ? undefined : formatAddress(addresses[0]);
+
+function settingsOf(config: Config): ProxySettings {
+  const { proxy_service: own } = config;
+  const publicAddr = first(own.public_addr);
+  const sshPublic = first(own.ssh_public_addr);
+  const tunnelPublic = first(own.tunnel_public_addr);
+  return {
+    kube: { enabled: false },
+    ssh: {
+      listen_addr: formatAddress(own.listen_addr),
+      tunnel_listen_addr: formatAddress(own.tunnel_listen_addr),
+      ...(publicAddr !== undefined && { public_addr: publicAddr }),
+      ...(sshPublic !== undefined && { ssh_public_addr: sshPublic }),
+      ...(tunnelPublic !== undefined && { ssh_tunnel_public_addr: tunnelPublic }),
+    },
+  };
+}
+
+function recordOf(config: Config, { hostId, version }: World): ProxyRecord {
+  const { proxy_service: own, teleport } = config;
+  const reach = ({ host, port }: Address): string => formatAddress({ host: reachableHost(host), port });
+  return {
+    kind: "proxy",
+    version: "v2",
+    metadata: { name: hostId },
+    spec: {
+      hostname: teleport.nodename,
+      addr: reach(own.listen_addr),
+      ssh_addr: first(own.ssh_public_addr) ?? reach(own.listen_addr),
+      web_addr: reach(own.web_listen_addr),
+      // What people type: the advertised address, else this machine's name with the port that is served.
+      public_addr:
+        first(own.public_addr) ?? formatAddress({ host: teleport.nodename, port: own.web_listen_addr.port }),
+      version,
+    },
+  };
+}
+
+function may(mirror: Mirror, user: User, verb: Verb, kind: ResourceKind): boolean {
+  const roles = user.spec.roles.map((name) => mirror.role(name));
+  if (roles.some((role) => role === undefined)) return false;
+  const found = roles.filter((role) => role !== undefined);
+  return access({ user: user.metadata.name, roles: found, traits: user.spec.traits }).can(verb, kind).allowed;
+}

@@ -1,0 +1,193 @@
+import { readFile, rm } from "node:fs/promises";
+import { collectDefaultMetrics, Registry } from "prom-client";
+import type { Auth } from "#auth";
+import { type Config, load } from "#config";
+import { systemClock } from "#core/clock";
+import type { Log } from "#core/log";
+import { systemRandom } from "#core/random";
+import { runAll, type Service } from "#core/service";
+import { Mirror } from "#mirror";
+import { formatAddress } from "#net";
+import { authRole } from "./auth.ts";
+import { hostUuid, openDataDir, writeWhole } from "./data-dir.ts";
+import { diagnostics, Health } from "./diagnostics.ts";
+import { type Member, openMember, type RemoteAuth } from "./member.ts";
+import { nextStep } from "./next-step.ts";
+import { nodeNames, nodeRole } from "./node.ts";
+import { proxyNames, proxyRole } from "./proxy.ts";
+import type { World } from "./world.ts";
+
+export interface DaemonParts {
+  readonly log: Log;
+  /** A line of the banner on standard output (CFG-146). */
+  readonly say: (line: string) => void;
+  /** A line to the operator whatever the log's severity and output. */
+  readonly warn: (line: string) => void;
+  /** A line of the audit log on standard output, for `stdout://`; resolves when it is written. */
+  readonly stdout: (line: string) => Promise<void>;
+  /** This program's version, e.g. `5.0.0`. */
+  readonly version: string;
+}
+
+/**
+ * Runs the services that the configuration enables, in one process, until `signal` aborts; resolves once all is stopped.
+ * Rejects when one cannot start or go on.
+ */
+export async function startDaemon(config: Config, parts: DaemonParts, signal: AbortSignal): Promise<void> {
+  const { teleport, process: told } = config;
+  const clock = systemClock;
+  const health = new Health(clock);
+  await using stack = new AsyncDisposableStack();
+  const { warning } = await openDataDir(teleport.data_dir);
+  if (warning !== undefined && config.auth_service.enabled) parts.warn(warning);
+  const world: World = {
+    ...parts,
+    hostId: await hostUuid(teleport.data_dir),
+    health,
+    clock,
+    random: systemRandom,
+  };
+  if (teleport.pid_file !== undefined) {
+    const path = teleport.pid_file;
+    await writeWhole(path, `${process.pid}\n`, 0o644);
+    stack.defer(() => removePidFile(path));
+  }
+  const services: Service[] = [];
+  if (told.diag_addr) {
+    services.push(
+      diagnostics({
+        address: told.diag_addr,
+        health,
+        metrics: metricsOf(),
+        listening: (at) => parts.say(`[DIAG]  Diagnostics service is starting on ${formatAddress(at)}`),
+      }),
+    );
+  }
+  // Everything that runs before the first service listens can fail with nothing started.
+  services.push(await clusterServices(config, world, stack, signal));
+  void health.watchLoop(signal);
+  await runAll(services, signal);
+}
+
+/** The roles, as one service: opened when the diagnostics already answer, so that a probe sees a start that takes long. */
+async function clusterServices(
+  config: Config,
+  world: World,
+  stack: AsyncDisposableStack,
+  outer: AbortSignal,
+): Promise<Service> {
+  const ready = ["auth_service", "proxy_service", "ssh_service"].filter(
+    (section) => config[section as "auth_service"].enabled,
+  );
+  const joined = world.health.expect(ready.join(", "));
+  return {
+    name: "cluster",
+    async run(signal, isReady) {
+      const role = config.auth_service.enabled ? await authRole(config, world, stack) : undefined;
+      const first = [...(role?.services ?? [])];
+      const rest = (): Promise<Service[]> => memberServices(config, world, role?.auth, stack, signal);
+      await runAll(
+        [
+          ...first,
+          {
+            name: "members",
+            async run(inner, innerReady) {
+              await runAll(
+                [
+                  ...(await rest()),
+                  {
+                    name: "started",
+                    async run(last, lastReady) {
+                      joined();
+                      if (role) for (const line of await nextStep(config, role.auth)) world.say(line);
+                      innerReady();
+                      isReady();
+                      lastReady();
+                      await until(last);
+                    },
+                  },
+                ],
+                inner,
+              );
+            },
+          },
+        ],
+        AbortSignal.any([signal, outer]),
+      );
+    },
+  };
+}
+
+async function memberServices(
+  config: Config,
+  world: World,
+  auth: Auth | undefined,
+  stack: AsyncDisposableStack,
+  signal: AbortSignal,
+): Promise<Service[]> {
+  const { clock, random, version, hostId, log } = world;
+  const common = {
+    hostId,
+    dataDir: config.teleport.data_dir,
+    auth: auth ?? (await remoteOf(config, world)),
+    version,
+    clock,
+    random,
+  };
+  const proxy = config.proxy_service.enabled
+    ? await openMember(
+        { ...common, role: "Proxy", asked: proxyNames(config), log: log.with({ component: "proxy" }) },
+        signal,
+      )
+    : undefined;
+  const node = config.ssh_service.enabled
+    ? await openMember(
+        { ...common, role: "Node", asked: nodeNames(config), log: log.with({ component: "node" }) },
+        signal,
+      )
+    : undefined;
+  const watcher = proxy ?? node;
+  if (!watcher) return [];
+  // One copy of the cluster's state serves both.
+  const mirror = new Mirror({ client: watcher.client, clock, log: log.with({ component: "mirror" }) });
+  const of = (member: Member | undefined): readonly Service[] => member?.services ?? [];
+  return [
+    ...of(proxy),
+    ...of(node),
+    mirror,
+    ...(node ? await nodeRole(config, world, node, mirror, stack) : []),
+    ...(proxy ? await proxyRole(config, world, proxy, mirror) : []),
+  ];
+}
+
+async function remoteOf(config: Config, world: World): Promise<RemoteAuth> {
+  const { auth_servers, auth_token, ca_pin } = config.teleport;
+  const { resolveSecret } = await load();
+  return {
+    servers: auth_servers,
+    token:
+      auth_token === undefined ? undefined : async () => (await resolveSecret(auth_token, readText)).reveal(),
+    caPin: ca_pin,
+    warn: world.warn,
+  };
+}
+
+function metricsOf(): Registry {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  return registry;
+}
+
+const readText = (path: string): Promise<string> => readFile(path, "utf8");
+
+/** Only while it is ours: a newer process may have written its own. */
+async function removePidFile(path: string): Promise<void> {
+  const text = await readFile(path, "utf8").catch(() => "");
+  if (text.trim() === String(process.pid)) await rm(path, { force: true });
+}
+
+const until = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });

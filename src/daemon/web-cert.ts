@@ -1,0 +1,61 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Clock } from "#core/clock";
+import { Fault } from "#core/errors";
+import { checkTlsPair, type TlsPair } from "#net";
+import { makeSelfSigned, validity } from "#pki";
+import { writeWhole } from "./data-dir.ts";
+
+/**
+ * The web port's certificate and key: the operator's files (CFG-87), else a self-signed pair in the data directory, made
+ * at the first start and anew when it has run out (OVW-39). Throws `bad_parameter` for files that cannot be used.
+ */
+export async function webCertificate(options: {
+  readonly files: { readonly key: string | undefined; readonly cert: string | undefined };
+  readonly dataDir: string;
+  readonly dnsNames: readonly string[];
+  readonly ips: readonly string[];
+  readonly clock: Clock;
+}): Promise<TlsPair & { readonly selfSigned: boolean }> {
+  const { key, cert } = options.files;
+  if (key !== undefined || cert !== undefined) {
+    if (key === undefined || cert === undefined) {
+      throw new Fault("bad_parameter", "https_key_file and https_cert_file go together: set both or none");
+    }
+    const pair = { key: await read(key, "https key"), cert: await read(cert, "https cert") };
+    checkTlsPair(pair);
+    return { ...pair, selfSigned: false };
+  }
+  const path = (name: string): string => join(options.dataDir, `webproxy_${name}.pem`);
+  const [oldCert, oldKey] = await Promise.all(
+    [path("cert"), path("key")].map((file) => readFile(file, "utf8").catch(() => undefined)),
+  );
+  if (oldCert !== undefined && oldKey !== undefined && validity(oldCert).notAfter > options.clock.now()) {
+    return { cert: oldCert, key: oldKey, selfSigned: true };
+  }
+  const made = await makeSelfSigned({
+    commonName: options.dnsNames[0] ?? "localhost",
+    dnsNames: options.dnsNames,
+    ips: options.ips,
+    now: options.clock.now(),
+  });
+  await writeWhole(path("key"), made.key);
+  await writeWhole(path("cert"), made.cert, 0o644);
+  await writeWhole(path("pub"), made.publicKey, 0o644);
+  return { cert: made.cert, key: made.key, selfSigned: true };
+}
+
+async function read(path: string, what: string): Promise<string> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (cause) {
+    const gone = (cause as NodeJS.ErrnoException).code === "ENOENT";
+    throw new Fault(
+      "bad_parameter",
+      gone
+        ? `${what} does not exist: ${path}`
+        : `cannot read the ${what} ${path}: ${(cause as Error).message}`,
+      { cause },
+    );
+  }
+}

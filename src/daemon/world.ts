@@ -1,0 +1,21 @@
+import type { Clock } from "#core/clock";
+import type { Log } from "#core/log";
+import type { Random } from "#core/random";
+import type { Health } from "./diagnostics.ts";
+
+/** What every part of the daemon is handed. */
+export interface World {
+  readonly hostId: string;
+  /** This program's version, e.g. `5.0.0`. */
+  readonly version: string;
+  /** A line of the banner on standard output (CFG-146). */
+  readonly say: (line: string) => void;
+  /** A line of the audit log, for `stdout://`. */
+  readonly stdout: (line: string) => Promise<void>;
+  /** A line to the operator whatever the log's severity and output (AUTH-17). */
+  readonly warn: (line: string) => void;
+  readonly health: Health;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}

@@ -1,0 +1,120 @@
+import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after } from "node:test";
+import { promisify } from "node:util";
+import { type BrowserContext, type BrowserContextOptions, chromium, type Page } from "playwright-core";
+import { TestClock } from "#core/clock";
+import { silentLog } from "#core/log";
+import { systemRandom } from "#core/random";
+import { listenHttps } from "#net";
+import { webApi } from "#webapi";
+import { selfSigned } from "../self-signed.ts";
+import { FakeAuth } from "./fake-auth.ts";
+
+const executablePath = "/usr/bin/chromium";
+/** Why these tests cannot run here; false when they can. */
+export const skip = existsSync(executablePath) ? false : `there is no ${executablePath}`;
+
+const args = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+
+/** The browser app as it would be released, built once a run into a folder of its own. */
+let pages: Promise<string> | undefined;
+after(async () => {
+  if (pages !== undefined) await rm(await pages, { recursive: true });
+});
+async function build(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), "pages-"));
+  const vite = join(import.meta.dirname, "../../node_modules/vite/bin/vite.js");
+  await promisify(execFile)(process.execPath, [
+    ...[vite, "build", join(import.meta.dirname, "../../web"), "--outDir", folder],
+    ...["--emptyOutDir", "--logLevel", "error"],
+  ]);
+  return folder;
+}
+
+/** A proxy's web port with the real pages and a fake auth behind it, and a Chromium to visit it. */
+export interface Site extends AsyncDisposable {
+  readonly auth: FakeAuth;
+  readonly clock: TestClock;
+  readonly url: string;
+  /** A new person with a fresh browser. What the page's console complains about comes into `complaints`. */
+  visit(
+    options?: BrowserContextOptions,
+  ): Promise<{ page: Page; context: BrowserContext; complaints: string[] }>;
+}
+
+export async function openSite(secondFactor: "off" | "otp" = "otp"): Promise<Site> {
+  await using stack = new AsyncDisposableStack();
+  pages ??= build();
+  const clock = new TestClock();
+  const auth = new FakeAuth(clock, secondFactor);
+  const app = await webApi({
+    auth,
+    clock,
+    pages: await pages,
+    random: systemRandom,
+    log: silentLog,
+    proxy: { kube: { enabled: false }, ssh: {} },
+    versions: { server_version: "5.0.0", min_client_version: "5.0.0" },
+    health: () => undefined,
+    knowsCluster: (name) => name === "main",
+    can: () => false,
+  });
+  stack.defer(() => app.close());
+  const server = stack.use(
+    await listenHttps(app, {
+      address: { host: "127.0.0.1", port: 0 },
+      setting: "web_listen_addr",
+      pair: selfSigned(),
+      maxConnections: 100,
+      log: silentLog,
+    }),
+  );
+  const browser = await chromium.launch({ executablePath, args });
+  stack.defer(() => browser.close());
+  const url = `https://127.0.0.1:${server.address.port}`;
+  const open = stack.move();
+  return {
+    auth,
+    clock,
+    url,
+    async visit(options) {
+      const context = await browser.newContext({ ignoreHTTPSErrors: true, baseURL: url, ...options });
+      const page = await context.newPage();
+      page.setDefaultTimeout(10_000);
+      const complaints: string[] = [];
+      page.on("console", (line) => {
+        if (["error", "warning"].includes(line.type())) complaints.push(line.text());
+      });
+      page.on("pageerror", (error) => complaints.push(error.message));
+      return { page, context, complaints };
+    },
+    [Symbol.asyncDispose]: () => open.disposeAsync(),
+  };
+}
+
+const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+/** What axe finds wrong with the page as it stands: rule and element each. */
+export async function accessibilityFaults(page: Page): Promise<string[]> {
+  await page.evaluate(axe);
+  return page.evaluate(async () => {
+    const { axe } = globalThis as unknown as {
+      axe: { run(): Promise<{ violations: { id: string; nodes: { html: string }[] }[] }> };
+    };
+    const { violations } = await axe.run();
+    return violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html}`));
+  });
+}
