@@ -481,7 +481,7 @@ suite("tsh against a cluster", () => {
       ],
       ["a certificate of a foreign authority", (ca) => ({ ca }), /authority that is not trusted here/],
       ["an expired certificate", () => ({ validBefore: 10n }), /expired/],
-      ["a plain key", () => ({ plain: true }), /has no certificate of the cluster/],
+      ["a plain key", () => ({ plain: true }), /error: bad:0@main has no certificate of the cluster/],
     ];
     for (const [why, options, sentence] of cases) {
       test(`with ${why} is refused by ssh and scp`, async () => {
