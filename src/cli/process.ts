@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { openSync } from "node:fs";
 import { homedir, hostname, userInfo } from "node:os";
 import { ReadStream } from "node:tty";
@@ -16,6 +17,7 @@ export async function main(program: Program): Promise<never> {
     stderr: process.stderr,
     env: process.env,
     machine: { uid: process.geteuid?.() ?? -1, home: homedir(), hostname: hostname(), user: userName() },
+    rawTerminal,
     openTerminal,
   });
   // The reader of a pipe may have seen enough (`tctl get users | head -1`); that is no error of ours.
@@ -58,6 +60,17 @@ const flushed = (stream: NodeJS.WriteStream): Promise<void> =>
     if (stream.destroyed) resolve();
     else stream.write("", () => resolve());
   });
+
+function rawTerminal(): () => void {
+  process.stdin.setRawMode(true);
+  try {
+    // Node leaves the terminal putting CR before each LF, which full-screen programs on the other side do not expect.
+    execFileSync("stty", ["-opost"], { stdio: ["inherit", "ignore", "ignore"] });
+  } catch {
+    // No stty: all but such programs looks right.
+  }
+  return () => void process.stdin.setRawMode(false);
+}
 
 /** The terminal that the process was started from, whatever standard output is. */
 async function openTerminal(): Promise<Terminal> {
