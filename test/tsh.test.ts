@@ -412,7 +412,7 @@ suite("tsh against a cluster", () => {
         `import { registerHooks } from "node:module"; import { appendFileSync } from "node:fs";
          registerHooks({ load(url, context, next) { appendFileSync(${JSON.stringify(loaded)}, url + "\\n"); return next(url, context); } });`,
       );
-      const main = join(import.meta.dirname, "..", "src", "cli", "tsh", "main.ts");
+      const main = join(import.meta.dirname, "..", "src", "cli", "tsh", "main.js");
       const { stdout } = await promisify(execFile)(
         process.execPath,
         ["--import", hook, main, "ssh", "root@db", "hello"],
