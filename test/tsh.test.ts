@@ -4,7 +4,10 @@ import { mkdir, mkdtemp, readdir, readFile, readlink, stat, writeFile } from "no
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { after, afterEach, before, beforeEach, suite, test } from "node:test";
-import { systemClock } from "#core/clock";
+import { systemClock, TestClock } from "#core/clock";
+import { systemRandom } from "#core/random";
+import { stamp } from "#events";
+import { RecordingWriter } from "#recording";
 import { duplex } from "#ssh";
 import { AgentClient, Keyring, serveAgent } from "#ssh/agent";
 import { generateKey } from "#ssh/keys";
@@ -602,23 +605,26 @@ suite("tsh against a cluster", () => {
       assert.match((await cluster.tsh(["play", sid])).err, /not found/);
     });
     test("S66: shows what was recorded, which cannot drive the terminal", async () => {
-      const bytes = Buffer.from("hel\u001b]52;c;aGk=\u0007lo\u001b[6n");
-      const log = [
-        { event: "session.start", time: "2026-01-01T00:00:00.000Z", size: "80:24", sid },
+      const writer = new RecordingWriter();
+      const clock = new TestClock();
+      const start = stamp(
         {
-          event: "print",
-          time: "2026-01-01T00:00:00.010Z",
-          bytes: bytes.length,
-          ms: 10,
-          offset: 0,
-          ei: 1,
-          ci: 0,
+          code: "T2000I",
+          user: "joe",
+          login: "root",
+          server_id: "n",
+          sid,
+          "addr.remote": "10.0.0.9:1",
+          size: "80:25",
         },
-      ];
-      const files = { bytes, log: Buffer.from(log.map((line) => `${JSON.stringify(line)}\n`).join("")) };
+        { clock, random: systemRandom },
+      );
+      const began = writer.event(start);
+      const said = writer.output(Buffer.from("hel\u001b]52;c;aGk=\u0007lo\u001b[6n"), clock.now() + 10);
+      const files = { bytes: said.bytes, log: Buffer.concat([began.log, said.log]) };
       cluster.auth.set("recordings.read", (input) => {
         const { file, offset, length } = input as { file: "bytes" | "log"; offset: number; length: number };
-        return { data: files[file].subarray(offset, offset + length).toString("base64") };
+        return { data: Buffer.from(files[file].subarray(offset, offset + length)).toString("base64") };
       });
       const { code, out, err } = await cluster.tsh(["play", sid]);
       assert.deepEqual([code, out], [0, "hello\nend of session playback\n"], err);

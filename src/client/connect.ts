@@ -67,28 +67,37 @@ export class ProxyConnection implements AsyncDisposable {
     }
   }
 
-  /** A byte stream to what a `proxy:` subsystem names: `proxy:host:port@cluster`. Rejects with the proxy's own words. */
+  /** A byte stream to what a `proxy:` subsystem names: `proxy:host:port@cluster`. */
   async through(subsystem: string): Promise<Duplex> {
+    return (await this.#start(subsystem)).stream;
+  }
+
+  /**
+   * A stream, and what the proxy says on error output until it is closed: a proxy that refuses grants the request, says why
+   * and closes, since OpenSSH's client would show nothing otherwise.
+   */
+  async #start(subsystem: string): Promise<{ stream: Duplex; said: Promise<string> }> {
     const session = await openSession(this.#connection);
     // Read to the end in any case: what nobody reads would fill the window.
-    const said = collect(session.channel.stderr);
+    const said = collect(session.channel.stderr).then((text) => text.trim());
     if (!(await session.subsystem(subsystem).catch(() => false))) {
       await session.channel.close();
-      const sentence = (await said).trim();
-      throw new Fault("unreachable", sentence === "" ? "the proxy refused the connection" : sentence);
+      throw new Fault("unreachable", (await said) || "the proxy refused the connection");
     }
-    return duplex(session.channel);
+    return { stream: duplex(session.channel), said };
   }
 
   /** The whole answer of a subsystem that says something and ends, e.g. `proxysites`. */
   async ask(subsystem: string): Promise<string> {
     const parts: Buffer[] = [];
     let size = 0;
-    for await (const part of (await this.through(subsystem)) as AsyncIterable<Buffer>) {
+    const { stream, said } = await this.#start(subsystem);
+    for await (const part of stream as AsyncIterable<Buffer>) {
       size += part.length;
       if (size > answerLimit) throw new Fault("protocol", "the proxy's answer is too large");
       parts.push(part);
     }
+    if (size === 0) throw new Fault("unreachable", (await said) || "the proxy said nothing");
     return Buffer.concat(parts).toString();
   }
 
@@ -103,7 +112,8 @@ export class ProxyConnection implements AsyncDisposable {
     signal: AbortSignal,
   ): Promise<Connection> {
     const { host, port, cluster, login } = target;
-    const stream = await this.through(`proxy:${host.includes(":") ? `[${host}]` : host}:${port}@${cluster}`);
+    const named = host.includes(":") ? `[${host}]` : host;
+    const { stream, said } = await this.#start(`proxy:${named}:${port}@${cluster}`);
     const verified = verifier(async (key) => {
       const plain = verifyHost(key, target, this.#options);
       if (plain) await acceptPlain(plain);
@@ -120,6 +130,9 @@ export class ProxyConnection implements AsyncDisposable {
       if (Fault.is(err, "access_denied")) {
         throw new Fault("access_denied", `access denied to ${login} connecting to ${host}`, { cause: err });
       }
+      // Closed now, so this ends.
+      const refusal = await said;
+      if (refusal !== "") throw new Fault("unreachable", refusal, { cause: err });
       throw new Fault("unreachable", `lost the connection to ${host}: ${(err as Error).message}`, {
         cause: err,
       });
