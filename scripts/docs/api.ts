@@ -1,4 +1,5 @@
 import { authContract } from "#contract/auth";
+import { operationPath } from "#contract/wire";
 import type { Caller, SystemRole } from "#model";
 import { callers } from "../../src/auth/callers.ts";
 import type { Parts } from "../../src/auth/parts.ts";
@@ -31,7 +32,7 @@ export async function apiPage(): Promise<string> {
 
 # The auth API
 
-What machines, proxies and \`tctl\` ask of the auth service on port 3025: JSON over HTTPS, \`POST /v1/NAME\`. The client's TLS
+What machines, proxies and \`tctl\` ask of the auth service on port 3025: JSON over HTTPS, \`POST ${operationPath("NAME")}\`. The client's TLS
 certificate says who calls. Inputs and outputs are the schemas of \`src/contract/auth.ts\`; every call is parsed, then
 allowed or refused, and only then carried out.
 

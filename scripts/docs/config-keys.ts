@@ -44,15 +44,16 @@ export const configKeys: Readonly<Record<string, string>> = {
   "auth_service.public_addr": "Names and addresses of the auth service for its certificate.",
   "auth_service.tokens":
     "Static invite tokens, written `node,proxy:TOKEN`. They never expire: prefer `tctl nodes add`.",
-  "auth_service.authentication.type": "How people log in. Only `local` works in this version.",
+  "auth_service.authentication.type":
+    "How people log in. Only `local` is offered; the others are refused at start.",
   "auth_service.authentication.second_factor":
-    "`otp`: password and a six-digit code; `off`: password alone. `webauthn` has no effect yet.",
+    "`otp`: password and a six-digit code; `off`: password alone. `webauthn` is refused at start in this version.",
   "auth_service.authentication.connector_name": none,
   "auth_service.authentication.u2f.app_id": none,
   "auth_service.authentication.u2f.facets": none,
   "auth_service.authentication.local_auth": "`no` refuses every login by password.",
   "auth_service.session_recording":
-    "`node`: nodes record; `off`: nobody records, events are kept. `proxy` is not carried out yet.",
+    "`node`: nodes record; `off`: nobody records, events are kept. `proxy` is refused at start in this version.",
   "auth_service.proxy_checks_host_keys": `${none} It belongs to recording at the proxy.`,
   "auth_service.client_idle_timeout":
     "Closes connections to nodes on which the client sent nothing for so long.",
@@ -85,7 +86,7 @@ export const configKeys: Readonly<Record<string, string>> = {
   "ssh_service.commands[].command": none,
   "ssh_service.commands[].period": none,
   "ssh_service.permit_user_env": "Reads `~/.tsh/environment` of the login into its sessions.",
-  "ssh_service.pam.enabled": none,
+  "ssh_service.pam.enabled": "`yes` is refused at start in this version.",
   "ssh_service.pam.service_name": none,
   "ssh_service.accept_env": "Variables that a client may send, `*` and `?` as in sshd's `AcceptEnv`.",
 

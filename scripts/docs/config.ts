@@ -58,7 +58,8 @@ code is 2. Yes and no may be written \`yes\`, \`no\`, \`on\`, \`off\`, \`true\` 
 may be the absolute path of a file that holds the token.
 
 Keys marked **no effect yet** are read and checked, so that files written by the admin guide load, and do nothing in this
-version.
+version. Values without which a cluster would be less safe than its file says are refused at start instead; of other
+sections without effect \`teleport start\` warns.
 
 ${sections.join("\n\n")}
 `;
