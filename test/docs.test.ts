@@ -16,7 +16,9 @@ suite("documentation", () => {
 
   for (const path of [...byHand, ...Object.keys(printed)]) {
     test(`what ${path} links to is there`, () => {
-      for (const [, to = ""] of readFileSync(path, "utf8").matchAll(/\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)/g)) {
+      for (const [, to = ""] of readFileSync(path, "utf8").matchAll(
+        /\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)/g,
+      )) {
         assert.ok(existsSync(join(dirname(path), to)), `${path} links to ${to}`);
       }
     });
