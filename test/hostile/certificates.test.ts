@@ -57,11 +57,14 @@ suite("who may not come in", { skip: skipUnless("ssh", "ssh-keygen") }, () => {
       /authority/i,
       "joe",
     ],
-    ["a certificate for another login", "user-ca", [...joe, "-n", "mallory", "-V", "+1h"], /is not for/, "joe"],
-    ["a certificate without logins", "user-ca", [...joe, "-V", "+1h"], /login|principal/i, "joe"],
-      /host certificate|type|authority/i,
+    [
+      "a certificate for another login",
+      "user-ca",
+      [...joe, "-n", "mallory", "-V", "+1h"],
+      /is not for/,
       "joe",
     ],
+    ["a certificate without logins", "user-ca", [...joe, "-V", "+1h"], /login|principal/i, "joe"],
     [
       "a certificate of a user who does not exist",
       "user-ca",
@@ -105,7 +108,17 @@ suite("who may not come in", { skip: skipUnless("ssh", "ssh-keygen") }, () => {
 
   test("S31: a host certificate does not log a person in, at node or proxy", async () => {
     // OpenSSH's client would not offer one.
-    const identity = await forged("as-host", "host-ca", "-h", "-I", "machine", "-n", cluster.login, "-V", "+1h");
+    const identity = await forged(
+      "as-host",
+      "host-ca",
+      "-h",
+      "-I",
+      "machine",
+      "-n",
+      cluster.login,
+      "-V",
+      "+1h",
+    );
     const { key } = parsePrivateKey(await readFile(identity, "utf8"));
     const certificate = parsePublicKeyLine(await readFile(`${identity}-cert.pub`, "utf8")).key;
     for (const port of [cluster.ports.node, cluster.ports.proxy]) {
