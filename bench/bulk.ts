@@ -8,7 +8,7 @@ import type { Side } from "./side.ts";
 const mebibytes = 512;
 
 /** Throughput of one session up and down, and the CPU time that the servers' side needs for it. */
-export async function measureBulk(sides: readonly Side[], runs: number): Promise<Figure[]> {
+export async function measureBulk(sides: readonly Side[], runs = 3): Promise<Figure[]> {
   await using folder = await tempDir();
   await using file = await open(folder.at("zeros"), "w+");
   await file.truncate(mebibytes * 1024 * 1024);
@@ -18,7 +18,7 @@ export async function measureBulk(sides: readonly Side[], runs: number): Promise
     ["down", `head -c ${mebibytes}M /dev/zero`],
   ] as const) {
     const cpu = new Map<Side, number[]>(sides.map((side) => [side, []]));
-    const speed = await inTurns(sides, Math.max(runs, 3), async (side) => {
+    const speed = await inTurns(sides, runs, async (side) => {
       await using input = await open(direction === "up" ? folder.at("zeros") : "/dev/null");
       const before = cpuSeconds(side.servers);
       const started = performance.now();
@@ -33,7 +33,8 @@ export async function measureBulk(sides: readonly Side[], runs: number): Promise
   return figures;
 }
 
-async function transfer(args: string[], input: number): Promise<void> {
+/** Runs `ssh` with an open file as its input; what it prints is thrown away. */
+export async function transfer(args: readonly string[], input: number): Promise<void> {
   const ssh = spawn("ssh", args, { stdio: [input, "ignore", "inherit"] });
   const code = await new Promise((resolve, reject) => ssh.once("error", reject).once("close", resolve));
   if (code !== 0) throw new Error(`ssh ended with ${code}`);

@@ -5,10 +5,10 @@ import type { Side } from "./side.ts";
 const keys = 400;
 
 /** How long after a key is pressed its echo comes, in sessions with a terminal, one key of each side in turn. */
-export async function measureEcho(sides: readonly Side[], runs: number): Promise<Figure[]> {
+export async function measureEcho(sides: readonly Side[], runs = 3): Promise<Figure[]> {
   const half = new Map<Side, number[]>(sides.map((side) => [side, []]));
   const worst = new Map<Side, number[]>(sides.map((side) => [side, []]));
-  for (let round = 0; round < Math.max(runs, 3); round++) {
+  for (let round = 0; round < runs; round++) {
     await using stack = new AsyncDisposableStack();
     const sessions = new Map<Side, Session>();
     for (const side of sides) sessions.set(side, stack.use(await openSession(side)));

@@ -1,8 +1,6 @@
-/**
- * Ours beside stock OpenSSH on this machine, in turns. See README.md.
- * `npm run bench -- [exec] [bulk] [echo] [rate] [memory] [start] [--runs=N] [--json=FILE] [--only-openssh]`
- */
+/** Ours beside stock OpenSSH on this machine, in turns; README.md says how to read it. */
 import { writeFile } from "node:fs/promises";
+import { cpus, loadavg } from "node:os";
 import { parseArgs } from "node:util";
 import { measureBulk } from "./bulk.ts";
 import { measureEcho } from "./echo.ts";
@@ -16,12 +14,53 @@ import { measureRate } from "./rate.ts";
 import type { Side } from "./side.ts";
 import { measureStart } from "./start.ts";
 
-type Part = (sides: readonly Side[], runs: number) => Promise<Figure[]>;
-const parts: Record<string, { readonly measure: Part; readonly runs: number }> = {
-  exec: { measure: measureExec, runs: 11 },
-  bulk: { measure: measureBulk, runs: 3 },
-  echo: { measure: measureEcho, runs: 3 },
-  rate: { measure: measureRate, runs: 3 },
-  memory: { measure: measureMemory, runs: 1 },
-  start: { measure: (_sides, runs) => measureStart(runs), runs: 10 },
+const usage = `npm run bench -- [part ...] [--runs=N] [--json=FILE] [--only-openssh]
+parts: exec bulk echo rate memory start; all of them when none is named`;
+
+const parts: Record<string, (sides: readonly Side[], runs?: number) => Promise<Figure[]>> = {
+  start: (_sides, runs) => measureStart(runs),
+  exec: measureExec,
+  echo: measureEcho,
+  rate: measureRate,
+  bulk: measureBulk,
+  memory: measureMemory,
 };
+
+const { values: flags, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    runs: { type: "string" },
+    json: { type: "string" },
+    "only-openssh": { type: "boolean", default: false },
+  },
+});
+const chosen = positionals.length > 0 ? positionals : Object.keys(parts);
+const runs = flags.runs === undefined ? undefined : Number(flags.runs);
+if (chosen.some((name) => !(name in parts)) || (runs !== undefined && !(runs > 0))) {
+  console.error(usage);
+  process.exitCode = 2;
+} else {
+  const stopped = Promise.withResolvers<never>();
+  stopped.promise.catch(() => {}); // also before anything waits for it
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    process.once(signal, () => stopped.reject(new Error(`stopped by ${signal}`)));
+  }
+  await bench(stopped.promise);
+}
+
+/** `stopped` rejects to end it early. What a part has under way ends with the servers it talks to. */
+async function bench(stopped: Promise<never>): Promise<void> {
+  await using stack = new AsyncDisposableStack();
+  const login = stack.use(await benchLogin());
+  const sides: Side[] = [stack.use(await openSsh(login))];
+  if (!flags["only-openssh"]) sides.push(...stack.use(await ours(login)).sides);
+  const machine = { cpu: cpus()[0]?.model, cores: cpus().length, load: loadavg()[0], node: process.version };
+  console.log(`${JSON.stringify({ ...machine, shell: login.shell })}\n`);
+  const figures: Figure[] = [];
+  for (const part of chosen) {
+    const found = await Promise.race([parts[part]?.(sides, runs) ?? [], stopped]);
+    console.log(`${table(found)}\n`);
+    figures.push(...found);
+  }
+  if (flags.json !== undefined) await writeFile(flags.json, JSON.stringify({ machine, figures }, null, 2));
+}

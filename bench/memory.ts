@@ -9,7 +9,7 @@ const atOnce = 5;
 const users = ["sleep", "dash", "sh", "bash"];
 
 /** What an idle session with a terminal adds to the memory of the servers' processes, on every hop together. */
-export async function measureMemory(sides: readonly Side[], runs: number): Promise<Figure[]> {
+export async function measureMemory(sides: readonly Side[], runs = 1): Promise<Figure[]> {
   const resident = new Map<Side, number[]>(sides.map((side) => [side, []]));
   const proportional = await inTurns(sides, runs, async (side) => {
     await using stack = new AsyncDisposableStack();

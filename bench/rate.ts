@@ -6,8 +6,8 @@ const workers = 8;
 const each = 5;
 
 /** How many connections with a command come about in a second, with eight clients at a time. */
-export async function measureRate(sides: readonly Side[], runs: number): Promise<Figure[]> {
-  const values = await inTurns(sides, Math.max(runs, 3), async (side) => {
+export async function measureRate(sides: readonly Side[], runs = 3): Promise<Figure[]> {
+  const values = await inTurns(sides, runs, async (side) => {
     const started = performance.now();
     await Promise.all(
       Array.from({ length: workers }, async () => {

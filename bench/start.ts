@@ -5,7 +5,7 @@ import { type Figure, figure, inTurns } from "./figures.ts";
 const tsh = join(import.meta.dirname, "../bin/tsh");
 
 /** How long a command needs to start, beside the least that its runtime needs. */
-export async function measureStart(runs: number): Promise<Figure[]> {
+export async function measureStart(runs = 15): Promise<Figure[]> {
   const programs = [
     { name: "node -e 0", command: process.execPath, args: ["-e", "0"] },
     { name: "tsh version", command: tsh, args: ["version"] },
@@ -16,5 +16,5 @@ export async function measureStart(runs: number): Promise<Figure[]> {
     return performance.now() - started;
   };
   await inTurns(programs, 2, once); // fills the compile cache
-  return [figure("start of a command", "ms", await inTurns(programs, Math.max(runs, 10), once))];
+  return [figure("start of a command", "ms", await inTurns(programs, runs, once))];
 }

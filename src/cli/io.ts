@@ -18,7 +18,15 @@ export interface Io {
     readonly stdout: boolean;
     readonly stderr: boolean;
     readonly columns: number | undefined;
+    /** As it is now; 80 by 24 where nobody knows. */
+    size(): { columns: number; rows: number };
+    /** Calls `listener` when the size has changed, until the answer is called. */
+    onResize(listener: () => void): () => void;
+    /** Has the terminal of standard input hand over every key unseen; the answer puts it back. */
+    raw(): () => void;
   };
+  /** What is left of standard input, as it comes. */
+  input(): AsyncIterable<Uint8Array>;
   /** All that is left of standard input. */
   readAll(signal: AbortSignal): Promise<Uint8Array>;
   /** Asks and reads one line. Throws when the input ends first. */
@@ -38,8 +46,8 @@ export interface Machine {
 
 /** The streams and facts that an `Io` is made of. */
 export interface World {
-  readonly stdin: Readable & { isTTY?: boolean };
-  readonly stdout: Writable & { isTTY?: boolean; columns?: number };
+  readonly stdin: Readable & { isTTY?: boolean; setRawMode?(on: boolean): unknown };
+  readonly stdout: Writable & { isTTY?: boolean; columns?: number; rows?: number };
   readonly stderr: Writable & { isTTY?: boolean };
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly machine: Machine;
@@ -68,7 +76,17 @@ export function makeIo(world: World): Io {
       stdout: world.stdout.isTTY === true,
       stderr: world.stderr.isTTY === true,
       columns: world.stdout.columns,
+      size: () => ({ columns: world.stdout.columns || 80, rows: world.stdout.rows || 24 }),
+      onResize(listener) {
+        world.stdout.on("resize", listener);
+        return () => void world.stdout.removeListener("resize", listener);
+      },
+      raw() {
+        world.stdin.setRawMode?.(true);
+        return () => void world.stdin.setRawMode?.(false);
+      },
     },
+    input: () => input.chunks(),
     readAll: (signal) => input.rest(signal),
     async ask(question, signal) {
       world.stderr.write(`${question} `);
@@ -152,6 +170,15 @@ class Lines {
       if (this.#buffer.length === 0) throw unanswered();
       return (await this.rest(signal)).toString();
     }
+  }
+
+  async *chunks(): AsyncGenerator<Uint8Array> {
+    const never = new AbortController().signal;
+    do {
+      const buffered = this.#buffer;
+      this.#buffer = Buffer.alloc(0);
+      if (buffered.length > 0) yield buffered;
+    } while (await this.#more(never));
   }
 
   async rest(signal: AbortSignal): Promise<Buffer> {

@@ -1,17 +1,17 @@
 import { Fault } from "#core/errors";
-import { formatAddress } from "#net";
 
 /** Whether this can be a host's name or address, and so part of a file name. */
 export const isHost = (text: string): boolean =>
   text.length > 0 && text.length <= 255 && /^[A-Za-z0-9_.:-]+$/.test(text) && !/^[-.]/.test(text);
 
+/** A proxy as the user named it; a port that is not said is undefined. */
 export interface ProxyAddress {
   readonly host: string;
-  readonly webPort: number;
-  readonly sshPort: number;
+  readonly webPort: number | undefined;
+  readonly sshPort: number | undefined;
 }
 
-const defaults = { webPort: 3080, sshPort: 3023 };
+export const defaultPorts = { web: 3080, ssh: 3023 };
 
 /** Reads `--proxy`: `host[:https_port[,ssh_port]]`, where either port may be empty (TSH-01). Throws `bad_parameter`. */
 export function parseProxy(text: string): ProxyAddress {
@@ -19,10 +19,9 @@ export function parseProxy(text: string): ProxyAddress {
     text.trim(),
   );
   const host = match?.[1] ?? match?.[2] ?? "";
-  const port = (digits: string | undefined, other: number): number => (digits ? Number(digits) : other);
-  const webPort = port(match?.[3], defaults.webPort);
-  const sshPort = port(match?.[4], defaults.sshPort);
-  if (!isHost(host) || webPort > 65_535 || sshPort > 65_535) {
+  const port = (digits: string | undefined): number | undefined => (digits ? Number(digits) : undefined);
+  const [webPort, sshPort] = [port(match?.[3]), port(match?.[4])];
+  if (!isHost(host) || [webPort, sshPort].some((one) => one !== undefined && (one < 1 || one > 65_535))) {
     throw new Fault(
       "bad_parameter",
       `${JSON.stringify(text)} is not a proxy's address; write it as host[:https_port[,ssh_port]]`,
@@ -31,15 +30,44 @@ export function parseProxy(text: string): ProxyAddress {
   return { host, webPort, sshPort };
 }
 
-export const webAddress = ({ host, webPort }: ProxyAddress): string => formatAddress({ host, port: webPort });
+/** Whom `tsh ssh` and `tsh scp` are to reach: one host by a name, id or address, or all nodes with these labels. */
+export type Destination = { readonly login: string | undefined } & (
+  | { readonly kind: "host"; readonly host: string }
+  | { readonly kind: "labels"; readonly labels: Readonly<Record<string, string>> }
+);
 
-/** `[login@]host`, as `tsh ssh` and `tsh scp` take it. */
-export function parseDestination(text: string): { login: string | undefined; host: string } {
-  const at = text.lastIndexOf("@");
-  const login = at < 0 ? undefined : text.slice(0, at);
-  const host = text.slice(at + 1);
-  if (host === "" || login === "" || /[\s\p{Cc}]/u.test(text)) {
-    throw new Fault("bad_parameter", `${JSON.stringify(text)} is not a host; write it as [login@]host`);
+/** Reads `[login@]host` and `[login@]label=value[,label=value]`. Throws `bad_parameter`. */
+export function parseDestination(text: string): Destination {
+  const wrong = (): Fault =>
+    new Fault("bad_parameter", `${JSON.stringify(text)} is not a host; write it as [login@]host`);
+  const at = text.lastIndexOf("@", text.includes("=") ? text.indexOf("=") : text.length);
+  const login = at < 0 ? undefined : checkLogin(text.slice(0, at));
+  const where = text.slice(at + 1);
+  if (where.includes("=")) return { login, kind: "labels", labels: parseLabels(where) };
+  const host = where.startsWith("[") && where.endsWith("]") ? where.slice(1, -1) : where;
+  if (!isHost(host)) throw wrong();
+  return { login, kind: "host", host };
+}
+
+/**
+ * A login as it may be sent to a host. What a shell or an option parser could take for more than a name is refused:
+ * logins end up in command lines (CVE-2023-51385). Throws `bad_parameter`.
+ */
+export function checkLogin(login: string): string {
+  if (!/^(?!-)[^\s\p{Cc}'"`$;&|<>(){}]{1,255}$/u.test(login)) {
+    throw new Fault("bad_parameter", `${JSON.stringify(login)} is not a login`);
   }
-  return { login, host };
+  return login;
+}
+
+/** Reads `key=value[,key=value]` (TSH-43). Throws `bad_parameter`. */
+export function parseLabels(text: string): Readonly<Record<string, string>> {
+  const pairs = text.split(",").map((pair): [string, string] => {
+    const [, key, value] = /^\s*([^=\s-][^=]*?)\s*=\s*(.*?)\s*$/.exec(pair) ?? [];
+    if (key === undefined || value === undefined) {
+      throw new Fault("bad_parameter", `${JSON.stringify(text)} is not label=value[,label=value]`);
+    }
+    return [key, value];
+  });
+  return Object.fromEntries(pairs);
 }

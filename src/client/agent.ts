@@ -1,14 +1,17 @@
 import { once } from "node:events";
-import { connect } from "node:net";
+import { connect, type Socket } from "node:net";
+import type { Connection } from "#ssh";
+import { OpenFailure } from "#ssh";
 import { AgentClient } from "#ssh/agent";
+import { splice } from "#ssh/forward";
 import type { Credentials } from "./keystore.ts";
 
 /** How an agent's list shows our keys (TSH-54). */
 const commentOf = (user: string): string => `teleport:${user}`;
 
 /** Opens the agent on a socket path, `SSH_AUTH_SOCK`. Rejects with the system's error when nobody is there. */
-export async function openAgent(path: string): Promise<AgentClient> {
-  const socket = connect(path);
+export async function openAgent(path: string, signal: AbortSignal): Promise<AgentClient> {
+  const socket = connect({ path, signal });
   await once(socket, "connect");
   return new AgentClient(socket);
 }
@@ -16,7 +19,7 @@ export async function openAgent(path: string): Promise<AgentClient> {
 /** Puts the login into an agent: the certificate with its key, and the plain key; what an earlier login left goes. */
 export async function loadAgent(agent: AgentClient, credentials: Credentials): Promise<void> {
   const { user, key, certificate } = credentials;
-  await agent.removeWhere((comment) => comment === commentOf(user));
+  await unloadAgent(agent, user);
   if (!certificate) return;
   await agent.add({ key, certificate }, { comment: commentOf(user) });
   await agent.add({ key }, { comment: commentOf(user) });
@@ -27,3 +30,25 @@ export const unloadAgent = (agent: AgentClient, user?: string): Promise<number> 
   agent.removeWhere((comment) =>
     user === undefined ? comment.startsWith("teleport:") : comment === commentOf(user),
   );
+
+/** Lets the host at the other end of `connection` use the agent on a socket path, until the connection ends (TSH-22 `-A`). */
+export function lendAgent(connection: Connection, path: string): void {
+  connection.onOpen(async (request) => {
+    if (request.kind !== "auth-agent@openssh.com") return;
+    let socket: Socket;
+    try {
+      socket = await open(path);
+    } catch {
+      request.reject(OpenFailure.connectFailed, "the agent does not answer");
+      return;
+    }
+    // A broken pipe ends this one use of the agent and nothing else.
+    void splice(request.accept(), socket).catch(() => {});
+  });
+}
+
+async function open(path: string): Promise<Socket> {
+  const socket = connect({ path, allowHalfOpen: true });
+  await once(socket, "connect");
+  return socket;
+}

@@ -1,9 +1,9 @@
-import { mkdir, readFile, rm } from "node:fs/promises";
+import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Millis } from "#core/clock";
 import { Fault } from "#core/errors";
+import { readSubject, validity } from "#pki";
 import {
-  type Certificate,
   formatPrivateKey,
   formatPublicKeyLine,
   type PrivateKey,
@@ -11,9 +11,10 @@ import {
   parsePrivateKey,
   parsePublicKeyLine,
   type Signer,
+  sameKey,
 } from "#ssh/keys";
 import { isHost } from "./address.ts";
-import { writeWhole } from "./files.ts";
+import { privateFolder, writeWhole } from "./files.ts";
 
 /** What a login brings: keys, the certificates over them, and whom to trust. */
 export interface Credentials {
@@ -25,11 +26,19 @@ export interface Credentials {
   readonly tls: { readonly cert: string; readonly key: string } | undefined;
   /** PEM certificates of the host CAs, for TLS. */
   readonly tlsAuthorities: readonly string[];
-  /** Host CA keys by cluster, authorized_keys form. */
   readonly hostAuthorities: readonly HostAuthority[];
+  /** Hosts without certificates that the user took for what they say (TSH-25). */
+  readonly hostKeys: readonly HostKey[];
 }
+/** A key by which a cluster certifies its hosts. */
 export interface HostAuthority {
   readonly cluster: string;
+  readonly key: PublicKey;
+}
+
+/** A plain host key; `host` is `name:port@cluster`. */
+export interface HostKey {
+  readonly host: string;
   readonly key: PublicKey;
 }
 
@@ -44,11 +53,16 @@ export function signerOf(credentials: Credentials): Signer {
   return credentials.key.signer(credentials.certificate);
 }
 
-export const certificateOf = (credentials: Credentials): Certificate | undefined =>
-  credentials.certificate?.certificate;
-
 /** When the login is over. */
-export const expiryOf = (certificate: Certificate): Millis => Number(certificate.validBefore) * 1000;
+export function expiryOf({ certificate, tls }: Credentials): Millis {
+  const ends = certificate?.certificate?.validBefore;
+  if (ends !== undefined) return Number(ends) * 1000;
+  return tls ? validity(tls.cert).notAfter : 0;
+}
+
+/** The roles that the login was given. */
+export const rolesOf = ({ tls }: Credentials): readonly string[] =>
+  tls ? (readSubject(tls.cert).organizations ?? []) : [];
 
 /** `~/.tsh/keys` and `~/.tsh/known_hosts` (TSH-50). */
 export class Keystore {
@@ -59,7 +73,7 @@ export class Keystore {
 
   /** Where OpenSSH finds the key: `IdentityFile` (TSH-56). */
   keyPath(proxy: string, user: string): string {
-    if (!isHost(proxy) || !/^[^/\p{Cc}]{1,255}$/u.test(user) || user.startsWith(".")) {
+    if (!isHost(proxy) || !isUserName(user)) {
       throw new Fault(
         "bad_parameter",
         `${JSON.stringify(`${user}@${proxy}`)} cannot be kept: not a plain name`,
@@ -70,18 +84,19 @@ export class Keystore {
 
   async save(proxy: string, credentials: Credentials): Promise<void> {
     const path = this.keyPath(proxy, credentials.user);
-    for (const part of ["", "keys", join("keys", proxy)]) {
-      await mkdir(join(this.#home, part), { recursive: true, mode: 0o700 });
-    }
+    for (const part of ["", "keys", join("keys", proxy)]) await privateFolder(join(this.#home, part));
     const { key, certificate, tls } = credentials;
     await writeWhole(path, formatPrivateKey(key), 0o600);
     await writeWhole(`${path}.pub`, `${formatPublicKeyLine({ key: key.publicKey })}\n`, 0o600);
     if (certificate)
       await writeWhole(`${path}-cert.pub`, `${formatPublicKeyLine({ key: certificate })}\n`, 0o600);
     else await rm(`${path}-cert.pub`, { force: true });
-    if (tls) {
-      await writeWhole(`${path}-x509.pem`, tls.cert, 0o600);
-      await writeWhole(`${path}-x509-key.pem`, tls.key, 0o600);
+    for (const [suffix, pem] of [
+      ["-x509.pem", tls?.cert],
+      ["-x509-key.pem", tls?.key],
+    ] as const) {
+      if (pem !== undefined) await writeWhole(path + suffix, pem, 0o600);
+      else await rm(path + suffix, { force: true });
     }
     await writeWhole(
       join(this.#home, "keys", proxy, "certs.pem"),
@@ -91,49 +106,52 @@ export class Keystore {
     await this.#learn(credentials.hostAuthorities);
   }
 
-  /** Undefined when nobody is logged in there under this name. */
+  /**
+   * Undefined when nobody is logged in there under this name, or what is there does not fit together. Throws
+   * `access_denied` when it cannot be read.
+   */
   async load(proxy: string, user: string): Promise<Credentials | undefined> {
     const path = this.keyPath(proxy, user);
-    const optional = (name: string): Promise<string | undefined> =>
-      readFile(name, "utf8").catch((err: NodeJS.ErrnoException) => {
-        if (err.code === "ENOENT") return undefined;
-        throw new Fault("access_denied", `cannot read ${name}: ${err.message}`, { cause: err });
-      });
     const [key, cert, tlsCert, tlsKey, authorities, known] = await Promise.all([
-      optional(path),
-      optional(`${path}-cert.pub`),
-      optional(`${path}-x509.pem`),
-      optional(`${path}-x509-key.pem`),
-      optional(join(this.#home, "keys", proxy, "certs.pem")),
-      optional(this.#knownHosts),
+      readIfThere(path),
+      readIfThere(`${path}-cert.pub`),
+      readIfThere(`${path}-x509.pem`),
+      readIfThere(`${path}-x509-key.pem`),
+      readIfThere(join(this.#home, "keys", proxy, "certs.pem")),
+      readIfThere(this.#knownHosts),
     ]);
     if (key === undefined) return undefined;
+    const pair = readPair(key, cert);
+    if (!pair) return undefined;
     return {
       user,
-      key: parsePrivateKey(key).key,
-      certificate: cert === undefined ? undefined : parsePublicKeyLine(cert).key,
+      ...pair,
       tls: tlsCert !== undefined && tlsKey !== undefined ? { cert: tlsCert, key: tlsKey } : undefined,
       tlsAuthorities: splitPem(authorities ?? ""),
-      hostAuthorities: readAuthorities(known ?? ""),
+      ...readKnown(known ?? ""),
     };
   }
 
+  /** Whether there was something to remove. */
   async remove(proxy: string, user: string): Promise<boolean> {
     const path = this.keyPath(proxy, user);
-    const there = await readFile(path).then(
-      () => true,
-      () => false,
-    );
+    const there = (await readIfThere(path)) !== undefined;
     for (const suffix of ["", ".pub", "-cert.pub", "-x509.pem", "-x509-key.pem"]) {
       await rm(path + suffix, { force: true });
     }
     return there;
   }
 
-  /** Forgets everything that was learnt of clusters. */
+  /** Forgets all keys, and everything that was learnt of clusters. */
   async removeAll(): Promise<void> {
     await rm(join(this.#home, "keys"), { recursive: true, force: true });
     await rm(this.#knownHosts, { force: true });
+  }
+
+  /** Takes a host's plain key for good. */
+  async trust(host: HostKey): Promise<void> {
+    const { hostAuthorities, hostKeys } = readKnown((await readIfThere(this.#knownHosts)) ?? "");
+    await this.#writeKnown(hostAuthorities, [...hostKeys, host]);
   }
 
   get #knownHosts(): string {
@@ -143,29 +161,80 @@ export class Keystore {
   /** Rewrites `known_hosts` with what a login told: its clusters' keys replace the ones of before (TSH-59). */
   async #learn(authorities: readonly HostAuthority[]): Promise<void> {
     const told = new Set(authorities.map(({ cluster }) => cluster));
-    const before = await readFile(this.#knownHosts, "utf8").catch(() => "");
-    const kept = readAuthorities(before).filter(({ cluster }) => !told.has(cluster));
-    const lines = [...kept, ...authorities].map(
-      ({ cluster, key }) => `${cluster} ${formatPublicKeyLine({ key })}\n`,
-    );
+    const { hostAuthorities, hostKeys } = readKnown((await readIfThere(this.#knownHosts)) ?? "");
+    const kept = hostAuthorities.filter(({ cluster }) => !told.has(cluster));
+    await this.#writeKnown([...kept, ...authorities], hostKeys);
+  }
+
+  async #writeKnown(authorities: readonly HostAuthority[], hosts: readonly HostKey[]): Promise<void> {
+    const lines = [
+      ...authorities.map(({ cluster, key }) => `${cluster} ${formatPublicKeyLine({ key })}\n`),
+      ...hosts.map(({ host, key }) => `${host} ${formatPublicKeyLine({ key })}\n`),
+    ];
     await writeWhole(this.#knownHosts, [...new Set(lines)].join(""), 0o600);
   }
 }
 
-/** Lines `<cluster> <key>`; what cannot be read is left out, as nothing is trusted by it. */
-function readAuthorities(text: string): HostAuthority[] {
-  return text.split("\n").flatMap((line) => {
-    const [, cluster, rest] = /^([^\s#@]\S*)\s+(.+)$/.exec(line.trim()) ?? [];
-    if (cluster === undefined || rest === undefined) return [];
-    try {
-      return [{ cluster, key: parsePublicKeyLine(rest).key }];
-    } catch (err) {
-      if (err instanceof Fault) return [];
-      throw err;
-    }
-  });
+/** Whether a user's name can name files, none of which is another user's or the folder's own. */
+const isUserName = (user: string): boolean =>
+  /^[^/\\\p{Cc}]{1,200}$/u.test(user) && !/^\.|\.(pub|pem)$/.test(user);
+
+/** What can be a cluster's name in `known_hosts`: no pattern, no option, nothing that begins a host's line. */
+export const isClusterName = (name: string): boolean => /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}$/.test(name);
+
+async function readIfThere(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (err) {
+    if ((err as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw new Fault("access_denied", `cannot read ${path}: ${(err as Error).message}`, { cause: err });
+  }
+}
+
+/** Undefined when one of the two is damaged, or the certificate is of another key: a login broke off. */
+function readPair(
+  key: string,
+  cert: string | undefined,
+): Pick<Credentials, "key" | "certificate"> | undefined {
+  try {
+    const pair = {
+      key: parsePrivateKey(key).key,
+      certificate: cert === undefined ? undefined : parsePublicKeyLine(cert).key,
+    };
+    const certified = pair.certificate?.certificate?.key;
+    if (pair.certificate && !(certified && sameKey(certified, pair.key.publicKey))) return undefined;
+    return pair;
+  } catch (err) {
+    if (err instanceof Fault) return undefined;
+    throw err;
+  }
+}
+
+/** Lines `<cluster> <key>` and `<host>:<port>@<cluster> <key>`; by what cannot be read nothing is trusted. */
+function readKnown(text: string): { hostAuthorities: HostAuthority[]; hostKeys: HostKey[] } {
+  const hostAuthorities: HostAuthority[] = [];
+  const hostKeys: HostKey[] = [];
+  for (const line of text.split("\n")) {
+    const [, name, rest] = /^(\S+)\s+(.+)$/.exec(line.trim()) ?? [];
+    if (name === undefined || rest === undefined) continue;
+    const key = plainKey(rest);
+    if (!key) continue;
+    if (isClusterName(name)) hostAuthorities.push({ cluster: name, key });
+    else if (/^[^@]+:\d+@[^@]+$/.test(name)) hostKeys.push({ host: name, key });
+  }
+  return { hostAuthorities, hostKeys };
+}
+
+function plainKey(line: string): PublicKey | undefined {
+  try {
+    const { key, options } = parsePublicKeyLine(line);
+    return key.certificate || options.size > 0 ? undefined : key;
+  } catch (err) {
+    if (err instanceof Fault) return undefined;
+    throw err;
+  }
 }
 
 /** The certificates of a PEM file, one text each. */
-export const splitPem = (text: string): string[] =>
+const splitPem = (text: string): string[] =>
   [...text.matchAll(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g)].map(([pem]) => `${pem}\n`);

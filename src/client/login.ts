@@ -3,20 +3,29 @@ import { type Millis, minute } from "#core/clock";
 import { Fault } from "#core/errors";
 import { formatAddress, parseAddress } from "#net";
 import { makeTlsKey } from "#pki";
-import { formatPublicKeyLine, generateKey, parsePublicKeyLine } from "#ssh/keys";
-import { type ProxyAddress, webAddress } from "./address.ts";
-import type { Credentials, HostAuthority } from "./keystore.ts";
+import { formatPublicKeyLine, generateKey, type PublicKey, parsePublicKeyLine, sameKey } from "#ssh/keys";
+import { defaultPorts, type ProxyAddress } from "./address.ts";
+import { type Credentials, type HostAuthority, isClusterName } from "./keystore.ts";
 import type { Profile } from "./profile.ts";
 import { callWeb, type WebClientOptions } from "./web.ts";
 
 /** What a proxy says of itself and of how people log in there (WEB-10). */
-export async function ping(web: WebClientOptions): Promise<PingAnswer> {
-  return understood(PingAnswer, await callWeb(web, "GET", `/v1${webPaths.ping}`));
+export async function ping(
+  web: WebClientOptions,
+  connector: string | undefined,
+  signal: AbortSignal,
+): Promise<PingAnswer> {
+  const path = connector === undefined ? webPaths.ping : webPaths.connector(connector);
+  return understood(PingAnswer, await callWeb(web, "GET", `/v1${path}`, signal));
 }
 
 /** Whether the proxy knows a cluster of this name (WEB-12). */
-export async function clusterKnown(web: WebClientOptions, name: string): Promise<boolean> {
-  const answer = await callWeb(web, "GET", `/v1${webPaths.find}?cluster=${encodeURIComponent(name)}`);
+export async function clusterKnown(
+  web: WebClientOptions,
+  name: string,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const answer = await callWeb(web, "GET", `/v1${webPaths.find}?cluster=${encodeURIComponent(name)}`, signal);
   return understood(ClusterKnown, answer).known;
 }
 
@@ -29,7 +38,11 @@ export interface LoginRequest {
 }
 
 /** Makes keys, has them certified with password and code, and answers what was got (OVW-26). The private keys stay here. */
-export async function login(web: WebClientOptions, request: LoginRequest): Promise<Credentials> {
+export async function login(
+  web: WebClientOptions,
+  request: LoginRequest,
+  signal: AbortSignal,
+): Promise<Credentials> {
   const [key, tlsKey] = await Promise.all([generateKey("ed25519"), makeTlsKey("ecdsa-p256")]);
   const body: CertsRequest = {
     user: request.user,
@@ -40,8 +53,10 @@ export async function login(web: WebClientOptions, request: LoginRequest): Promi
     ttl: request.ttl * 1_000_000,
     compatibility: request.compatibility,
   };
-  const answer = understood(CertsAnswer, await callWeb(web, "POST", `/v1${webPaths.certs}`, body));
+  const answer = understood(CertsAnswer, await callWeb(web, "POST", `/v1${webPaths.certs}`, signal, body));
   const certificate = answer.cert === undefined ? undefined : parsePublicKeyLine(text(answer.cert)).key;
+  if (certificate && !certifies(certificate, key.publicKey)) throw senseless();
+  if (answer.username !== request.user) throw senseless();
   return {
     user: answer.username,
     key,
@@ -49,11 +64,19 @@ export async function login(web: WebClientOptions, request: LoginRequest): Promi
     tls: answer.tls_cert === undefined ? undefined : { cert: text(answer.tls_cert), key: tlsKey.privateKey },
     tlsAuthorities: answer.host_signers.flatMap(({ tls_certs }) => tls_certs.map(text)),
     hostAuthorities: answer.host_signers.flatMap(({ domain_name, checking_keys }) =>
-      checking_keys.map(
-        (line): HostAuthority => ({ cluster: domain_name, key: parsePublicKeyLine(text(line)).key }),
-      ),
+      checking_keys.map((line) => authority(domain_name, parsePublicKeyLine(text(line)).key)),
     ),
+    hostKeys: [],
   };
+}
+
+const certifies = (certificate: PublicKey, key: PublicKey): boolean =>
+  certificate.certificate?.type === "user" && sameKey(certificate.certificate.key, key);
+
+/** The name becomes the first word of a line of `known_hosts`, so it must be one. */
+function authority(cluster: string, key: PublicKey): HostAuthority {
+  if (!isClusterName(cluster) || key.certificate) throw senseless();
+  return { cluster, key };
 }
 
 /**
@@ -62,22 +85,21 @@ export async function login(web: WebClientOptions, request: LoginRequest): Promi
  */
 export function profileOf(typed: ProxyAddress, answer: PingAnswer, user: string): Profile {
   const { ssh } = answer.proxy;
+  const { host, webPort = defaultPorts.web, sshPort = defaultPorts.ssh } = typed;
   const web =
-    ssh.public_addr === undefined
-      ? webAddress(typed)
-      : formatAddress(parseAddress(ssh.public_addr, typed.webPort));
-  const sshPort =
-    ssh.listen_addr === undefined ? typed.sshPort : parseAddress(ssh.listen_addr, typed.sshPort).port;
-  const host = parseAddress(web, typed.webPort).host;
+    ssh.public_addr === undefined ? { host, port: webPort } : parseAddress(ssh.public_addr, webPort);
+  const port = ssh.listen_addr === undefined ? sshPort : parseAddress(ssh.listen_addr, sshPort).port;
   return {
-    webProxyAddr: web,
-    sshProxyAddr:
+    webProxyAddr: formatAddress(web),
+    sshProxyAddr: formatAddress(
       ssh.ssh_public_addr === undefined
-        ? formatAddress({ host, port: sshPort })
-        : formatAddress(parseAddress(ssh.ssh_public_addr, typed.sshPort)),
+        ? { host: web.host, port }
+        : parseAddress(ssh.ssh_public_addr, defaultPorts.ssh),
+    ),
     user,
     authType: answer.auth.type,
     cluster: answer.cluster_name,
+    rootCluster: answer.cluster_name,
   };
 }
 
@@ -93,7 +115,10 @@ function understood<T>(
 ): T {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  throw new Fault("protocol", "the proxy's answer makes no sense to this tsh; is it of another version?", {
-    cause: parsed.error,
-  });
+  throw senseless(parsed.error);
 }
+
+const senseless = (cause?: unknown): Fault =>
+  new Fault("protocol", "the proxy's answer makes no sense to this tsh; is it of another version?", {
+    cause,
+  });

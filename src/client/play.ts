@@ -2,6 +2,9 @@ import type { AuthContract } from "#contract/auth";
 import type { Client } from "#contract/rpc";
 import type { Clock, Millis } from "#core/clock";
 import { type Frame, parseEvents, play } from "#recording";
+import { afterRecording, ScreenFilter } from "./screen.ts";
+
+export { afterRecording, ScreenFilter };
 
 const chunkSize = 1_000_000; // bytes
 
@@ -70,14 +73,15 @@ export function playerKeys(typed: Uint8Array): PlayerKey[] {
 const input = /\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]P][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[\s\S]{0,2}|([\s\S])/g;
 
 const seekStep: Millis = 5000;
-const speeds = [0.25, 0.5, 1, 2, 4, 8, 16];
+/** Times the recording's own. */
+export const speeds = [0.25, 0.5, 1, 2, 4, 8, 16];
 
 /** Plays a recording with its own timing, obeying keys. Time is `clock`'s. */
 export class Player {
   readonly #recording: { frames(from: Millis): AsyncIterable<Frame> };
   readonly #clock: Clock;
   readonly #write: (data: Uint8Array) => Promise<void>;
-  #speed = speeds.indexOf(1);
+  #speed: number;
   #paused = false;
   #at: Millis = 0;
   #seek: Millis = 0;
@@ -88,7 +92,10 @@ export class Player {
     recording: { frames(from: Millis): AsyncIterable<Frame> };
     clock: Clock;
     write: (data: Uint8Array) => Promise<void>;
+    /** One of `speeds`; default 1. */
+    speed?: number;
   }) {
+    this.#speed = Math.max(0, speeds.indexOf(parts.speed ?? 1));
     this.#recording = parts.recording;
     this.#clock = parts.clock;
     this.#write = parts.write;

@@ -1,8 +1,8 @@
-import { mkdir, readdir, readFile, readlink, rm, symlink } from "node:fs/promises";
+import { lstat, readdir, readFile, readlink, rm, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { Fault } from "#core/errors";
 import { isHost } from "./address.ts";
-import { writeWhole } from "./files.ts";
+import { privateFolder, writeWhole } from "./files.ts";
 
 /** What `~/.tsh/<proxy host>.yaml` remembers of a proxy (TSH-51). Addresses are `host:port`. */
 export interface Profile {
@@ -12,6 +12,8 @@ export interface Profile {
   readonly authType: string;
   /** The cluster that commands act on without `--cluster`. */
   readonly cluster: string;
+  /** The cluster of the proxy itself, whose auth server knows the user. */
+  readonly rootCluster: string;
 }
 
 const keys = {
@@ -20,6 +22,7 @@ const keys = {
   user: "user",
   authType: "auth_type",
   cluster: "cluster",
+  rootCluster: "root_cluster",
 } as const satisfies Record<keyof Profile, string>;
 
 /** The host part of a profile's web address: names its file and its keys' folder. */
@@ -38,14 +41,15 @@ export class Profiles {
   async read(host?: string): Promise<Profile | undefined> {
     const name = host ?? (await this.currentHost());
     if (name === undefined || !isHost(name)) return undefined;
+    const path = this.#path(name);
     let text: string;
     try {
-      text = await readFile(this.#path(name), "utf8");
+      text = await readFile(path, "utf8");
     } catch (err) {
       if ((err as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-      throw err;
+      throw new Fault("access_denied", `cannot read ${path}: ${(err as Error).message}`, { cause: err });
     }
-    return this.#parse(text, name);
+    return profileIn(await fieldsOf(text, path), path);
   }
 
   /** The proxy host that was logged in to last. */
@@ -53,7 +57,8 @@ export class Profiles {
     try {
       return (await readlink(join(this.#home, "profile"))).replace(/\.yaml$/, "");
     } catch (err) {
-      if ((err as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+      // EINVAL: something else than the link that we make.
+      if (["ENOENT", "EINVAL"].includes((err as NodeJS.ErrnoException).code ?? "")) return undefined;
       throw err;
     }
   }
@@ -61,67 +66,111 @@ export class Profiles {
   /** Every profile, the current one first. */
   async all(): Promise<readonly Profile[]> {
     const current = await this.currentHost();
-    const names = (await readdir(this.#home).catch(() => [] as string[]))
-      .filter((name) => name.endsWith(".yaml"))
-      .map((name) => name.slice(0, -".yaml".length))
-      .sort((a, b) => Number(b === current) - Number(a === current) || a.localeCompare(b));
+    const names = (await this.#hosts("file")).sort(
+      (a, b) => Number(b === current) - Number(a === current) || a.localeCompare(b),
+    );
     const profiles = await Promise.all(names.map((name) => this.read(name)));
     return profiles.filter((profile) => profile !== undefined);
   }
 
-  /** Keeps the profile and makes it the current one. */
-  async write(profile: Profile): Promise<void> {
+  /** Keeps the profile and makes it the current one. `typed`: the host by which the user knows the proxy (TSH-53). */
+  async write(profile: Profile, typed?: string): Promise<void> {
     const { stringify } = await import("yaml");
-    await mkdir(this.#home, { recursive: true, mode: 0o700 });
+    await privateFolder(this.#home);
     const host = proxyHost(profile);
     const fields = Object.fromEntries(
       Object.entries(keys).map(([own, key]) => [key, profile[own as keyof Profile]]),
     );
-    await writeWhole(this.#path(host), stringify(fields, { version: "1.1" }), 0o640);
-    const link = join(this.#home, "profile");
+    const path = this.#path(host);
+    // An alias of another proxy by this name would be written through.
+    await rm(path, { force: true });
+    await writeWhole(path, stringify(fields, { version: "1.1" }), 0o640);
+    await this.#link("profile", host);
+    if (typed !== undefined && typed !== host && isHost(typed)) await this.#link(`${typed}.yaml`, host);
+  }
+
+  /** Forgets the profile of a proxy host and its aliases; when it was the current one there is none. */
+  async remove(host: string): Promise<void> {
+    if ((await this.currentHost()) === host) await rm(join(this.#home, "profile"), { force: true });
+    for (const alias of await this.#hosts("link")) {
+      const path = this.#path(alias);
+      if ((await readlink(path)) === `${host}.yaml`) await rm(path, { force: true });
+    }
+    await rm(this.#path(host), { force: true });
+  }
+
+  async #link(name: string, host: string): Promise<void> {
+    const link = join(this.#home, name);
     await rm(link, { force: true });
     await symlink(`${host}.yaml`, link);
   }
 
-  /** Forgets the profile of a proxy host; when it was the current one there is none. */
-  async remove(host: string): Promise<void> {
-    if ((await this.currentHost()) === host) await rm(join(this.#home, "profile"), { force: true });
-    await rm(this.#path(host), { force: true });
+  /** The hosts that have a file of their own, or a link to another's. */
+  async #hosts(kind: "file" | "link"): Promise<string[]> {
+    const names = (await readdir(this.#home).catch(() => [] as string[]))
+      .filter((name) => name.endsWith(".yaml"))
+      .map((name) => name.slice(0, -".yaml".length))
+      .filter(isHost);
+    const links = await Promise.all(
+      names.map(async (name) => (await lstat(this.#path(name))).isSymbolicLink()),
+    );
+    return names.filter((_, i) => links[i] === (kind === "link"));
   }
 
   #path(host: string): string {
+    if (!isHost(host)) throw new Fault("bad_parameter", `${JSON.stringify(host)} is not a proxy's host`);
     return join(this.#home, `${host}.yaml`);
   }
+}
 
-  async #parse(text: string, name: string): Promise<Profile> {
-    const { parse } = await import("yaml");
-    const path = this.#path(name);
-    let fields: unknown;
-    try {
-      fields = parse(text, { schema: "failsafe" });
-    } catch (cause) {
-      throw new Fault("bad_parameter", `the profile ${path} cannot be read; remove it and log in again`, {
-        cause,
-      });
-    }
-    const said = (typeof fields === "object" && fields !== null ? fields : {}) as Record<string, unknown>;
-    const field = (key: keyof Profile): string => {
-      const value = Object.hasOwn(said, keys[key]) ? said[keys[key]] : undefined;
-      return typeof value === "string" ? value : "";
-    };
-    const profile = {
-      webProxyAddr: field("webProxyAddr"),
-      sshProxyAddr: field("sshProxyAddr"),
-      user: field("user"),
-      authType: field("authType"),
-      cluster: field("cluster"),
-    };
-    if (profile.webProxyAddr === "" || profile.user === "") {
-      throw new Fault(
-        "bad_parameter",
-        `the profile ${path} names no proxy or user; remove it and log in again`,
-      );
-    }
-    return profile;
+async function fieldsOf(text: string, path: string): Promise<Record<string, unknown>> {
+  const plain = plainFields(text);
+  if (plain) return plain;
+  const { parse } = await import("yaml");
+  try {
+    const fields: unknown = parse(text, { schema: "failsafe" });
+    return typeof fields === "object" && fields !== null ? (fields as Record<string, unknown>) : {};
+  } catch (cause) {
+    throw new Fault("bad_parameter", `the profile ${path} cannot be read; remove it and log in again`, {
+      cause,
+    });
   }
+}
+
+/**
+ * The fields of YAML that has only lines `key: word`, as nearly every profile is. Undefined for any other text, which
+ * needs the real reader: that one takes longer to load than a short command to run.
+ */
+export function plainFields(text: string): Record<string, string> | undefined {
+  const fields: Record<string, string> = Object.create(null);
+  for (const line of text.split("\n")) {
+    if (line === "") continue;
+    const [, key, value] = /^([a-z_]+): ([A-Za-z0-9](?:[A-Za-z0-9@._:/-]*[A-Za-z0-9])?)$/.exec(line) ?? [];
+    if (key === undefined || value === undefined || key in fields) return undefined;
+    fields[key] = value;
+  }
+  return fields;
+}
+
+function profileIn(said: Record<string, unknown>, path: string): Profile {
+  const field = (key: keyof Profile): string => {
+    const value = Object.hasOwn(said, keys[key]) ? said[keys[key]] : undefined;
+    return typeof value === "string" ? value : "";
+  };
+  const cluster = field("cluster");
+  const profile = {
+    webProxyAddr: field("webProxyAddr"),
+    sshProxyAddr: field("sshProxyAddr"),
+    user: field("user"),
+    authType: field("authType"),
+    cluster,
+    rootCluster: field("rootCluster") || cluster,
+  };
+  if (!isHost(proxyHost(profile)) || profile.user === "") {
+    throw new Fault(
+      "bad_parameter",
+      `the profile ${path} names no proxy or user; remove it and log in again`,
+    );
+  }
+  return profile;
 }

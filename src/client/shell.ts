@@ -1,66 +1,82 @@
-import type { Readable, Writable } from "node:stream";
+import type { Writable } from "node:stream";
 import type { Connection } from "#ssh";
 import { type Exit, openSession, type Session } from "#ssh/session";
 
 /** The terminal or pipes that a remote command is connected with. */
 export interface Local {
-  readonly stdin: Readable;
+  /** Absent: the command gets no input. */
+  readonly stdin: AsyncIterable<Uint8Array> | undefined;
   readonly stdout: Writable;
   readonly stderr: Writable;
-  /** Present when the person sits at a terminal that the remote side is to have. */
-  readonly terminal?: LocalTerminal;
+  /** Present when the remote side is to have a terminal, which is the one the person sits at. */
+  readonly terminal: LocalTerminal | undefined;
 }
 export interface LocalTerminal {
   /** `TERM` */
   readonly name: string;
   size(): { columns: number; rows: number };
+  /** The answer takes the listener off. */
   onResize(listener: () => void): () => void;
   /** Hands over every key as it is typed; the answer puts the terminal back. */
   raw(): () => void;
 }
 
 export interface RunOptions {
-  readonly command?: string;
-  readonly env?: Readonly<Record<string, string>>;
+  /** Absent: a shell. */
+  readonly command: string | undefined;
+  readonly env: Readonly<Record<string, string>>;
   /** Asks the remote side to use our agent, which the caller serves. */
-  readonly forwardAgent?: boolean;
+  readonly forwardAgent: boolean;
 }
 
-/** Runs a command, or a shell, on a connection to a host. Resolves to how it ended; undefined when nobody said. */
-export async function run(
-  connection: Connection,
-  local: Local,
-  options: RunOptions,
-): Promise<Exit | undefined> {
+/** How a run ended. `refused`: the server did not start it; why is on its error output. `lost`: nobody said how it ended. */
+export type Ending = Exit | "refused" | "lost";
+
+/** Runs a command, or a shell, on a connection to a host. */
+export async function run(connection: Connection, local: Local, options: RunOptions): Promise<Ending> {
   const session = await openSession(connection);
-  for (const [name, value] of Object.entries(options.env ?? {})) await session.env(name, value);
-  if (options.forwardAgent) await session.forwardAgent();
   const { terminal } = local;
-  const cleanup = terminal ? await withTerminal(session, terminal) : () => {};
+  // Answers come in the order of the questions, so nothing waits for a round trip.
+  const asked = Object.entries(options.env).map(([name, value]) => session.env(name, value));
+  if (options.forwardAgent) asked.push(session.forwardAgent());
+  const withTerminal =
+    terminal && session.pty({ term: terminal.name, ...sizeOf(terminal), modes: new Map() });
+  const started = options.command === undefined ? session.shell() : session.exec(options.command);
+  const pumps = Promise.all([
+    pump(session.channel, local.stdout),
+    pump(session.channel.stderr, local.stderr),
+  ]);
+  let release = (): void => {};
+  const feeding = new AbortController();
   try {
-    const started = options.command === undefined ? session.shell() : session.exec(options.command);
-    // Input may follow at once: the server reads it only when the command runs.
-    const pumps = [pump(session.channel, local.stdout), pump(session.channel.stderr, local.stderr)];
+    // Servers may refuse variables and the agent; the command runs all the same.
+    await Promise.allSettled(asked);
+    if (terminal && (await withTerminal)) release = take(session, terminal);
     if (!(await started)) {
       await session.channel.close();
-      await Promise.all(pumps);
-      return undefined;
+      return "refused";
     }
-    const feeding = feed(local.stdin, session);
-    const exit = await session.exit;
-    feeding.stop();
-    await Promise.all(pumps);
-    return exit;
+    void feed(local.stdin, session, feeding.signal);
+    return (await session.exit) ?? "lost";
+  } catch {
+    // The channel closed before everything was answered.
+    return (await session.exit) ?? "lost";
   } finally {
-    cleanup();
+    feeding.abort();
+    await pumps;
+    release();
   }
 }
 
-async function withTerminal(session: Session, terminal: LocalTerminal): Promise<() => void> {
-  const pixels = { widthPixels: 0, heightPixels: 0 };
-  await session.pty({ term: terminal.name, ...terminal.size(), ...pixels, modes: new Map() });
+const sizeOf = (terminal: LocalTerminal) => ({ ...terminal.size(), widthPixels: 0, heightPixels: 0 });
+
+/** Makes the terminal the session's; the answer gives it back. */
+function take(session: Session, terminal: LocalTerminal): () => void {
   const restore = terminal.raw();
-  const stop = terminal.onResize(() => void session.resize({ ...terminal.size(), ...pixels }));
+  const stop = terminal.onResize(() => {
+    // The session may be over already.
+    session.resize(sizeOf(terminal)).catch(() => {});
+  });
   return () => {
     stop();
     restore();
@@ -69,38 +85,37 @@ async function withTerminal(session: Session, terminal: LocalTerminal): Promise<
 
 /** Copies to a local stream as fast as that takes it. A reader that has seen enough ends it quietly. */
 async function pump(from: AsyncIterable<Uint8Array>, to: Writable): Promise<void> {
-  for await (const chunk of from) {
-    if (to.destroyed) continue;
-    if (!to.write(chunk)) {
+  try {
+    for await (const chunk of from) {
+      if (to.destroyed || to.write(chunk)) continue;
       await new Promise<void>((resolve) => {
-        to.once("drain", resolve);
-        to.once("close", resolve);
+        const go = (): void => {
+          to.removeListener("drain", go);
+          to.removeListener("close", go);
+          resolve();
+        };
+        to.once("drain", go);
+        to.once("close", go);
       });
     }
+  } catch {
+    // The connection broke; `exit` says so.
   }
 }
 
-/** Sends local input until it ends or the session does. */
-function feed(stdin: Readable, session: Session): { stop(): void } {
-  let stopped = false;
-  const onData = (chunk: Buffer): void => {
-    stdin.pause();
-    session.channel.write(chunk).then(
-      () => {
-        if (!stopped) stdin.resume();
-      },
-      () => {},
-    );
-  };
-  const onEnd = (): void => void session.channel.end().catch(() => {});
-  stdin.on("data", onData);
-  stdin.once("end", onEnd);
-  return {
-    stop() {
-      stopped = true;
-      stdin.removeListener("data", onData);
-      stdin.removeListener("end", onEnd);
-      stdin.pause();
-    },
-  };
+/** Sends local input until it ends or the session does. The end of the input is passed on, the output goes on. */
+async function feed(
+  stdin: AsyncIterable<Uint8Array> | undefined,
+  { channel }: Session,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    for await (const chunk of stdin ?? []) {
+      if (signal.aborted) return;
+      await channel.write(chunk);
+    }
+  } catch {
+    // The command ended without reading all of it, or there is nothing more to read.
+  }
+  await channel.end().catch(() => {});
 }

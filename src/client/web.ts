@@ -30,6 +30,7 @@ export async function callWeb(
   options: WebClientOptions,
   method: "GET" | "POST",
   path: string,
+  signal: AbortSignal,
   body?: unknown,
 ): Promise<unknown> {
   const { promise, resolve, reject } = Promise.withResolvers<{ status: number; text: string }>();
@@ -39,6 +40,7 @@ export async function callWeb(
     method,
     path,
     agent: false,
+    signal,
     timeout: silence,
     rejectUnauthorized: !options.insecure,
     ca: [...getCACertificates("default"), ...getCACertificates("system"), ...options.extraAuthorities],
@@ -61,7 +63,7 @@ export async function callWeb(
     response.once("error", reject);
   });
   sent.once("timeout", () => sent.destroy(new Error("no answer within 60 s")));
-  sent.once("error", (err) => reject(unreachable(err, options)));
+  sent.once("error", (err) => reject(signal.aborted ? signal.reason : unreachable(err, options)));
   sent.end(body === undefined ? undefined : JSON.stringify(body));
   const { status, text } = await promise;
   const answer = json(text);

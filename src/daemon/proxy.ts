@@ -133,8 +133,8 @@ function webDoor(config: Config, world: World, member: Member, mirror: Mirror): 
 
 const isName = (host: string): boolean => !/^[\d.]+$|:/.test(host);
 
-/** Older clients are told to upgrade (UPG-02). */
-const minClientVersion = "5.0.0";
+/** Older clients are told to upgrade (UPG-02). The suffix lets pre-releases of 5.0.0 in. */
+const minClientVersion = "5.0.0-0";
 
 const first = (addresses: readonly Address[]): string | undefined =>
   addresses[0] === undefined ? undefined : formatAddress(addresses[0]);

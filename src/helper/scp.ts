@@ -1,20 +1,8 @@
 /** The file side of scp (SSH-20, SSH-21): runs in `login.ts`, as the login, in its home, on descriptors 0 to 2. */
 import { writeSync } from "node:fs";
 import { Socket } from "node:net";
+import { type Copied, sources, Target } from "#copy";
 import { receive, type ScpLink, send } from "#ssh/scp";
-import { Target } from "./scp-sink.ts";
-import { sources } from "./scp-source.ts";
-
-/** One file that was copied, or was not; for the audit log. */
-export interface Copied {
-  readonly action: "read" | "write";
-  /** Absolute; bytes that are not UTF-8 are shown as replacement characters. */
-  readonly path: string;
-  /** Bytes. */
-  readonly len: number;
-  /** Empty when it was copied whole. */
-  readonly error: string;
-}
 
 /**
  * `args` are scp's own, without its name, each a string of bytes (latin1). Resolves to the exit code: 0 when all was

@@ -33,6 +33,12 @@ export async function run(command: string, args: readonly string[], options: Run
   child.stderr.on("data", (chunk: Uint8Array) => err.push(chunk));
   child.stdin.on("error", () => {}); // one that ends early leaves its input unread
   child.stdin.end(options.input);
+  child.once("exit", (_code, signal) => {
+    if (signal !== "SIGKILL") return;
+    // Its own children may live on and hold its outputs open.
+    child.stdout.destroy();
+    child.stderr.destroy();
+  });
   const [code, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve, reject) => {
     child.once("error", reject);
     child.once("close", (...end) => resolve(end));

@@ -42,6 +42,10 @@ suite("running a program", () => {
 
   test("ends one that takes too long", async () => {
     assert.equal((await run("sleep", ["60"], { timeout: 50 })).signal, "SIGKILL");
+    const started = performance.now();
+    const { signal } = await run("sh", ["-c", "sleep 10; true"], { timeout: 50 });
+    assert.equal(signal, "SIGKILL");
+    assert.ok(performance.now() - started < 8000);
   });
 
   test("says what a step that had to work said when it failed", async () => {

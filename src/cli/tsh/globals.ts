@@ -1,4 +1,4 @@
-import { commandsWith, flag } from "../command.ts";
+import { type Context, commandsWith, flag, type Parsed } from "../command.ts";
 
 /** The flags that every `tsh` command takes, before and after its name (TSH-01..10). */
 export const globals = {
@@ -9,11 +9,10 @@ export const globals = {
   }),
   login: flag.text("Login on the remote host", { short: "l", value: "LOGIN", env: "TELEPORT_LOGIN" }),
   ttl: flag.text("Minutes for which a login is good (720)", { value: "MINUTES" }),
-  identity: flag.text("Use this identity file instead of the profile", { short: "i", value: "FILE" }),
   certFormat: flag.choice("Form of the certificate", ["standard", "oldssh"]),
   compat: flag.choice("Form of the certificate", ["standard", "oldssh"], { hidden: true }),
   insecure: flag.yes("Do not verify the proxy's HTTPS certificate"),
-  auth: flag.text("How to log in: a connector's name, or local", { value: "NAME" }),
+  auth: flag.choice("How to log in", ["local"]),
   skipVersionCheck: flag.yes("Go on although the proxy asks for another version"),
   debug: flag.yes("Tell what is being done, with stack traces of errors", { short: "d" }),
   nocache: flag.yes("Accepted, without effect", { hidden: true }),
@@ -23,3 +22,8 @@ export const globals = {
 };
 
 export const command = commandsWith(globals);
+
+/** What every command gets. */
+export type TshContext = Omit<Context<Record<never, never>>, "flags"> & {
+  readonly flags: Parsed<typeof globals>;
+};

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { connect, createServer } from "node:net";
+import { connect, createServer, type ServerOpts } from "node:net";
 import type { Duplex } from "node:stream";
 import { after, suite, test } from "node:test";
 import { hour, TestClock } from "#core/clock";
@@ -124,8 +124,8 @@ const receiveAll = (transport: PacketTransport, count: number, size: number): Pr
     });
   });
 
-async function socketPair(): Promise<[Duplex, Duplex]> {
-  const server = createServer();
+async function socketPair(options: ServerOpts = {}): Promise<[Duplex, Duplex]> {
+  const server = createServer(options);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const accepted = new Promise<Duplex>((resolve) => server.once("connection", resolve));
   const dialled = connect((server.address() as { port: number }).port, "127.0.0.1");
@@ -202,6 +202,13 @@ suite("transport, re-keying", () => {
 });
 
 suite("transport, life and end", () => {
+  test("a socket that was held until it had an owner is read", { timeout: 10_000 }, async () => {
+    const { client, server } = await connected({ streams: await socketPair({ pauseOnConnect: true }) });
+    client.send(Uint8Array.of(90, 1));
+    assert.deepEqual(await received(server, 1), ["5a01"]);
+    client.disconnect(11, "done");
+  });
+
   test("payloads that come before anybody listens are kept", async () => {
     const { client, server } = await connected();
     for (let i = 0; i < 10; i++) client.send(Uint8Array.of(90, i));

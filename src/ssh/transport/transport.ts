@@ -87,7 +87,11 @@ export class Transport implements PacketTransport {
     signal.addEventListener("abort", this.#onAbort, { once: true });
     if (signal.aborted) this.#onAbort();
     else if (stream.destroyed || stream.readableEnded) this.#onEnd();
-    else if (typeof parts.preamble !== "function") this.#greet(parts.preamble);
+    else {
+      // Whoever accepted the stream may have held it until it had an owner.
+      if (stream.isPaused()) stream.resume();
+      if (typeof parts.preamble !== "function") this.#greet(parts.preamble);
+    }
   }
 
   get sessionId(): Uint8Array {

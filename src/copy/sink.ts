@@ -1,7 +1,7 @@
 import { promises as fs, type Stats } from "node:fs";
 import type { SinkFile, SinkFolder, Times } from "#ssh/scp";
-import type { Copied } from "./scp.ts";
-import { below, reason, shown } from "./scp-paths.ts";
+import type { Copied } from "./copied.ts";
+import { below, reason, shown } from "./paths.ts";
 
 interface SinkOptions {
   /** Set modes and times as they were sent (-p); else new files obey the umask. */

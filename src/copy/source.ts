@@ -1,7 +1,7 @@
 import { promises as fs } from "node:fs";
 import type { SourceEntry, Times } from "#ssh/scp";
-import type { Copied } from "./scp.ts";
-import { below, lastStep, reason, shown } from "./scp-paths.ts";
+import type { Copied } from "./copied.ts";
+import { below, lastStep, reason, shown } from "./paths.ts";
 
 interface SourceOptions {
   readonly recursive: boolean;

@@ -1,0 +1,125 @@
+import { randomBytes } from "node:crypto";
+import { readFile, writeFile } from "node:fs/promises";
+import type { IncomingMessage } from "node:http";
+import { request } from "node:https";
+import { join } from "node:path";
+import { json } from "node:stream/consumers";
+import { freePort } from "../test/support/port.ts";
+import { Program } from "../test/support/program.ts";
+import { mustRun } from "../test/support/run.ts";
+import { type TempDir, tempDir } from "../test/support/temp-dir.ts";
+import type { Login } from "./login.ts";
+import { everyHost, type Side } from "./side.ts";
+
+const bin = (name: string): string => join(import.meta.dirname, "../bin", name);
+
+/** One daemon with all three services on 127.0.0.1, and a user with certificates. Reached by stock `ssh` in both ways. */
+export async function ours(login: Login): Promise<{ sides: readonly Side[] } & AsyncDisposable> {
+  await using stack = new AsyncDisposableStack();
+  const folder = stack.use(await tempDir());
+  const ports = {
+    auth: await freePort(),
+    node: await freePort(),
+    proxy: await freePort(),
+    tunnel: await freePort(),
+    web: await freePort(),
+  };
+  const config = folder.at("teleport.yaml");
+  await writeFile(
+    config,
+    `teleport: {nodename: node, data_dir: ${folder.at("data")}, auth_servers: ["127.0.0.1:${ports.auth}"]}
+auth_service:
+  cluster_name: bench
+  listen_addr: 127.0.0.1:${ports.auth}
+  authentication: {type: local, second_factor: off}
+proxy_service:
+  listen_addr: 127.0.0.1:${ports.proxy}
+  tunnel_listen_addr: 127.0.0.1:${ports.tunnel}
+  web_listen_addr: 127.0.0.1:${ports.web}
+  public_addr: 127.0.0.1:${ports.web}
+ssh_service: {listen_addr: "127.0.0.1:${ports.node}"}
+`,
+  );
+  const daemon = stack.use(await Program.start(bin("teleport"), ["start", "-c", config]));
+  await daemon.line(/ is up/);
+  const identity = await signUp(folder, config, login.name, ports.web);
+  const client = [
+    `IdentityFile ${identity.key}`,
+    `UserKnownHostsFile ${identity.knownHosts}`,
+    "GlobalKnownHostsFile /dev/null",
+    "StrictHostKeyChecking yes",
+    "IdentitiesOnly yes",
+    "BatchMode yes",
+  ];
+  const file = folder.at("ssh_config");
+  await writeFile(
+    file,
+    [
+      ...["Host proxy", "HostName 127.0.0.1", `Port ${ports.proxy}`],
+      ...["Host by-command", `ProxyCommand ssh -F ${file} proxy -s proxy:%h:%p`],
+      ...["Host by-jump", "ProxyJump proxy"],
+      ...["Host by-*", "HostName node", `Port ${ports.node}`],
+      ...everyHost(login.name),
+      ...client,
+    ].join("\n"),
+  );
+  const open = stack.move();
+  const side = (name: string, host: string): Side => ({
+    name,
+    ssh: ["-F", file, host],
+    servers: [daemon.pid],
+  });
+  return {
+    sides: [side("ours, proxy: subsystem", "by-command"), side("ours, ssh -J", "by-jump")],
+    [Symbol.asyncDispose]: () => open.disposeAsync(),
+  };
+}
+
+/** Makes a user who may log in as `login`, accepts the invitation, and asks for certificates, all over the web API. */
+async function signUp(
+  folder: TempDir,
+  config: string,
+  login: string,
+  web: number,
+): Promise<{ key: string; knownHosts: string }> {
+  const invited = await mustRun(bin("tctl"), ["-c", config, "users", "add", "bench", login]);
+  const token = /\/newuser\/(\S+)/.exec(invited)?.[1];
+  const ca = await readFile(folder.at("data", "webproxy_cert.pem"));
+  const pass = randomBytes(12).toString("hex");
+  const post = (path: string, body: object): Promise<unknown> => postJson({ port: web, ca, path, body });
+  await post("/v1/webapi/users", { invite_token: token, user: "bench", pass });
+  const key = folder.at("key");
+  await mustRun("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", key]);
+  const answer = (await post("/v1/webapi/ssh/certs", {
+    user: "bench",
+    password: pass,
+    pub_key: base64(await readFile(`${key}.pub`)),
+    ttl: 3600 * 1e9, // nanoseconds
+  })) as { cert: string; host_signers: { checking_keys: string[] }[] };
+  await writeFile(`${key}-cert.pub`, text(answer.cert));
+  const authorities = answer.host_signers.flatMap(({ checking_keys }) => checking_keys.map(text));
+  const knownHosts = folder.at("known_hosts");
+  await writeFile(knownHosts, authorities.map((line) => `@cert-authority * ${line.trim()}\n`).join(""));
+  return { key, knownHosts };
+}
+
+async function postJson(to: { port: number; ca: Buffer; path: string; body: object }): Promise<unknown> {
+  const sent = request({
+    host: "127.0.0.1",
+    port: to.port,
+    path: to.path,
+    ca: to.ca,
+    method: "POST",
+    headers: { "content-type": "application/json" },
+  });
+  sent.end(JSON.stringify(to.body));
+  const answer = await new Promise<IncomingMessage>((resolve, reject) =>
+    sent.once("response", resolve).once("error", reject),
+  );
+  const value = await json(answer);
+  if (answer.statusCode === 200) return value;
+  throw new Error(`${to.path} answered ${answer.statusCode}: ${JSON.stringify(value)}`);
+}
+
+const base64 = (data: Buffer): string => data.toString("base64");
+const text = (encoded: string): string => Buffer.from(encoded, "base64").toString();

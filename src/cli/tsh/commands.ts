@@ -1,0 +1,98 @@
+// What `tsh` can be asked for. Each command loads its own file when it runs: start-up pays for none of them.
+import { flag, type Parsed } from "../command.ts";
+import { formatFlag } from "../format.ts";
+import { command, globals } from "./globals.ts";
+
+export { globals };
+
+/** For commands that act on one cluster (TSH-12). */
+const cluster = flag.text("The cluster; by default the one that was logged in to", {
+  value: "NAME",
+  env: "TELEPORT_SITE",
+});
+const format = formatFlag;
+
+const flagsOf = {
+  status: { format },
+  ls: { cluster, verbose: flag.yes("Show all labels, however long", { short: "v" }), format },
+  clusters: { quiet: flag.yes("Print no header", { short: "q" }), format },
+  ssh: {
+    cluster,
+    port: flag.port("Port of the SSH server on the host", { short: "p" }),
+    tty: flag.yes("Have a terminal for a command too", { short: "t" }),
+    forwardAgent: flag.yes("Let the host use your SSH agent", { short: "A" }),
+  },
+  scp: {
+    cluster,
+    recursive: flag.yes("Copy folders with all that is in them", { short: "r" }),
+    port: flag.port("Port of the SSH server on the host", { short: "P" }),
+    preserve: flag.yes("Keep times and modes", { short: "p" }),
+    quiet: flag.yes("Print no line for each file", { short: "q" }),
+  },
+  play: {
+    cluster,
+    speed: flag.choice("How fast, times the original", ["0.25", "0.5", "1", "2", "4", "8", "16"]),
+  },
+};
+
+/** The flags of a command as its `run` gets them. */
+export type FlagsOf<C extends keyof typeof flagsOf> = {
+  readonly flags: Parsed<(typeof flagsOf)[C]>;
+};
+
+export const commands = [
+  command({
+    name: "login",
+    about: "Log in to a cluster, and choose the one that commands act on",
+    args: ["[cluster]"],
+    flags: {},
+    run: async (context) => (await import("./login.ts")).login(context),
+  }),
+  command({
+    name: "logout",
+    about: "Delete the keys and certificates of your logins, all or one",
+    flags: {},
+    run: async (context) => (await import("./logout.ts")).logout(context),
+  }),
+  command({
+    name: "status",
+    about: "Show where you are logged in, as whom and until when",
+    flags: flagsOf.status,
+    run: async (context) => (await import("./status.ts")).status(context),
+  }),
+  command({
+    name: "ls",
+    about: "List the hosts that you may see, all or by label",
+    args: ["[label=value,...]"],
+    flags: flagsOf.ls,
+    run: async (context) => (await import("./ls.ts")).ls(context),
+  }),
+  command({
+    name: "clusters",
+    about: "List the clusters behind the proxy",
+    flags: flagsOf.clusters,
+    run: async (context) => (await import("./clusters.ts")).clusters(context),
+  }),
+  command({
+    name: "ssh",
+    about: "Run a shell or a command on a host",
+    args: ["<[login@]host>", "[command...]"],
+    passThrough: true,
+    flags: flagsOf.ssh,
+    run: async (context) => (await import("./ssh.ts")).ssh(context),
+  }),
+  command({
+    name: "scp",
+    about: "Copy files to or from a host; a place there is [login@]host:path",
+    args: ["<source...>"],
+    flags: flagsOf.scp,
+    run: async (context) => (await import("./scp.ts")).scp(context),
+  }),
+  command({
+    name: "play",
+    about: "Show a recorded session as it went",
+    args: ["<session>"],
+    flags: flagsOf.play,
+    run: async (context) => (await import("./play.ts")).play(context),
+  }),
+];

@@ -1,0 +1,199 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import {
+  type Credentials,
+  isOlder,
+  loadAgent,
+  loginApi,
+  openAgent,
+  type Profile,
+  type ProxyAddress,
+  parseProxy,
+  proxyHost,
+  type WebClientOptions,
+} from "#client";
+import { systemClock } from "#core/clock";
+import { Fault, notFound } from "#core/errors";
+import { printable } from "../text.ts";
+import { productVersion } from "../version.ts";
+import type { TshContext } from "./globals.ts";
+import { chosenProfile, currentLogin, type Home, homeFolder, type Login, osUser } from "./home.ts";
+
+/** The login that a command acts with; asked for anew when it is missing or over and somebody is there to answer (TSH-14). */
+export async function needLogin(context: TshContext, home: Home): Promise<Login> {
+  const login = await currentLogin(context, home);
+  if (login) return login;
+  const profile = await chosenProfile(context, home);
+  const proxy = context.flags.proxy ?? profile?.webProxyAddr;
+  if (!context.io.terminal.stdin || proxy === undefined) {
+    const why = profile ? "your login has expired" : "you are not logged in";
+    throw new Fault("access_denied", `${why}; log in with: tsh login --proxy=${proxy ?? "HOST"}`);
+  }
+  return logIn(context, home, profile);
+}
+
+/**
+ * Logs in with password and second factor, and keeps what it brings (OVW-26). `profile` is the one of this proxy from
+ * before; `positional` is a cluster, or the user when nothing else names one (TSH-34).
+ */
+export async function logIn(
+  context: TshContext,
+  home: Home,
+  profile: Profile | undefined,
+  positional?: string,
+): Promise<Login> {
+  const { flags, io, signal } = context;
+  const api = await loginApi();
+  const typed = proxyOf(context, profile);
+  const web = await webOptions(context, typed);
+  if (web.insecure) io.err(`WARNING: nobody verifies that ${web.host} is your proxy (--insecure)`);
+  const answer = await api.ping(web, flags.auth, signal);
+  await checkVersion(context, answer.min_client_version);
+  if (answer.auth.type !== "local") {
+    throw new Fault(
+      "access_denied",
+      `people log in to this proxy by ${printable(answer.auth.type)}, in the browser; with a local password use --auth=local`,
+    );
+  }
+
+  const named = flags.user ?? profile?.user;
+  const known =
+    positional !== undefined &&
+    (positional === answer.cluster_name || (await api.clusterKnown(web, positional, signal)));
+  const user = named ?? (known ? undefined : positional) ?? osUser();
+  if (known && named === undefined) {
+    io.err(
+      `${printable(positional)} is taken for the cluster; to log in as that user: --user=${printable(positional)}`,
+    );
+  }
+  const credentials = await api.login(
+    web,
+    {
+      user,
+      password: await io.askSecret(`Enter password for Teleport user ${printable(user)}:`, signal),
+      otpToken: await secondFactor(context, answer.auth.second_factor),
+      ttl: ttlOf(context) ?? api.defaultTtl,
+      compatibility: flags.certFormat ?? flags.compat ?? "",
+    },
+    signal,
+  );
+
+  const main = api.profileOf(typed, answer, user);
+  const made: Profile = known ? { ...main, cluster: positional } : main;
+  await home.keystore.save(proxyHost(made), credentials);
+  await home.profiles.write(made, typed.host);
+  await fillAgent(context, credentials);
+  if (!credentials.certificate) {
+    io.err(`WARNING: ${printable(user)} is allowed no login anywhere; ask an administrator for one`);
+  }
+  if (positional !== undefined && !known && positional !== user) throw notFound("cluster", positional);
+  return { profile: made, credentials };
+}
+
+/** The proxy that the flags name, else the profile's. */
+function proxyOf({ flags }: TshContext, profile: Profile | undefined): ProxyAddress {
+  if (flags.proxy !== undefined) return parseProxy(flags.proxy);
+  if (!profile) {
+    throw new Fault("bad_parameter", "no proxy is known; name one: tsh login --proxy=HOST");
+  }
+  const { host, webPort } = parseProxy(profile.webProxyAddr);
+  return { host, webPort, sshPort: Number(/:(\d+)$/.exec(profile.sshProxyAddr)?.[1] ?? 0) || undefined };
+}
+
+/** Whether the proxy knows a cluster: what `tsh login CLUSTER` asks without logging in again. */
+export async function isClusterOf(context: TshContext, profile: Profile, name: string): Promise<boolean> {
+  if (name === profile.rootCluster) return true;
+  const web = await webOptions(context, proxyOf(context, profile));
+  return (await loginApi()).clusterKnown(web, name, context.signal);
+}
+
+async function webOptions(
+  { flags, io }: TshContext,
+  { host, webPort }: ProxyAddress,
+): Promise<WebClientOptions> {
+  return {
+    host,
+    port: webPort ?? 3080,
+    insecure: flags.insecure ?? false,
+    extraAuthorities: isLoopback(host) ? await ownCertificate(io.env, homeFolder(io)) : [],
+  };
+}
+
+const isLoopback = (host: string): boolean => /^(localhost|127(\.\d{1,3}){3}|::1)$/i.test(host);
+
+/** The self-signed certificate of a proxy on this very host, if it lets us read it (TSH-58). */
+async function ownCertificate(
+  env: Readonly<Record<string, string | undefined>>,
+  home: string,
+): Promise<string[]> {
+  const { defaultPlaces } = await import("#config");
+  const folders = [0, process.geteuid?.() ?? 0].map((uid) => defaultPlaces({ uid, home, env }).dataDir);
+  const texts = await Promise.all(
+    [...new Set(folders)].map((folder) =>
+      readFile(join(folder, "webproxy_cert.pem"), "utf8").catch(() => ""),
+    ),
+  );
+  return texts.filter((text) => text !== "");
+}
+
+async function checkVersion({ flags }: TshContext, needed: string): Promise<void> {
+  const own = await productVersion();
+  if (flags.skipVersionCheck || !isOlder(own, needed)) return;
+  throw new Fault(
+    "protocol",
+    `this tsh is ${own}, the proxy needs at least ${printable(needed)}: upgrade tsh, or go on at your own risk with --skip-version-check`,
+  );
+}
+
+async function secondFactor({ io, signal }: TshContext, kind: string): Promise<string> {
+  if (kind === "off") return "";
+  if (kind === "otp") return io.askSecret("Enter your OTP token:", signal);
+  throw new Fault(
+    "access_denied",
+    "people log in to this proxy with a security key, which tsh cannot use: log in with a browser",
+  );
+}
+
+/** `--ttl`, which is in minutes (TSH-04). */
+function ttlOf({ flags }: TshContext): number | undefined {
+  if (flags.ttl === undefined) return undefined;
+  const minutes = /^\d{1,7}$/.test(flags.ttl) ? Number(flags.ttl) : 0;
+  if (minutes === 0) {
+    throw new Fault("bad_parameter", `--ttl: ${JSON.stringify(flags.ttl)} is not a number of minutes`);
+  }
+  return minutes * 60_000;
+}
+
+/** Some agents cannot hold certificates, and some are dead: neither keeps anybody from logging in (TSH-57). */
+async function fillAgent({ io }: TshContext, credentials: Credentials): Promise<void> {
+  const path = io.env.SSH_AUTH_SOCK;
+  if (!path) return;
+  try {
+    await withAgent(path, (agent) => loadAgent(agent, credentials));
+  } catch (err) {
+    io.err(
+      `WARNING: the SSH agent did not take the certificate (${printable((err as Error).message)}); tsh works without it`,
+    );
+  }
+}
+
+const agentPatience = 10_000; // milliseconds
+
+/** Works with the agent on a socket path, for ten seconds at most. */
+export async function withAgent(
+  path: string,
+  work: (agent: Awaited<ReturnType<typeof openAgent>>) => Promise<unknown>,
+): Promise<void> {
+  const late = new AbortController();
+  const done = new AbortController();
+  systemClock.sleep(agentPatience, done.signal).then(
+    () => late.abort(),
+    () => {}, // in time
+  );
+  try {
+    using agent = await openAgent(path, late.signal);
+    await work(agent);
+  } finally {
+    done.abort();
+  }
+}

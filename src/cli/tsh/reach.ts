@@ -1,0 +1,76 @@
+import { authApi, type Credentials, type HostKey, ProxyConnection, signerOf } from "#client";
+import { systemClock } from "#core/clock";
+import { Fault } from "#core/errors";
+import { silentLog } from "#core/log";
+import type { Node } from "#model";
+import { printable, printableLines } from "../text.ts";
+import { productVersion } from "../version.ts";
+import type { TshContext } from "./globals.ts";
+import { type Home, type Login, osUser } from "./home.ts";
+
+/** Connects to the proxy of a login. */
+export function openProxy(
+  { io, signal }: TshContext,
+  { profile, credentials }: Login,
+): Promise<ProxyConnection> {
+  return ProxyConnection.open(
+    {
+      proxy: profile.sshProxyAddr,
+      cluster: profile.rootCluster,
+      signer: signerOf(credentials),
+      authorities: credentials.hostAuthorities,
+      hostKeys: credentials.hostKeys,
+      clock: systemClock,
+      log: silentLog,
+      onBanner: (text) => io.err(printableLines(text.trimEnd())),
+    },
+    signal,
+  );
+}
+
+/** The nodes of a cluster that have all of `labels`, by name (TSH-43). */
+export async function nodesOf(
+  { signal }: TshContext,
+  proxy: ProxyConnection,
+  credentials: Credentials,
+  cluster: string,
+  labels: Readonly<Record<string, string>>,
+): Promise<Node[]> {
+  const [{ openAuth }, { allLabels }] = await Promise.all([authApi(), import("#model")]);
+  const auth = openAuth(proxy, credentials, { cluster, version: await productVersion() });
+  try {
+    const nodes = await auth["nodes.list"]({}, signal);
+    return nodes
+      .filter((node) => {
+        const own = allLabels(node) ?? {};
+        return Object.entries(labels).every(([key, value]) => Object.hasOwn(own, key) && own[key] === value);
+      })
+      .sort((a, b) => a.spec.hostname.localeCompare(b.spec.hostname));
+  } finally {
+    auth.close();
+  }
+}
+
+/** The login on the host: what was said, else one's own name here or in the cluster, whichever may log in (TSH-27). */
+export function loginFor(said: string | undefined, { profile, credentials }: Login): string {
+  if (said !== undefined) return said;
+  const allowed = credentials.certificate?.certificate?.principals ?? [];
+  return [osUser(), profile.user].find((name) => allowed.includes(name)) ?? osUser();
+}
+
+/** Asks whether a host that has no certificate is to be trusted (TSH-25); remembers a yes. */
+export const askAboutHost =
+  ({ io, signal }: TshContext, { keystore }: Home) =>
+  async (host: HostKey): Promise<void> => {
+    const refused = new Fault(
+      "access_denied",
+      `${host.host} has no certificate of the cluster and its key is not known: it cannot be told from an impostor`,
+    );
+    if (!io.terminal.stdin) throw refused;
+    const { fingerprint } = await import("#client");
+    io.err(`The host ${printable(host.host)} has no certificate of the cluster.`);
+    io.err(`The fingerprint of its ${host.key.type} key is ${fingerprint(host.key)}.`);
+    const answer = await io.ask("Do you trust it and want to go on (yes/no)?", signal);
+    if (answer.trim().toLowerCase() !== "yes") throw refused;
+    await keystore.trust(host);
+  };

@@ -1,0 +1,108 @@
+import { type Connection, type Place, type ProxyConnection, scpApi } from "#client";
+import { Fault } from "#core/errors";
+import { printable, printableLines } from "../text.ts";
+import type { FlagsOf } from "./commands.ts";
+import type { TshContext } from "./globals.ts";
+import { type Login, openHome } from "./home.ts";
+import { needLogin } from "./log-in.ts";
+import { askAboutHost, loginFor, openProxy } from "./reach.ts";
+
+type ScpContext = TshContext & FlagsOf<"scp">;
+type Remote = Extract<Place, { kind: "remote" }>;
+
+/** `tsh scp` (TSH-42). Resolves to the highest exit code of the copies. */
+export async function scp(context: ScpContext): Promise<number> {
+  const { upload, download, parsePlace } = await scpApi();
+  const places = context.args.map(parsePlace);
+  const target = places.pop();
+  if (target === undefined || places.length === 0) {
+    throw new Fault("bad_parameter", "tsh scp needs at least one source, and a target");
+  }
+  checkSides(places, target);
+  const home = openHome(context.io);
+  const login = await needLogin(context, home);
+  await using proxy = await openProxy(context, login);
+  const open = (place: Remote): Promise<Connection> =>
+    connect(context, proxy, login, place, askAboutHost(context, home));
+  const options = { ...optionsOf(context), mustBeFolder: places.length > 1 };
+  let highest = 0;
+  const done = ({ troubles, code }: { troubles: readonly string[]; code: number }): void => {
+    for (const trouble of troubles) context.io.err(printable(trouble));
+    highest = Math.max(highest, code);
+  };
+  if (target.kind === "remote") {
+    await using connection = await open(target);
+    done(
+      await upload(
+        connection,
+        places.map(({ path }) => path),
+        target.path,
+        options,
+      ),
+    );
+  } else {
+    for (const place of places as Remote[]) {
+      await using connection = await open(place);
+      done(await download(connection, place.path, target.path, options));
+    }
+  }
+  context.signal.throwIfAborted();
+  return highest;
+}
+
+function checkSides(sources: readonly Place[], target: Place): void {
+  const remote = sources.filter(({ kind }) => kind === "remote").length;
+  if (target.kind === "local" && remote === 0) {
+    throw new Fault("bad_parameter", "making local copies is not supported");
+  }
+  if (remote !== (target.kind === "local" ? sources.length : 0)) {
+    throw new Fault(
+      "bad_parameter",
+      "copy either from hosts to here or from here to a host, not both at once",
+    );
+  }
+}
+
+function connect(
+  { flags, signal }: ScpContext,
+  proxy: ProxyConnection,
+  login: Login,
+  place: Remote,
+  acceptPlain: ReturnType<typeof askAboutHost>,
+): Promise<Connection> {
+  return proxy.toHost(
+    {
+      host: place.host,
+      port: flags.port ?? 0,
+      cluster: flags.cluster ?? login.profile.cluster,
+      login: loginFor(place.login ?? flags.login, login),
+    },
+    acceptPlain,
+    signal,
+  );
+}
+
+function optionsOf({ io, flags }: ScpContext) {
+  const { recursive = false, preserve = false, quiet = false } = flags;
+  return {
+    recursive,
+    preserve,
+    report({
+      action,
+      path,
+      len,
+      error,
+    }: {
+      action: "read" | "write";
+      path: string;
+      len: number;
+      error: string;
+    }) {
+      if (!quiet && error === "") io.out(`${action === "read" ? "->" : "<-"} ${printable(path)} (${len})`);
+    },
+    onError: (text: string) => {
+      const shown = printableLines(text).trimEnd();
+      if (shown !== "") io.err(shown);
+    },
+  };
+}

@@ -1,0 +1,30 @@
+// Only what is cheap to load stands here; what needs schemas is behind the functions at the end.
+
+export type { Connection } from "#ssh";
+export { fingerprint } from "#ssh/keys";
+export {
+  checkLogin,
+  type Destination,
+  isHost,
+  type ProxyAddress,
+  parseDestination,
+  parseLabels,
+  parseProxy,
+} from "./address.ts";
+export { lendAgent, loadAgent, openAgent, unloadAgent } from "./agent.ts";
+export { type ConnectOptions, type HostTarget, ProxyConnection } from "./connect.ts";
+export { type Credentials, expiryOf, type HostKey, Keystore, rolesOf, signerOf } from "./keystore.ts";
+export { type Profile, Profiles, proxyHost } from "./profile.ts";
+export type { Place } from "./scp.ts";
+export { type Ending, type Local, type LocalTerminal, run } from "./shell.ts";
+export { isOlder } from "./version.ts";
+export type { WebClientOptions } from "./web.ts";
+
+/** `ping`, `clusterKnown`, `login`, `profileOf`: the web API, for who has no certificate yet. */
+export const loginApi = () => import("./login.ts");
+/** `openAuth`: the auth API, for who has one. */
+export const authApi = () => import("./auth.ts");
+/** `openRecording`, `Player`, `playerKeys`. */
+export const player = () => import("./play.ts");
+/** `upload`, `download`, `parsePlace`. */
+export const scpApi = () => import("./scp.ts");
