@@ -56,12 +56,13 @@ suite("strangers at every port", { skip: skipUnless("ssh", "ssh-keygen") }, () =
 
   /** Waits until the server has ended its side, by an end or a reset. */
   async function ended(socket: Socket, otherwise: string): Promise<void> {
-    if (socket.readableEnded || socket.destroyed) return;
-    const late = AbortSignal.timeout(5000);
-    const over = ["end", "close"].map((event) => once(socket, event, { signal: late }));
-    await Promise.any(over).catch(() => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    for (const event of ["end", "close"]) socket.once(event, resolve);
+    const late = pause(5000).then(() => {
       throw new Error(otherwise);
     });
+    if (!socket.readableEnded && !socket.destroyed) await Promise.race([promise, late]);
+    late.catch(() => {});
   }
 
   /** People and operators notice nothing. */
@@ -80,7 +81,10 @@ suite("strangers at every port", { skip: skipUnless("ssh", "ssh-keygen") }, () =
       const baseline = cluster.files();
       const nonsense = bursts["a version line and random bytes"]?.() ?? "";
       const sockets = await Promise.all(Array.from({ length: 10 }, () => open(door)));
-      for (const socket of sockets) socket.write(nonsense);
+      for (const socket of sockets) {
+        socket.write(nonsense);
+        await ended(socket, `the ${door} port keeps a stranger`);
+      }
       await until(async () => cluster.files() <= baseline, 8000);
       for (const socket of sockets) socket.destroy();
     });
