@@ -191,7 +191,16 @@ export function eventsIn(folder: string): Event[] {
     .sort()
     .flatMap((name) => readFileSync(join(folder, name), "utf8").split("\n"))
     .filter((line) => line !== "")
-    .map((line) => JSON.parse(line) as Event);
+    .flatMap(eventOf);
+}
+
+/** A full disk or a crash leaves part of a line, of an event that nobody acknowledged. */
+function eventOf(line: string): Event[] {
+  try {
+    return [JSON.parse(line) as Event];
+  } catch {
+    return [];
+  }
 }
 
 /** Looks again and again, for at most `timeout` milliseconds. */
