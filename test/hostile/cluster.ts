@@ -1,3 +1,4 @@
+import { createHmac } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { request } from "node:https";
@@ -27,7 +28,12 @@ export async function freePorts(): Promise<Ports> {
 }
 
 /** The configuration file of all three services; `more` are lines of its section `teleport`. */
-export function configText(ports: Ports, dataDir: string, more: readonly string[] = []): string {
+export function configText(
+  ports: Ports,
+  dataDir: string,
+  more: readonly string[] = [],
+  secondFactor = "off",
+): string {
   return [
     "teleport:",
     "  nodename: testnode",
@@ -36,7 +42,7 @@ export function configText(ports: Ports, dataDir: string, more: readonly string[
     "auth_service:",
     "  cluster_name: main",
     `  listen_addr: 127.0.0.1:${ports.auth}`,
-    "  authentication: {second_factor: off}",
+    `  authentication: {second_factor: ${secondFactor}}`,
     "ssh_service:",
     `  listen_addr: 127.0.0.1:${ports.node}`,
     "proxy_service:",
@@ -60,6 +66,10 @@ export interface Cluster extends AsyncDisposable {
   readonly configFile: string;
   readonly login: string;
   readonly password: string;
+  /** Of joe's second factor, base32, when there is one. */
+  readonly seed: string | undefined;
+  /** The token that joe signed up with. */
+  readonly invite: string;
   /** The daemon of now. */
   readonly daemon: Program;
   /** What all daemons of this cluster have said, with their log. */
@@ -88,7 +98,7 @@ export interface Cluster extends AsyncDisposable {
 }
 
 export async function startCluster(
-  options: { readonly teleport?: readonly string[]; readonly env?: Record<string, string> } = {},
+  options: { readonly teleport?: readonly string[]; readonly secondFactor?: "otp" } = {},
 ): Promise<Cluster> {
   await using stack = new AsyncDisposableStack();
   const folder = stack.use(await tempDir());
@@ -97,20 +107,21 @@ export async function startCluster(
   const configFile = folder.at("teleport.yaml");
   const login = userInfo().username;
   const password = "correct horse battery staple";
-  await writeFile(configFile, configText(ports, dataDir, options.teleport));
+  await writeFile(configFile, configText(ports, dataDir, options.teleport, options.secondFactor));
   const daemons: Program[] = [];
   stack.defer(async () => {
     await daemons.at(-1)?.[Symbol.asyncDispose]();
   });
   const start = async (): Promise<void> => {
     const args = ["start", "-c", configFile, `--diag-addr=127.0.0.1:${ports.diag}`];
-    const daemon = await Program.start(teleport, args, options.env ? { env: options.env } : {});
+    const daemon = await Program.start(teleport, args);
     daemons.push(daemon);
     await daemon.line(/Service is starting on/);
     await until(async () => (await plainGet(ports.diag, "/readyz")).includes('"ok"'));
   };
   await start();
-  const cluster: Omit<Cluster, "joe" | typeof Symbol.asyncDispose> = {
+  let seed: string | undefined;
+  const cluster: Omit<Cluster, "joe" | "seed" | "invite" | typeof Symbol.asyncDispose> = {
     ports,
     dataDir,
     configFile,
@@ -130,7 +141,8 @@ export async function startCluster(
       const answer = await post(ports.web, "/webapi/ssh/certs", {
         user: "joe",
         password,
-        otp_token: "",
+        // The code of the sign-up is used up.
+        otp_token: seed === undefined ? "" : codeOf(seed, Date.now() + 30_000),
         pub_key: readFileSync(`${file}.pub`).toString("base64"),
         ttl: 3600e9,
         compatibility: "",
@@ -174,15 +186,29 @@ export async function startCluster(
       Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${daemons.at(-1)?.pid}/status`, "utf8"))?.[1]) * 1024,
   };
   const invite = await mustRun(tctl, ["-c", configFile, "users", "add", "joe", login]);
-  const token = /newuser\/([0-9a-f]+)/.exec(invite)?.[1];
-  const signup = await post(ports.web, "/webapi/users", { invite_token: token, user: "joe", pass: password });
+  const token = /newuser\/([0-9a-f]+)/.exec(invite)?.[1] ?? "";
+  if (options.secondFactor) {
+    const shown = await ask("GET", ports.web, `/webapi/users/invites/${token}`);
+    seed = (JSON.parse(shown.body) as { otp_secret: string }).otp_secret;
+  }
+  const signup = await post(ports.web, "/webapi/users", {
+    invite_token: token,
+    user: "joe",
+    pass: password,
+    ...(seed !== undefined && { second_factor_token: codeOf(seed, Date.now()) }),
+  });
   if (signup.status !== 200) throw new Error(`no sign-up: ${signup.body}`);
   const hosts = await mustRun(tctl, ["-c", configFile, "auth", "export", "--type=host"]);
   await writeFile(folder.at("known_hosts"), hosts.replaceAll("*.main", `*.main,[127.0.0.1]:*,127.0.0.1`));
   await mkdir(folder.at("home"));
   const joe = await cluster.loginWith("joe");
   const open = stack.move();
-  return Object.assign(cluster, { joe, [Symbol.asyncDispose]: () => open.disposeAsync() });
+  return Object.assign(cluster, {
+    joe,
+    seed,
+    invite: token,
+    [Symbol.asyncDispose]: () => open.disposeAsync(),
+  });
 }
 
 export function eventsIn(folder: string): Event[] {
@@ -220,16 +246,38 @@ const plainGet = async (port: number, path: string): Promise<string> =>
     () => "",
   );
 
-function post(port: number, path: string, body: unknown): Promise<{ status: number; body: string }> {
+const post = (port: number, path: string, body: unknown) => ask("POST", port, path, body);
+
+/** RFC 6238 with six digits and steps of half a minute, of a seed in base32. */
+function codeOf(seed: string, at: number): string {
+  const bits = [...seed.replace(/=+$/, "")]
+    .map((letter) => "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".indexOf(letter).toString(2).padStart(5, "0"))
+    .join("");
+  const key = Buffer.from((bits.match(/.{8}/g) ?? []).map((byte) => Number.parseInt(byte, 2)));
+  const counter = Buffer.alloc(8);
+  counter.writeBigUInt64BE(BigInt(Math.floor(at / 30_000)));
+  const hash = createHmac("sha1", key).update(counter).digest();
+  const offset = (hash.at(-1) ?? 0) & 15;
+  return String((hash.readUInt32BE(offset) & 0x7fffffff) % 1_000_000).padStart(6, "0");
+}
+
+function ask(
+  method: string,
+  port: number,
+  path: string,
+  body?: unknown,
+): Promise<{ status: number; body: string }> {
   const { promise, resolve, reject } = Promise.withResolvers<{ status: number; body: string }>();
   const headers = { "content-type": "application/json" };
   // The web port's certificate is self-signed here; who it is does not matter to these tests.
-  const options = { host: "127.0.0.1", port, path, method: "POST", headers, rejectUnauthorized: false };
+  const options = { host: "127.0.0.1", port, path, method, headers, rejectUnauthorized: false };
   const sent = request({ ...options, agent: false }, async (answer) => {
     const parts: Buffer[] = [];
     for await (const part of answer) parts.push(part as Buffer);
     resolve({ status: answer.statusCode ?? 0, body: Buffer.concat(parts).toString() });
   });
-  sent.once("error", reject).end(typeof body === "string" ? body : JSON.stringify(body));
+  sent
+    .once("error", reject)
+    .end(typeof body === "string" || body === undefined ? body : JSON.stringify(body));
   return promise;
 }

@@ -64,10 +64,9 @@ suite("kill -9 of the daemon", { skip: skipUnless("ssh", "ssh-keygen") }, () => 
       acknowledged.filter((uid) => !kept.has(uid)),
       [],
     );
-    await cluster.event((event) => event.code === "T2004I" && event.sid === sid).catch((e) => { console.log(cluster.said(), cluster.events().filter((x)=>x.code!=="T3007W")); throw e; });
-    await cluster.event((event) => event.code === "T2005I" && event.sid === sid);
+    await cluster.event((event) => event.code === "T2004I" && event.sid === sid);
     const store = join(cluster.dataDir, "log", "sessions", "default");
-    assert.ok(existsSync(join(store, `${sid}.session.bytes`)), readdirSync(store).join());
+    await until(async () => existsSync(join(store, `${sid}.session.bytes`)));
     const spool = join(cluster.dataDir, "log", "upload", "sessions", "default");
     await until(async () => readdirSync(spool).length === 0);
     const again = await cluster.ssh(cluster.joe, "testnode.main", "echo back");

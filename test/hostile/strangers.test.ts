@@ -40,8 +40,19 @@ const bursts: Readonly<Record<string, () => Uint8Array | string>> = {
 
 suite("strangers at every port", { skip: skipUnless("ssh", "ssh-keygen") }, () => {
   let cluster: Cluster;
+  /** Strangers who began before all tests and say no more. */
+  let silent: Socket[] = [];
   before(async () => {
     cluster = await startCluster();
+    silent = await Promise.all(
+      (["web", "auth"] as const).flatMap((door) =>
+        [[], [0x16, 0x03], [0x16, 0x03, 0x01, 0x00, 0xff]].map(async (bytes) => {
+          const socket = await open(door);
+          socket.write(Uint8Array.from(bytes));
+          return socket;
+        }),
+      ),
+    );
   });
   after(() => cluster[Symbol.asyncDispose]());
 
@@ -338,5 +349,9 @@ suite("strangers at every port", { skip: skipUnless("ssh", "ssh-keygen") }, () =
     );
     await unharmed();
     for (const socket of slow) socket.destroy();
+  });
+
+  test("S13, S14: a TLS handshake that does not go on is ended after 10 s", async () => {
+    await until(async () => silent.every((socket) => socket.readableEnded || socket.destroyed), 25_000);
   });
 });
