@@ -14,7 +14,7 @@ import { duplex } from "#ssh";
 import { AgentClient, Keyring, serveAgent } from "#ssh/agent";
 import { generateKey } from "#ssh/keys";
 import { receive, send } from "#ssh/scp";
-import { type HostOptions, type Program, type ServedSession, TestCluster } from "./tsh-cluster.ts";
+import { type HostOptions, type Program, type ServedSession, TestCluster } from "./cluster.ts";
 
 const sum = (data: string | Uint8Array): string => createHash("sha256").update(data).digest("hex");
 
@@ -412,7 +412,7 @@ suite("tsh against a cluster", () => {
         `import { registerHooks } from "node:module"; import { appendFileSync } from "node:fs";
          registerHooks({ load(url, context, next) { appendFileSync(${JSON.stringify(loaded)}, url + "\\n"); return next(url, context); } });`,
       );
-      const main = join(import.meta.dirname, "..", "src", "cli", "tsh", "main.js");
+      const main = join(import.meta.dirname, "..", "..", "src", "cli", "tsh", "main.js");
       const { stdout } = await promisify(execFile)(
         process.execPath,
         ["--import", hook, main, "ssh", "root@db", "hello"],

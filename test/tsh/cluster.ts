@@ -22,9 +22,9 @@ import {
   sameKey,
 } from "#ssh/keys";
 import { readSessionRequest, type SessionRequest, sessionRequests } from "#ssh/session";
-import { runLine } from "../src/cli/testing.ts";
-import { program } from "../src/cli/tsh/program.ts";
-import { streamPair } from "../src/ssh/testing/stream-pair.ts";
+import { runLine } from "../../src/cli/testing.ts";
+import { program } from "../../src/cli/tsh/program.ts";
+import { streamPair } from "../../src/ssh/testing/stream-pair.ts";
 
 export interface HostOptions {
   readonly principals?: readonly string[];
