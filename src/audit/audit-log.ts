@@ -57,7 +57,8 @@ export class AuditLog implements Emitter, AsyncDisposable {
     for (const [i, result] of results.entries()) {
       if (result.status === "fulfilled") continue;
       this.#failures++;
-      log.error("audit event not kept", { uri: stores[i]?.uri, code: event.code, err: result.reason });
+      const error = result.reason instanceof Error ? result.reason.message : String(result.reason);
+      log.error("audit event not kept", { uri: stores[i]?.uri, code: event.code, error });
       if (stores[i] === this.#main) refused = result;
     }
     if (refused) throw refused.reason;

@@ -109,13 +109,9 @@ export class EventFiles implements EventStore {
   async #writeDay(name: string, events: readonly Waiting[]): Promise<void> {
     const written: Waiting[] = [];
     const fault = (err: unknown): Fault =>
-      new Fault(
-        "unreachable",
-        `the audit log ${join(this.#folder, name)} cannot be written: ${(err as Error).message}`,
-        {
-          cause: err,
-        },
-      );
+      new Fault("unreachable", `the audit log ${join(this.#folder, name)} cannot be written: ${why(err)}`, {
+        cause: err,
+      });
     try {
       const file = await this.#open(name);
       for (const event of events) {
@@ -186,6 +182,9 @@ export class EventFiles implements EventStore {
     }
   }
 }
+
+const why = (err: unknown): string =>
+  (err as NodeJS.ErrnoException).code === "ENOSPC" ? "the disk is full" : (err as Error).message;
 
 const newline = 0x0a;
 

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from "node:http";
 import type { Server } from "node:https";
 import { Readable } from "node:stream";
 import type { TLSSocket } from "node:tls";
@@ -6,7 +7,7 @@ import type { z } from "zod";
 import { type AuthContract, authContract } from "#contract/auth";
 import { admit, type Handlers } from "#contract/rpc";
 import { faultBody, statusOf } from "#contract/wire";
-import type { Clock } from "#core/clock";
+import { type Clock, type Millis, minute, second } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
 import type { Caller, CertAuthority, Identity } from "#model";
@@ -33,6 +34,10 @@ export interface AuthApiOptions {
 }
 
 const bodyLimit = 4 * 1024 * 1024; // bytes of one JSON request
+/** For a handshake, and for the headers of a request: strangers may not hold connections by being slow (S14). */
+const patience: Millis = 10 * second;
+/** For the whole of a request that is no upload. */
+const bodyPatience: Millis = minute;
 
 /** The auth API's HTTPS server, not yet listening: mutual TLS in, contract operations out (see `contract/wire.ts`). */
 export function authApi(options: AuthApiOptions): FastifyInstance<Server> {
@@ -44,10 +49,13 @@ export function authApi(options: AuthApiOptions): FastifyInstance<Server> {
       // A stranger may join; who shows a certificate is checked by `identify`, with the reason in the answer.
       rejectUnauthorized: false,
       minVersion: "TLSv1.2",
+      handshakeTimeout: patience,
+      headersTimeout: patience,
+      connectionsCheckingInterval: patience / 2,
     },
     bodyLimit,
     forceCloseConnections: true,
-    // A watch is one answer that lasts; only sending the request is timed.
+    // An upload takes as long as it takes; `timeBody` times all other requests.
     requestTimeout: 0,
     connectionTimeout: 0,
     keepAliveTimeout: 60_000,
@@ -62,8 +70,13 @@ export function authApi(options: AuthApiOptions): FastifyInstance<Server> {
     return caller;
   };
 
+  app.addHook("onRequest", async ({ raw }) => {
+    if (raw.method !== "PUT") void timeBody(raw, clock);
+  });
   app.setErrorHandler(async (err, request, reply) => {
     const fault = asFault(err);
+    // What is left of a refused upload is not waited for.
+    if (request.raw.method === "PUT") reply.header("connection", "close");
     const caller = callers.get(request);
     if (caller && options.refused) {
       const { remoteAddress: host = "", remotePort: port = 0 } = request.raw.socket;
@@ -141,6 +154,15 @@ async function* feedLines(values: AsyncIterable<unknown>, log: Log): AsyncGenera
     if (!(err instanceof Fault)) log.error("feed failed", { error: String(err) });
     yield `${JSON.stringify({ fault: faultBody(err) })}\n`;
   }
+}
+
+async function timeBody(request: IncomingMessage, clock: Clock): Promise<void> {
+  const whole = new AbortController();
+  for (const event of ["end", "close"]) request.once(event, () => whole.abort());
+  await clock.sleep(bodyPatience, whole.signal, { background: true }).then(
+    () => request.socket.destroy(),
+    () => {}, // it came in time
+  );
 }
 
 /** Aborts when the answer can no longer be sent. */

@@ -100,9 +100,19 @@ async function hostSigners({ store }: Parts): Promise<IssuedCerts["host_signers"
 
 /** Throws `bad_parameter` for what is no plain public key. */
 export function readSshKey(base64: string): PublicKey {
-  const { key } = parsePublicKeyLine(fromBase64(base64));
+  const key = parsedKey(fromBase64(base64));
   if (key.certificate) throw new Fault("bad_parameter", "the SSH key to certify is itself a certificate");
   return key;
+}
+
+function parsedKey(line: string): PublicKey {
+  try {
+    return parsePublicKeyLine(line).key;
+  } catch (cause) {
+    // A damaged key is the caller's mistake, not a peer's.
+    const why = cause instanceof Fault ? cause.message : "it makes no sense";
+    throw new Fault("bad_parameter", `the SSH key to certify cannot be read: ${why}`, { cause });
+  }
 }
 
 export const fromBase64 = (text: string): string => Buffer.from(text, "base64").toString();

@@ -36,8 +36,18 @@ export const debugging = (argv: readonly string[], env: Io["env"]): boolean => {
 function sentence(err: unknown): string {
   if (err instanceof AggregateError && err.message === "" && err.errors.length > 0)
     return sentence(err.errors[0]);
-  if (err instanceof Error) return err.message || err.name;
+  if (err instanceof Error) return ofSystem(err) ?? (err.message || err.name);
   return String(err);
+}
+
+/** What the operating system refused where nobody had better words for it. */
+function ofSystem({ code = "", path }: NodeJS.ErrnoException): string | undefined {
+  const what = path === undefined ? "" : ` (${path})`;
+  if (code === "ENOSPC") return `the disk is full; make room on it and try again${what}`;
+  if (code === "EROFS") return `the file system is read-only${what}`;
+  if (code === "EACCES" || code === "EPERM") return `this user may not do that${what}`;
+  if (code === "EMFILE" || code === "ENFILE") return "too many files are open; raise the limit (ulimit -n)";
+  return undefined;
 }
 
 function stacks(err: unknown): string[] {

@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer";
 import { readFile, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { defaultPlaces, load, type ParsedFile, type Places } from "#config";
@@ -44,14 +45,32 @@ async function textOf(
 }
 
 async function read(path: string): Promise<string> {
+  let bytes: Uint8Array;
   try {
-    return await readFile(path, "utf8");
+    bytes = await readFile(path);
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code;
     if (code === "ENOENT") throw new Fault("bad_parameter", `file not found: ${path}`, { cause });
     if (code === "EISDIR") throw new Fault("bad_parameter", `${path} is a folder, not a file`, { cause });
-    throw new Fault("access_denied", `cannot read ${path}: ${(cause as Error).message}`, { cause });
+    if (code === "EACCES") {
+      throw new Fault("bad_parameter", `this user may not read ${path}`, { cause });
+    }
+    throw new Fault("bad_parameter", `cannot read ${path}: ${(cause as Error).message}`, { cause });
   }
+  return textIn(bytes, path);
+}
+
+/** A name with a mark in place of its letters would be believed: bytes that are no text are refused. */
+function textIn(bytes: Uint8Array, path: string): string {
+  const whole = Buffer.from(bytes);
+  if (isUtf8(whole)) return whole.toString("utf8");
+  let line = 1;
+  for (let start = 0; ; line++) {
+    const end = whole.indexOf(0x0a, start);
+    if (!isUtf8(whole.subarray(start, end < 0 ? whole.length : end))) break;
+    start = end + 1;
+  }
+  throw new Fault("bad_parameter", `${path}:${line}:1: this line is not UTF-8 text; save the file as UTF-8`);
 }
 
 function fromBase64(text: string): string {

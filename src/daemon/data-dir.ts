@@ -5,7 +5,7 @@ import { Fault } from "#core/errors";
 
 /**
  * Makes the data directory (0700) or looks at the one that is there. Answers a warning when other users can look into it
- * (OVW-38): its mode and the command that mends it. Throws `bad_parameter` when it cannot be used.
+ * (OVW-38): its mode and the command that mends it. Throws `access_denied` when it cannot be used.
  */
 export async function openDataDir(path: string): Promise<{ warning: string | undefined }> {
   try {
@@ -22,14 +22,28 @@ export async function openDataDir(path: string): Promise<{ warning: string | und
     const why =
       (cause as NodeJS.ErrnoException).code === "EACCES"
         ? "this user may not make or enter it"
-        : (cause as Error).message;
+        : plain(cause as NodeJS.ErrnoException);
     throw new Fault(
-      "bad_parameter",
+      "access_denied",
       `cannot use the data directory ${path}: ${why}; choose another with teleport.data_dir`,
       {
         cause,
       },
     );
+  }
+}
+
+function plain(cause: NodeJS.ErrnoException): string {
+  switch (cause.code) {
+    case "EEXIST":
+    case "ENOTDIR":
+      return "a file is where a folder should be";
+    case "ENOSPC":
+      return "the disk is full";
+    case "EROFS":
+      return "the file system is read-only";
+    default:
+      return cause.message;
   }
 }
 

@@ -14,6 +14,7 @@ import { diagnostics, Health } from "./diagnostics.ts";
 import { type Member, openMember, type RemoteAuth } from "./member.ts";
 import { nextStep } from "./next-step.ts";
 import { nodeNames, nodeRole } from "./node.ts";
+import { notYet } from "./not-yet.ts";
 import { proxyNames, proxyRole } from "./proxy.ts";
 import type { World } from "./world.ts";
 
@@ -35,6 +36,7 @@ export interface DaemonParts {
  */
 export async function startDaemon(config: Config, parts: DaemonParts, signal: AbortSignal): Promise<void> {
   const { teleport, process: told } = config;
+  for (const line of notYet(config)) parts.warn(line);
   const clock = systemClock;
   const health = new Health(clock);
   await using stack = new AsyncDisposableStack();
@@ -49,8 +51,9 @@ export async function startDaemon(config: Config, parts: DaemonParts, signal: Ab
   };
   if (teleport.pid_file !== undefined) {
     const path = teleport.pid_file;
-    await writeWhole(path, `${process.pid}\n`, 0o644);
     stack.defer(() => removePidFile(path));
+    // One that runs keeps its file until we are sure to run too: we may be about to fail on its ports.
+    if (!(await namesAnother(path))) await writePidFile(path);
   }
   const services: Service[] = [];
   if (told.diag_addr) {
@@ -99,6 +102,8 @@ async function clusterServices(
                     name: "started",
                     async run(last, lastReady) {
                       joined();
+                      if (config.teleport.pid_file !== undefined)
+                        await writePidFile(config.teleport.pid_file);
                       if (role) for (const line of await nextStep(config, role.auth)) world.say(line);
                       innerReady();
                       isReady();
@@ -179,6 +184,20 @@ function metricsOf(): Registry {
 }
 
 const readText = (path: string): Promise<string> => readFile(path, "utf8");
+
+const writePidFile = (path: string): Promise<void> => writeWhole(path, `${process.pid}\n`, 0o644);
+
+/** Whether the file names a process that lives and is not this one. */
+async function namesAnother(path: string): Promise<boolean> {
+  const pid = Number(await readFile(path, "utf8").catch(() => ""));
+  if (!Number.isInteger(pid) || pid <= 0 || pid === process.pid) return false;
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (err) {
+    return (err as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
 
 /** Only while it is ours: a newer process may have written its own. */
 async function removePidFile(path: string): Promise<void> {

@@ -142,6 +142,39 @@ suite("the lock", () => {
     assert.equal(freed, true);
   });
 
+  test("stays with a holder who works long, and is soon free of one who died", async () => {
+    await using t = await opened();
+    const parts = { backend: t.backend, clock: t.clock };
+    const long = Promise.withResolvers<void>();
+    const first = withLock(parts, "x", () => long.promise);
+    let begun = false;
+    const next = withLock(parts, "x", async () => {
+      begun = true;
+    });
+    for (let i = 0; i < 60; i++) await t.clock.advance(second);
+    assert.equal(begun, false);
+    long.resolve();
+    await first;
+    for (let i = 0; i < 2; i++) await t.clock.advance(second);
+    await next;
+
+    // Its clock stands still from here on, so it neither renews nor ends.
+    void withLock(
+      { backend: t.backend, clock: new TestClock(t.clock.now()) },
+      "y",
+      () => new Promise(() => {}),
+    );
+    await t.clock.advance(0);
+    let freed = false;
+    void withLock(parts, "y", async () => {
+      freed = true;
+    });
+    for (let i = 0; i < 8; i++) await t.clock.advance(second);
+    assert.equal(freed, false);
+    for (let i = 0; i < 4; i++) await t.clock.advance(second);
+    assert.equal(freed, true);
+  });
+
   test("is free again after work that failed", async () => {
     await using t = await opened();
     const parts = { backend: t.backend, clock: t.clock };

@@ -22,9 +22,9 @@ import {
   sameKey,
 } from "#ssh/keys";
 import { readSessionRequest, type SessionRequest, sessionRequests } from "#ssh/session";
-import { runLine } from "../src/cli/testing.ts";
-import { program } from "../src/cli/tsh/program.ts";
-import { streamPair } from "../src/ssh/testing/stream-pair.ts";
+import { runLine } from "../../src/cli/testing.ts";
+import { program } from "../../src/cli/tsh/program.ts";
+import { streamPair } from "../../src/ssh/testing/stream-pair.ts";
 
 export interface HostOptions {
   readonly principals?: readonly string[];
@@ -143,7 +143,7 @@ export class TestCluster implements AsyncDisposable {
     line: readonly string[],
     options: { input?: string; env?: Record<string, string>; signal?: AbortSignal } = {},
   ): Promise<{ code: number; out: string; err: string }> {
-    return runLine(program, line, { ...options, env: { HOME: this.home, ...options.env } });
+    return runLine(program, line, { ...options, machine: { home: this.home } });
   }
 
   login(...more: string[]): Promise<{ code: number; out: string; err: string }> {
