@@ -75,7 +75,7 @@ export interface Ports {
   readonly node: number;
 }
 
-export const password = "correct horse";
+const password = "correct horse";
 
 export async function startCluster(options: ClusterOptions = {}): Promise<Cluster> {
   await using stack = new AsyncDisposableStack();

@@ -4,7 +4,7 @@ import { chmod, readdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { suite, test } from "node:test";
 import { stringify } from "yaml";
-import { asRoot, skipUnless } from "../support/installed.ts";
+import { asRoot, findProgram, skipUnless } from "../support/installed.ts";
 import { Program } from "../support/program.ts";
 import { mustRun } from "../support/run.ts";
 import { tempDir } from "../support/temp-dir.ts";
@@ -179,7 +179,7 @@ function withoutNamespaces(): string | false {
   const lacking = skipUnless("unshare", "nsenter", "ip");
   if (lacking) return lacking;
   try {
-    execFileSync("unshare", ["-n", "true"], { stdio: "ignore" });
+    execFileSync(findProgram("unshare") as string, ["-n", "true"], { stdio: "ignore" });
     return false;
   } catch {
     return "this machine makes no network namespaces";
