@@ -20,6 +20,11 @@ export async function main(program: Program): Promise<never> {
   });
   // The reader of a pipe may have seen enough (`tctl get users | head -1`); that is no error of ours.
   process.stdout.on("error", (err: NodeJS.ErrnoException) => process.exit(err.code === "EPIPE" ? 0 : 1));
+  // Node would print the stack to people who did not ask for it.
+  const surprised = (err: unknown): never =>
+    process.exit(report(unexpected(err), io, debugging(argv, io.env)));
+  process.on("uncaughtException", surprised);
+  process.on("unhandledRejection", surprised);
   const stop = new AbortController();
   let stoppedBy = 0;
   for (const [name, number] of [
@@ -43,6 +48,13 @@ export async function main(program: Program): Promise<never> {
   await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
   process.exit(code);
 }
+
+const unexpected = (cause: unknown): Fault =>
+  new Fault(
+    "internal",
+    `this should not have happened: ${cause instanceof Error ? cause.message : String(cause)}; -d shows where`,
+    { cause },
+  );
 
 const flushed = (stream: NodeJS.WriteStream): Promise<void> =>
   new Promise((resolve) => {

@@ -124,6 +124,18 @@ suite("no stack trace ever reaches a user without -d", () => {
     }
   });
 
+  for (const how of ["throw new Error('planted')", "Promise.reject(new Error('planted'))"]) {
+    test(`what nobody expected is one line too: ${how}`, async () => {
+      await using folder = await nowhere();
+      await writeFile(folder.at("late.mjs"), `setTimeout(() => { ${how} }, 1500).unref()`);
+      const env = { NODE_OPTIONS: `--import=${folder.at("late.mjs")}` };
+      const ran = await shell(folder, "$TELEPORT start -c t.yaml", env);
+      assert.equal(ran.code, 1, ran.err);
+      assert.match(ran.err, /^error: .*planted.* -d /m);
+      assert.doesNotMatch(ran.err, stack);
+    });
+  }
+
   test("with -d, or TELEPORT_DEBUG, there is one", async () => {
     await using folder = await nowhere();
     assert.match((await shell(folder, "$TCTL -d -c t.yaml status")).err, /^ +at /m);
