@@ -19,7 +19,12 @@ export async function main(program: Program): Promise<never> {
     openTerminal,
   });
   // The reader of a pipe may have seen enough (`tctl get users | head -1`); that is no error of ours.
-  process.stdout.on("error", (err: NodeJS.ErrnoException) => process.exit(err.code === "EPIPE" ? 0 : 1));
+  process.stdout.on("error", (err: NodeJS.ErrnoException) => {
+    // A command that goes on without its readers, as a daemon does, listens itself.
+    if (process.stdout.listenerCount("error") === 1) process.exit(err.code === "EPIPE" ? 0 : 1);
+  });
+  // There is nobody left to tell.
+  process.stderr.on("error", () => {});
   // Node would print the stack to people who did not ask for it.
   const surprised = (err: unknown): never =>
     process.exit(report(unexpected(err), io, debugging(argv, io.env)));
