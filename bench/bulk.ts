@@ -20,11 +20,11 @@ export async function measureBulk(sides: readonly Side[], runs = 3): Promise<Fig
     const cpu = new Map<Side, number[]>(sides.map((side) => [side, []]));
     const speed = await inTurns(sides, runs, async (side) => {
       await using input = await open(direction === "up" ? folder.at("zeros") : "/dev/null");
-      const before = cpuSeconds(side.servers);
+      const before = await cpuSeconds(side.servers);
       const started = performance.now();
       await transfer([...side.ssh, command], input.fd);
       const seconds = (performance.now() - started) / 1000;
-      cpu.get(side)?.push(((cpuSeconds(side.servers) - before) * 1024) / mebibytes);
+      cpu.get(side)?.push((((await cpuSeconds(side.servers)) - before) * 1024) / mebibytes);
       return mebibytes / seconds;
     });
     figures.push(figure(`${direction}, ${mebibytes} MiB`, "MiB/s", speed));

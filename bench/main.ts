@@ -43,9 +43,15 @@ if (chosen.some((name) => !(name in parts)) || (runs !== undefined && !(runs > 0
   const stopped = Promise.withResolvers<never>();
   stopped.promise.catch(() => {}); // also before anything waits for it
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
-    process.once(signal, () => stopped.reject(new Error(`stopped by ${signal}`)));
+    process.once(signal, () => {
+      process.exitCode = 130;
+      stopped.reject(new Error(`stopped by ${signal}`));
+    });
   }
-  await bench(stopped.promise);
+  await bench(stopped.promise).catch((err: Error) => {
+    console.error(process.exitCode === 130 ? err.message : err);
+    process.exitCode ??= 1;
+  });
 }
 
 /** `stopped` rejects to end it early. What a part has under way ends with the servers it talks to. */

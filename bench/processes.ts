@@ -1,5 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
+import { setTimeout } from "node:timers/promises";
 
 interface Process {
   readonly pid: number;
@@ -11,9 +12,19 @@ interface Process {
 
 const ticksPerSecond = Number(execFileSync("getconf", ["CLK_TCK"], { encoding: "utf8" }));
 
-/** CPU seconds that these processes and all that came from them have used so far, as far as they were waited for. */
-export function cpuSeconds(roots: readonly number[]): number {
-  return tree(roots).reduce((sum, { ticks }) => sum + ticks, 0) / ticksPerSecond;
+/**
+ * CPU seconds that these processes and all that came from them have used so far. Waits until they rest: what a process
+ * used is known of its parent only when that has waited for its end.
+ */
+export async function cpuSeconds(roots: readonly number[]): Promise<number> {
+  const now = (): number => tree(roots).reduce((sum, { ticks }) => sum + ticks, 0);
+  for (let ticks = now(); ; ) {
+    await setTimeout(250);
+    const later = now();
+    // A tick or two is what an idle daemon uses.
+    if (Math.abs(later - ticks) <= 2) return later / ticksPerSecond;
+    ticks = later;
+  }
 }
 
 /** Memory of these processes and all that came from them, less programs named in `without`, in MiB. */

@@ -25,7 +25,7 @@ interface End {
   readonly name: string;
   readonly ssh: readonly string[];
   /** CPU seconds that this end has used so far. */
-  cpu(): number;
+  cpu(): Promise<number>;
 }
 
 const { values: flags, positionals } = parseArgs({
@@ -50,7 +50,7 @@ const ours: End = {
   name: "ours",
   // Of two values ssh takes the first.
   ssh: ["-p", `${await listen()}`, "-o", "StrictHostKeyChecking=no", ...quiet, ...stock.ssh],
-  cpu: () => {
+  cpu: async () => {
     const { user, system } = process.cpuUsage();
     return (user + system) / 1e6;
   },
@@ -67,11 +67,11 @@ async function measure(what: string, options: string[], command: string, input: 
   const cpu = new Map<End, number[]>(ends.map((end) => [end, []]));
   const speed = await inTurns(ends, runs, async (end) => {
     await using file = await open(input);
-    const before = end.cpu();
+    const before = await end.cpu();
     const started = performance.now();
     await transfer([...options, ...end.ssh, command], file.fd);
     const seconds = (performance.now() - started) / 1000;
-    cpu.get(end)?.push(((end.cpu() - before) * 1024 * MiB) / size);
+    cpu.get(end)?.push((((await end.cpu()) - before) * 1024 * MiB) / size);
     return size / MiB / seconds;
   });
   return [figure(what, "MiB/s", speed), figure(`${what}, CPU`, "s/GiB", cpu)];

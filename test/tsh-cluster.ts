@@ -143,7 +143,7 @@ export class TestCluster implements AsyncDisposable {
     line: readonly string[],
     options: { input?: string; env?: Record<string, string>; signal?: AbortSignal } = {},
   ): Promise<{ code: number; out: string; err: string }> {
-    return runLine(program, line, { ...options, env: { HOME: this.home, ...options.env } });
+    return runLine(program, line, { ...options, machine: { home: this.home } });
   }
 
   login(...more: string[]): Promise<{ code: number; out: string; err: string }> {

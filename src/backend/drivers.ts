@@ -17,7 +17,14 @@ interface Driver<Schema extends z.ZodType> {
   readonly config: Schema;
   readonly open: (config: z.infer<Schema>, context: DriverContext) => Promise<Backend>;
 }
-const driver = <Schema extends z.ZodType>(of: Driver<Schema>): Driver<Schema> => of;
+/** `openIf` opens the storage when `given` is this driver's configuration, and is undefined when it is another's. */
+const driver = <Schema extends z.ZodType>({ config, open }: Driver<Schema>) => ({
+  config,
+  openIf(given: unknown, context: DriverContext): Promise<Backend> | undefined {
+    const own = config.safeParse(given);
+    return own.success ? open(own.data, context) : undefined;
+  },
+});
 
 const dir = driver({
   config: z.strictObject({
@@ -37,8 +44,10 @@ export const drivers = [dir] as const;
 export type StorageConfig = z.infer<(typeof drivers)[number]["config"]>;
 
 /** Opens the storage that `config.type` names. */
-export function openBackend(config: StorageConfig, context: DriverContext): Promise<Backend> {
-  const found = drivers.find((d) => d.config.safeParse(config).success);
-  if (!found) throw new Fault("bad_parameter", `unsupported secrets storage type: "${config.type}"`);
-  return found.open(config, context);
+export async function openBackend(config: StorageConfig, context: DriverContext): Promise<Backend> {
+  for (const { openIf } of drivers) {
+    const opened = openIf(config, context);
+    if (opened) return opened;
+  }
+  throw new Fault("bad_parameter", `unsupported secrets storage type: "${config.type}"`);
 }

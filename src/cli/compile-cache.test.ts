@@ -3,7 +3,7 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync } from
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, suite, test } from "node:test";
-import { cacheFolder } from "./compile-cache.ts";
+import { cacheFolder } from "./compile-cache.js";
 
 suite("S58: the folder of compiled code", () => {
   const uid = process.geteuid?.() ?? 0;

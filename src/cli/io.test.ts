@@ -23,7 +23,7 @@ function ioWith(stdin: Readable & { isTTY?: boolean }, keys: Uint8Array[] = []) 
     stdout: new PassThrough(),
     stderr: stderr.stream,
     env: {},
-    machine: { uid: 0, home: "/", hostname: "h" },
+    machine: { uid: 0, home: "/", hostname: "h", user: "u" },
     openTerminal: async () => ({
       write: (text) => void shown.push(text),
       keys: typed(),
@@ -80,7 +80,7 @@ suite("questions", () => {
       stdout: new PassThrough(),
       stderr: new PassThrough(),
       env: {},
-      machine: { uid: 0, home: "/", hostname: "h" },
+      machine: { uid: 0, home: "/", hostname: "h", user: "u" },
       openTerminal: async () => ({
         write: () => {},
         keys,

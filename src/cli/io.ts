@@ -22,7 +22,7 @@ export interface Io {
     size(): { columns: number; rows: number };
     /** Calls `listener` when the size has changed, until the answer is called. */
     onResize(listener: () => void): () => void;
-    /** Has the terminal of standard input hand over every key unseen; the answer puts it back. */
+    /** Has the terminal of standard input pass keys and output through unchanged; the answer puts it back. */
     raw(): () => void;
   };
   /** What is left of standard input, as it comes. */
@@ -42,15 +42,19 @@ export interface Machine {
   /** `$HOME`, else the passwd entry. */
   readonly home: string;
   readonly hostname: string;
+  /** The name of the user in the passwd database. */
+  readonly user: string;
 }
 
 /** The streams and facts that an `Io` is made of. */
 export interface World {
-  readonly stdin: Readable & { isTTY?: boolean; setRawMode?(on: boolean): unknown };
+  readonly stdin: Readable & { isTTY?: boolean };
   readonly stdout: Writable & { isTTY?: boolean; columns?: number; rows?: number };
   readonly stderr: Writable & { isTTY?: boolean };
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly machine: Machine;
+  /** Has the terminal of standard input pass keys and output through unchanged; the answer puts it back. */
+  rawTerminal?(): () => void;
   /** The terminal the person sits at, for secrets; asked for only when standard input is a terminal. */
   openTerminal(): Promise<Terminal>;
 }
@@ -81,10 +85,7 @@ export function makeIo(world: World): Io {
         world.stdout.on("resize", listener);
         return () => void world.stdout.removeListener("resize", listener);
       },
-      raw() {
-        world.stdin.setRawMode?.(true);
-        return () => void world.stdin.setRawMode?.(false);
-      },
+      raw: () => world.rawTerminal?.() ?? (() => {}),
     },
     input: () => input.chunks(),
     readAll: (signal) => input.rest(signal),

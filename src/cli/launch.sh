@@ -11,4 +11,4 @@ if [ ! -x "$node" ]; then
     exit 1
   }
 fi
-exec "$node" "$root/src/cli/$tool/main.ts" "$@"
+exec "$node" "$root/src/cli/$tool/main.js" "$@"

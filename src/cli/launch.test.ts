@@ -79,7 +79,7 @@ suite("the launchers", () => {
       ["tctl", ["cli", "config", "core"]],
       ["teleport", ["cli", "config", "core"]],
     ] as const) {
-      const main = join(root, "src", "cli", tool, "main.ts");
+      const main = join(root, "src", "cli", tool, "main.js");
       assert.equal((await run(process.execPath, ["--import", hook, main, "version"])).code, 0);
       const loaded = readFileSync(list, "utf8").trim().split("\n");
       rmSync(list);

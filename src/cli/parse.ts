@@ -3,8 +3,7 @@ import { Fault } from "#core/errors";
 import type { Flag, Flags, Program } from "./command.ts";
 import type { Io } from "./io.ts";
 
-const pointer =
-  "Help is in docs/ and README.md; report bugs in the issue tracker that README.md names, with the output of `version`.";
+const pointer = "More help is in README.md and docs/; README.md tells how to report bugs.";
 
 /**
  * Finds the command that `argv` (without program names) means and runs it. Resolves with its exit code.

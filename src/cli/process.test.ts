@@ -102,7 +102,7 @@ suite("errors", () => {
       stdout: stream,
       stderr: stderr.stream,
       env: {},
-      machine: { uid: 0, home: "/", hostname: "h" },
+      machine: { uid: 0, home: "/", hostname: "h", user: "u" },
       openTerminal: () => Promise.reject(new Error("none")),
     });
     return { code: report(err, io, debug), err: stderr.text() };

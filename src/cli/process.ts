@@ -1,5 +1,6 @@
+import { execFileSync } from "node:child_process";
 import { openSync } from "node:fs";
-import { homedir, hostname } from "node:os";
+import { homedir, hostname, userInfo } from "node:os";
 import { ReadStream } from "node:tty";
 import { Fault } from "#core/errors";
 import type { Program } from "./command.ts";
@@ -15,7 +16,8 @@ export async function main(program: Program): Promise<never> {
     stdout: process.stdout,
     stderr: process.stderr,
     env: process.env,
-    machine: { uid: process.geteuid?.() ?? -1, home: homedir(), hostname: hostname() },
+    machine: { uid: process.geteuid?.() ?? -1, home: home(), hostname: hostname(), user: userName() },
+    rawTerminal,
     openTerminal,
   });
   // The reader of a pipe may have seen enough (`tctl get users | head -1`); that is no error of ours.
@@ -61,11 +63,40 @@ const unexpected = (cause: unknown): Fault =>
     { cause },
   );
 
+/** A user id without an entry has no home either when `$HOME` does not name one. */
+function home(): string {
+  try {
+    return homedir();
+  } catch {
+    return "/";
+  }
+}
+
+/** A user id without an entry has no name; then what asks for one names the flag to give. */
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return "";
+  }
+}
+
 const flushed = (stream: NodeJS.WriteStream): Promise<void> =>
   new Promise((resolve) => {
     if (stream.destroyed) resolve();
     else stream.write("", () => resolve());
   });
+
+function rawTerminal(): () => void {
+  process.stdin.setRawMode(true);
+  try {
+    // Node leaves the terminal putting CR before each LF, which full-screen programs on the other side do not expect.
+    execFileSync("stty", ["-opost"], { stdio: ["inherit", "ignore", "ignore"] });
+  } catch {
+    // No stty: all but such programs looks right.
+  }
+  return () => void process.stdin.setRawMode(false);
+}
 
 /** The terminal that the process was started from, whatever standard output is. */
 async function openTerminal(): Promise<Terminal> {

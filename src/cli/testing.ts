@@ -17,7 +17,7 @@ export async function runLine(
     stdout: stdout.stream,
     stderr: stderr.stream,
     env,
-    machine: { uid: 1000, home: "/nonexistent", hostname: "testhost", ...machine },
+    machine: { uid: 1000, home: "/nonexistent", hostname: "testhost", user: "tester", ...machine },
     openTerminal: () => Promise.reject(new Error("a test has no terminal")),
   });
   const code = await runProgram(program, argv, io, signal).catch((err: unknown) => report(err, io, false));

@@ -17,12 +17,14 @@ export const printable = (text: string): string => text.replace(sequences, "").r
 export const printableLines = (text: string): string => text.split("\n").map(printableLine).join("\n");
 const printableLine = (line: string): string => line.split("\t").map(printable).join("\t");
 
-const graphemes = new Intl.Segmenter();
 const wide =
   /^(?:\p{Emoji_Presentation}|[\u1100-\u115f\u2e80-\u303e\u3041-\u33ff\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{20000}-\u{3fffd}]|.\ufe0f)/u;
 
 /** How many columns of a terminal `text` takes. */
 export function columns(text: string): number {
+  // Nearly all text is of this kind; the tables of Unicode take 20 ms to load.
+  if (/^[ -~]*$/.test(text)) return text.length;
+  const graphemes = new Intl.Segmenter();
   let total = 0;
   for (const { segment } of graphemes.segment(text)) {
     if (wide.test(segment)) total += 2;

@@ -121,4 +121,4 @@ function drawing(before: string, final: string): string {
 
 /** Puts back what a recording may have left on: colours, character set, insert mode, hidden cursor, other screen, margins. */
 export const afterRecording =
-  "\u001b[0m\u001b(B\u001b[4l\u001b[?1l\u001b[?25h\u001b[?1049l\u001b[?69l\u001b[r";
+  "\u000f\u001b[0m\u001b(B\u001b[4l\u001b[?1l\u001b[?25h\u001b[?1049l\u001b[?69l\u001b[r";

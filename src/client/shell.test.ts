@@ -3,7 +3,7 @@ import { PassThrough } from "node:stream";
 import { suite, test } from "node:test";
 import type { Channel } from "#ssh";
 import { readSessionRequest, type SessionRequest, sessionRequests } from "#ssh/session";
-import { connectionPair } from "../ssh/testing/index.ts";
+import { connectionPair } from "#ssh/testing";
 import { type Local, type LocalTerminal, type RunOptions, run } from "./shell.ts";
 
 /** A server whose answers to requests and behaviour once started a test decides. */

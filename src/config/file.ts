@@ -231,7 +231,7 @@ const proxyService = section({
 });
 
 /** All that a configuration file can say, with the defaults of what it leaves out. Times are milliseconds, sizes bytes. */
-const ConfigFile = section({
+export const ConfigFile = section({
   teleport: teleport.prefault({}),
   auth_service: authService.prefault({}),
   ssh_service: sshService.prefault({}),

@@ -30,14 +30,16 @@ export const auditSessionsUri = uriOf("recordings", ["file", "s3"], {
   etcd: "etcd keeps no recordings",
 });
 
-const audit = z.object({
+/** Keys of the audit log, which stand beside those of any driver. */
+export const auditKeys = {
   audit_events_uri: auditEventsUri.optional(),
   audit_sessions_uri: auditSessionsUri.optional(),
   /** Default region of every AWS service. */
   region: text.optional(),
   /** Older name of an `audit_events_uri` of `dynamodb://<table>`. */
   audit_table_name: text.optional(),
-});
+};
+const audit = z.object(auditKeys);
 
 export interface Storage {
   /** What the driver asks for. */
@@ -64,7 +66,7 @@ export const storage = z
       return z.NEVER;
     }
     const own = Object.entries(rest).filter(
-      ([key]) => !Object.hasOwn(audit.shape, key) || Object.hasOwn(driver.config.shape, key),
+      ([key]) => !Object.hasOwn(auditKeys, key) || Object.hasOwn(driver.config.shape, key),
     );
     const backend = driver.config.safeParse({ type, ...Object.fromEntries(own) });
     const shared = audit.safeParse(rest);

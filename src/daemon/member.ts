@@ -48,7 +48,7 @@ const isLocal = (auth: Auth | RemoteAuth): auth is Auth => "clusterName" in auth
 
 /** Makes this process a member of the cluster in one role: with what it has from before, or by joining. */
 export async function openMember(options: MemberOptions, signal: AbortSignal): Promise<Member> {
-  const { role, hostId, clock, random, log } = options;
+  const { hostId, clock, random, log } = options;
   const { keeper, client } = isLocal(options.auth)
     ? await localMember(options, options.auth)
     : await remoteMember(options, options.auth, signal);

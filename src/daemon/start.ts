@@ -14,6 +14,7 @@ import { diagnostics, Health } from "./diagnostics.ts";
 import { type Member, openMember, type RemoteAuth } from "./member.ts";
 import { nextStep } from "./next-step.ts";
 import { nodeNames, nodeRole } from "./node.ts";
+import { notYet } from "./not-yet.ts";
 import { proxyNames, proxyRole } from "./proxy.ts";
 import type { World } from "./world.ts";
 
@@ -35,6 +36,7 @@ export interface DaemonParts {
  */
 export async function startDaemon(config: Config, parts: DaemonParts, signal: AbortSignal): Promise<void> {
   const { teleport, process: told } = config;
+  for (const line of notYet(config)) parts.warn(line);
   const clock = systemClock;
   const health = new Health(clock);
   await using stack = new AsyncDisposableStack();

@@ -43,7 +43,7 @@ export async function carry(target: Target, carrier: Carrier, open: () => Channe
   carrier.report({
     code: "T4030I",
     success: true,
-    target: `${host}:${port}`,
+    target: named(host, port),
     addr: address,
     server_id: carrier.hostId,
   });
@@ -54,6 +54,9 @@ export async function carry(target: Target, carrier: Carrier, open: () => Channe
 
 /** A connection that breaks off in the middle is its two ends' affair; both have noticed. */
 const join = (channel: Channel, socket: Socket): Promise<void> => splice(channel, socket).catch(() => {});
+
+/** What was asked for, as it was asked: 0 is no port. */
+const named = (host: string, port: number): string => (port === 0 ? host : `${host}:${port}`);
 
 async function reach(host: string, port: number, carrier: Carrier): Promise<Reached> {
   try {
@@ -70,7 +73,7 @@ async function reach(host: string, port: number, carrier: Carrier): Promise<Reac
       carrier.report({
         code: "T4030W",
         success: false,
-        target: `${host}:${port}`,
+        target: named(host, port),
         error: why,
         server_id: carrier.hostId,
       });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { suite, test } from "node:test";
+import { asRoot, skipUnless } from "../support/installed.ts";
 import { run } from "../support/run.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
 import { configText, freePorts, tctl, teleport, tsh } from "./cluster.ts";
@@ -95,6 +96,17 @@ suite("no stack trace ever reaches a user without -d", () => {
       }
     });
   }
+
+  const stranger = asRoot ? skipUnless("setpriv") : "needs root";
+  test("as a user id that has no name and no home", { skip: stranger }, async () => {
+    await using folder = await nowhere();
+    const become = "setpriv --reuid=54321 --regid=54321 --clear-groups";
+    for (const line of [`${become} $TSH status`, `${become} $TCTL status`]) {
+      const ran = await shell(folder, line, { HOME: undefined });
+      assert.doesNotMatch(ran.err + ran.out, stack);
+      assert.ok([0, 1, 2, 126, 127].includes(ran.code ?? -1), ran.err);
+    }
+  });
 
   test("a profile that is damaged is a sentence", async () => {
     for (const text of ["\u0000\u0001", "web_proxy_addr: [", "- 1"]) {

@@ -49,6 +49,10 @@ export class Program implements AsyncDisposable {
     return this.#said;
   }
 
+  get hasEnded(): boolean {
+    return this.#ended;
+  }
+
   write(input: string | Uint8Array): void {
     this.#child.stdin.write(input);
   }

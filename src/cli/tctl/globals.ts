@@ -3,7 +3,7 @@ import { commandsWith, flag } from "../command.ts";
 /** The flags that every `tctl` command takes. */
 export const globals = {
   debug: flag.yes("Tell what is being done, with stack traces of errors", { short: "d" }),
-  config: flag.text("The configuration file (/etc/teleport.yaml)", { short: "c", value: "FILE" }),
+  config: flag.text("The configuration file (as root /etc/teleport.yaml)", { short: "c", value: "FILE" }),
   configString: flag.text("The configuration itself, in base64", {
     value: "BASE64",
     env: "TELEPORT_CONFIG",

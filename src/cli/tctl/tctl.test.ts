@@ -426,7 +426,7 @@ suite("tctl get, create, rm", () => {
     test(`${line} prints YAML`, async () => {
       assert.equal(
         (await tctl(line, calls)).out,
-        "kind: user\nmetadata:\n  name: joe\nspec:\n  roles:\n    - admin\n  traits:\n    logins:\n      - joe\n      - root\n  status:\n    is_locked: false\n  created_by:\n    user:\n      name: builtin-Admin\nversion: v2\n",
+        'kind: user\nmetadata:\n  name: joe\nspec:\n  roles:\n    - admin\n  traits:\n    logins:\n      - joe\n      - root\n  status:\n    lock_expires: "0001-01-01T00:00:00Z"\n    locked_time: "0001-01-01T00:00:00Z"\n    is_locked: false\n  expires: "0001-01-01T00:00:00Z"\n  created_by:\n    user:\n      name: builtin-Admin\nversion: v2\n',
       );
     });
   }
@@ -438,8 +438,26 @@ suite("tctl get, create, rm", () => {
     );
   });
   test("json is a list, of one as well", async () => {
-    assert.deepEqual(JSON.parse((await tctl("get users --format=json", calls)).out), [ann, joe]);
-    assert.deepEqual(JSON.parse((await tctl("get user/joe --format=json", calls)).out), [joe]);
+    const names = async (line: string): Promise<string[]> =>
+      JSON.parse((await tctl(line, calls)).out).map(({ metadata }: typeof joe) => metadata.name);
+    assert.deepEqual(await names("get users --format=json"), ["ann", "joe"]);
+    assert.deepEqual(await names("get user/joe --format=json"), ["joe"]);
+    assert.deepEqual(JSON.parse((await tctl("get roles --format=json", calls)).out), [dev]);
+  });
+  test("what is printed of a user is a user again, times that are never too (RES-10)", async () => {
+    const locked = User.parse({
+      ...joe,
+      spec: { ...joe.spec, status: { is_locked: true, locked_time: "2026-01-02T03:04:05Z" } },
+    });
+    const { out } = await tctl("get user/joe --format=json", {
+      ...calls,
+      "users.list": async () => [locked],
+    });
+    const never = "0001-01-01T00:00:00Z";
+    assert.deepEqual(User.parse(JSON.parse(out)[0]), {
+      ...locked,
+      spec: { ...locked.spec, expires: never, status: { ...locked.spec.status, lock_expires: never } },
+    });
   });
   test("text is a table (TCT-62)", async () => {
     assert.equal((await tctl("get users --format=text", calls)).out, "User\n----\nann\njoe\n");
@@ -461,12 +479,18 @@ suite("tctl get, create, rm", () => {
     ]);
   });
   test("what tctl get prints, tctl create -f takes, unchanged (RES-08)", async () => {
+    const times = { lock_expires: "2026-01-02T03:24:05Z", locked_time: "2026-01-02T03:04:05Z" };
+    const closed = User.parse({
+      ...joe,
+      spec: { ...joe.spec, expires: "2030-01-02T03:04:05Z", status: { is_locked: true, ...times } },
+    });
     for (const [kind, resource] of [
-      ["user/joe", joe],
+      ["user/joe", closed],
       ["role/dev", dev],
     ] as const) {
       for (const format of ["yaml", "json"]) {
-        const printed = (await tctl(`get ${kind} --format=${format}`, calls)).out;
+        const there = { ...calls, "users.list": async () => [closed] };
+        const printed = (await tctl(`get ${kind} --format=${format}`, there)).out;
         const { sent, code, err } = await tctl("create -f", calls, printed);
         assert.equal(code, 0, err);
         const [call, given] = sent[0] as [string, Record<string, unknown>];

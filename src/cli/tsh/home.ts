@@ -1,8 +1,6 @@
-import { userInfo } from "node:os";
-import { isAbsolute, join } from "node:path";
+import { join } from "node:path";
 import { type Credentials, expiryOf, Keystore, type Profile, Profiles, parseProxy, proxyHost } from "#client";
 import { systemClock } from "#core/clock";
-import { Fault } from "#core/errors";
 import type { Io } from "../io.ts";
 import type { TshContext } from "./globals.ts";
 
@@ -12,21 +10,10 @@ export interface Home {
   readonly keystore: Keystore;
 }
 
-export function openHome(io: Pick<Io, "env">): Home {
-  const folder = join(homeFolder(io), ".tsh");
+export function openHome({ machine }: Pick<Io, "machine">): Home {
+  const folder = join(machine.home, ".tsh");
   return { profiles: new Profiles(folder), keystore: new Keystore(folder) };
 }
-
-/** The user's home: what `HOME` says, else the system. */
-export function homeFolder({ env }: Pick<Io, "env">): string {
-  const folder = env.HOME || userInfo().homedir;
-  if (!isAbsolute(folder))
-    throw new Fault("bad_parameter", `HOME is ${JSON.stringify(folder)}, which is no folder`);
-  return folder;
-}
-
-/** The name of the person at this machine. */
-export const osUser = (): string => userInfo().username;
 
 /** The profile that the flags mean: of the proxy they name, or the current one; undefined when there is none. */
 export async function chosenProfile(

@@ -17,7 +17,7 @@ import { Fault, notFound } from "#core/errors";
 import { printable } from "../text.ts";
 import { productVersion } from "../version.ts";
 import type { TshContext } from "./globals.ts";
-import { chosenProfile, currentLogin, type Home, homeFolder, type Login, osUser } from "./home.ts";
+import { chosenProfile, currentLogin, type Home, type Login } from "./home.ts";
 
 /** The login that a command acts with; asked for anew when it is missing or over and somebody is there to answer (TSH-14). */
 export async function needLogin(context: TshContext, home: Home): Promise<Login> {
@@ -60,12 +60,13 @@ export async function logIn(
   const known =
     positional !== undefined &&
     (positional === answer.cluster_name || (await api.clusterKnown(web, positional, signal)));
-  const user = named ?? (known ? undefined : positional) ?? osUser();
+  const user = named ?? (known ? undefined : positional) ?? io.machine.user;
   if (known && named === undefined) {
     io.err(
       `${printable(positional)} is taken for the cluster; to log in as that user: --user=${printable(positional)}`,
     );
   }
+  if (user === "") throw new Fault("bad_parameter", "nobody knows your name here: give it with --user");
   const credentials = await api.login(
     web,
     {
@@ -115,19 +116,17 @@ async function webOptions(
     host,
     port: webPort ?? 3080,
     insecure: flags.insecure ?? false,
-    extraAuthorities: isLoopback(host) ? await ownCertificate(io.env, homeFolder(io)) : [],
+    extraAuthorities: isLoopback(host) ? await ownCertificate(io) : [],
   };
 }
 
 const isLoopback = (host: string): boolean => /^(localhost|127(\.\d{1,3}){3}|::1)$/i.test(host);
 
 /** The self-signed certificate of a proxy on this very host, if it lets us read it (TSH-58). */
-async function ownCertificate(
-  env: Readonly<Record<string, string | undefined>>,
-  home: string,
-): Promise<string[]> {
+async function ownCertificate({ env, machine }: TshContext["io"]): Promise<string[]> {
   const { defaultPlaces } = await import("#config");
-  const folders = [0, process.geteuid?.() ?? 0].map((uid) => defaultPlaces({ uid, home, env }).dataDir);
+  // That of a proxy that root runs is in the other place, if root lets us read it.
+  const folders = [machine.uid, 0].map((uid) => defaultPlaces({ uid, home: machine.home, env }).dataDir);
   const texts = await Promise.all(
     [...new Set(folders)].map((folder) =>
       readFile(join(folder, "webproxy_cert.pem"), "utf8").catch(() => ""),

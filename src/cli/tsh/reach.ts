@@ -6,7 +6,7 @@ import type { Node } from "#model";
 import { printable, printableLines } from "../text.ts";
 import { productVersion } from "../version.ts";
 import type { TshContext } from "./globals.ts";
-import { type Home, type Login, osUser } from "./home.ts";
+import type { Home, Login } from "./home.ts";
 
 /** Connects to the proxy of a login. */
 export function openProxy(
@@ -52,10 +52,14 @@ export async function nodesOf(
 }
 
 /** The login on the host: what was said, else one's own name here or in the cluster, whichever may log in (TSH-27). */
-export function loginFor(said: string | undefined, { profile, credentials }: Login): string {
+export function loginFor(
+  said: string | undefined,
+  { profile, credentials }: Login,
+  { user }: TshContext["io"]["machine"],
+): string {
   if (said !== undefined) return said;
   const allowed = credentials.certificate?.certificate?.principals ?? [];
-  return [osUser(), profile.user].find((name) => allowed.includes(name)) ?? osUser();
+  return [user, profile.user].find((name) => allowed.includes(name)) ?? user;
 }
 
 /** Asks whether a host that has no certificate is to be trusted (TSH-25); remembers a yes. */

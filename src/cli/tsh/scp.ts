@@ -64,7 +64,7 @@ function checkSides(sources: readonly Place[], target: Place): void {
 }
 
 function connect(
-  { flags, signal }: ScpContext,
+  { io, flags, signal }: ScpContext,
   proxy: ProxyConnection,
   login: Login,
   place: Remote,
@@ -75,7 +75,7 @@ function connect(
       host: place.host,
       port: flags.port ?? 0,
       cluster: flags.cluster ?? login.profile.cluster,
-      login: loginFor(place.login ?? flags.login, login),
+      login: loginFor(place.login ?? flags.login, login, io.machine),
     },
     acceptPlain,
     signal,

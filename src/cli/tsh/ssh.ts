@@ -29,7 +29,7 @@ export async function ssh(context: SshContext): Promise<number> {
   const hosts = await hostsOf(context, proxy, login, cluster, destination);
   const remote: Remote = {
     command: words.length === 0 ? undefined : words.join(" "),
-    login: loginFor(destination.login ?? context.flags.login, login),
+    login: loginFor(destination.login ?? context.flags.login, login, io.machine),
     cluster,
     port: context.flags.port ?? 0,
     acceptPlain: askAboutHost(context, home),

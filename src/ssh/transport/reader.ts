@@ -5,6 +5,8 @@ import { clearOpener, type Opener } from "../crypto/cipher/cipher.ts";
 const maxBeforeAuth = 35_000;
 /** And after it. */
 export const maxPacketLength = 256 * 1024;
+/** A buffer for joining up to this size is kept for the next packet. */
+const maxKept = 64 * 1024;
 const none = Buffer.alloc(0);
 
 /**
@@ -25,6 +27,8 @@ export class PacketReader {
   #at = 0;
   #joined = none;
   #filled = 0;
+  /** Of a packet before. A cipher's plain text is a copy, so nobody has it any more. */
+  #spare = none;
   /** Length of the packet at the front with length field and tag; 0 when not known yet. */
   #size = 0;
 
@@ -94,6 +98,10 @@ export class PacketReader {
 
   #room(needed: number, want: number): void {
     if (needed <= this.#joined.length) return;
+    if (this.#filled === 0 && needed <= this.#spare.length) {
+      this.#joined = this.#spare;
+      return;
+    }
     const grown = Buffer.allocUnsafe(Math.max(needed, Math.min(2 * needed, want)));
     grown.set(this.#joined.subarray(0, this.#filled));
     this.#joined = grown;
@@ -101,6 +109,7 @@ export class PacketReader {
 
   #consume(size: number): void {
     if (this.#filled === 0) this.#advance(size);
+    else if (this.#opener !== clearOpener && this.#joined.length <= maxKept) this.#spare = this.#joined;
     this.#joined = none;
     this.#filled = 0;
   }

@@ -1,4 +1,4 @@
-import { openCompileCache } from "../compile-cache.ts";
+import { openCompileCache } from "../compile-cache.js";
 
 // Before the rest is loaded, so that the rest is served from the cache.
 openCompileCache();

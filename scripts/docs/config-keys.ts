@@ -1,0 +1,111 @@
+const none = "**No effect yet.**";
+
+/** What each key of the configuration file does, for docs/config.md. */
+export const configKeys: Readonly<Record<string, string>> = {
+  "teleport.nodename": "Name of this host for users and in its certificates. Left out: its host name.",
+  "teleport.data_dir":
+    "Folder of everything this host keeps. Left out: `/var/lib/teleport` as root, `~/.local/state/teleport` as another user.",
+  "teleport.pid_file": "File to write the process id to.",
+  "teleport.auth_token": "Invite token by which this host joins the cluster at its first start.",
+  "teleport.ca_pin":
+    "What `tctl status` prints as CA pin: the auth service is verified by it at the first start.",
+  "teleport.auth_servers": "Where the auth service is. Left out: on this host.",
+  "teleport.advertise_ip": "Address under which others reach the node of this host.",
+  "teleport.connection_limits.max_connections": "Connections that each listener holds at a time.",
+  "teleport.connection_limits.max_users": "Different users that a node serves at a time.",
+  "teleport.connection_limits.rates": none,
+  "teleport.connection_limits.rates[].period": none,
+  "teleport.connection_limits.rates[].average": none,
+  "teleport.connection_limits.rates[].burst": none,
+  "teleport.log.output":
+    "Where the log of the daemon goes. `syslog` falls back to standard error, with a line that says so.",
+  "teleport.log.severity": "What is logged at least.",
+  "teleport.storage.type":
+    "How the auth service stores the cluster's state: both names mean a SQLite database.",
+  "teleport.storage.path": "Folder of the database. Left out: `<data_dir>/backend`.",
+  "teleport.storage.audit_events_uri":
+    "Where audit events go, to each of them: `file:///folder` or `stdout://`. Left out: `<data_dir>/log`. `dynamodb://` is refused at start in this version.",
+  "teleport.storage.audit_sessions_uri":
+    "Where recordings go: `file:///folder`. Left out: `<data_dir>/log/sessions`. `s3://` is refused at start in this version.",
+  "teleport.storage.region": none,
+  "teleport.storage.audit_table_name": "Older name of an `audit_events_uri` of `dynamodb://TABLE`.",
+  "teleport.cache.enabled": `${none} Nodes and proxies always keep a copy of the cluster's state in memory.`,
+  "teleport.cache.ttl": none,
+  "teleport.ciphers": "SSH ciphers of the node and the proxy, best first.",
+  "teleport.kex_algos": "SSH key exchanges, best first.",
+  "teleport.mac_algos": "SSH MACs, best first.",
+  "teleport.ciphersuites": none,
+  "teleport.key_type":
+    "Makes RSA keys with SHA-2 signatures instead of Ed25519, for places that need them. Counts when an authority is made.",
+
+  "auth_service.enabled": "Whether this host runs the auth service.",
+  "auth_service.cluster_name": "Name of the cluster, fixed at its first start. Left out: a UUID.",
+  "auth_service.listen_addr": "Where the auth API listens.",
+  "auth_service.public_addr": "Names and addresses of the auth service for its certificate.",
+  "auth_service.tokens":
+    "Static invite tokens, written `node,proxy:TOKEN`. They never expire: prefer `tctl nodes add`.",
+  "auth_service.authentication.type":
+    "How people log in. Only `local` is offered; the others are refused at start.",
+  "auth_service.authentication.second_factor":
+    "`otp`: password and a six-digit code; `off`: password alone. `webauthn` is refused at start in this version.",
+  "auth_service.authentication.connector_name": none,
+  "auth_service.authentication.u2f.app_id": none,
+  "auth_service.authentication.u2f.facets": none,
+  "auth_service.authentication.local_auth": "`no` refuses every login by password.",
+  "auth_service.session_recording":
+    "`node`: nodes record; `off`: nobody records, events are kept. `proxy` is refused at start in this version.",
+  "auth_service.proxy_checks_host_keys": `${none} It belongs to recording at the proxy.`,
+  "auth_service.client_idle_timeout":
+    "Closes connections to nodes on which the client sent nothing for so long.",
+  "auth_service.disconnect_expired_cert": "Closes connections to nodes when the user's certificate runs out.",
+  "auth_service.keep_alive_interval":
+    "How often the node and the proxy ask a client whether it is still there.",
+  "auth_service.keep_alive_count_max": "Unanswered questions after which a client counts as gone.",
+  "auth_service.license_file": `${none} No license is needed for anything.`,
+  "auth_service.proxy_protocol": none,
+  "auth_service.exec_recording_limit":
+    "How much output of a command without a terminal is recorded; of the rest the event holds size and SHA-256.",
+  "auth_service.audit_events_uri": "The same as `teleport.storage.audit_events_uri`.",
+  "auth_service.audit_sessions_uri": "The same as `teleport.storage.audit_sessions_uri`.",
+  "auth_service.trusted_clusters": none,
+  "auth_service.trusted_clusters[].name": none,
+  "auth_service.trusted_clusters[].enabled": none,
+  "auth_service.trusted_clusters[].token": none,
+  "auth_service.trusted_clusters[].tunnel_addr": none,
+  "auth_service.trusted_clusters[].web_proxy_addr": none,
+  "auth_service.trusted_clusters[].role_map": none,
+  "auth_service.trusted_clusters[].role_map[].remote": none,
+  "auth_service.trusted_clusters[].role_map[].local": none,
+
+  "ssh_service.enabled": "Whether this host runs the SSH node.",
+  "ssh_service.listen_addr": "Where the node listens.",
+  "ssh_service.public_addr": "Names and addresses of the node for its certificate; the first is announced.",
+  "ssh_service.labels": "Labels of this node, by which roles and `tsh ls` choose: `env: prod`.",
+  "ssh_service.commands": `Labels whose value a command prints. ${none}`,
+  "ssh_service.commands[].name": none,
+  "ssh_service.commands[].command": none,
+  "ssh_service.commands[].period": none,
+  "ssh_service.permit_user_env": "Reads `~/.tsh/environment` of the login into its sessions.",
+  "ssh_service.pam.enabled": "`yes` is refused at start in this version.",
+  "ssh_service.pam.service_name": none,
+  "ssh_service.accept_env": "Variables that a client may send, `*` and `?` as in sshd's `AcceptEnv`.",
+
+  "proxy_service.enabled": "Whether this host runs the proxy.",
+  "proxy_service.listen_addr": "Where the SSH proxy listens.",
+  "proxy_service.tunnel_listen_addr": `${none} Nodes behind a tunnel are not offered.`,
+  "proxy_service.web_listen_addr": "Where the HTTPS port for browsers and `tsh login` listens.",
+  "proxy_service.public_addr": "The proxy's address for people; the first stands in invitation links.",
+  "proxy_service.ssh_public_addr": "The SSH proxy's address for people.",
+  "proxy_service.tunnel_public_addr": none,
+  "proxy_service.https_key_file":
+    "Key of the HTTPS certificate, PEM. Left out: self-signed, made at the first start.",
+  "proxy_service.https_cert_file": "The HTTPS certificate with its chain, PEM.",
+  "proxy_service.proxy_protocol": none,
+  "proxy_service.kubernetes.enabled": none,
+  "proxy_service.kubernetes.listen_addr": none,
+  "proxy_service.kubernetes.public_addr": none,
+  "proxy_service.kubernetes.kubeconfig_file": none,
+  "proxy_service.openssh_targets":
+    "Hosts that are no nodes of the cluster and may be dialled for its users all the same: name, address, CIDR block or `*`, each with a port or `:*`. Goes past the admin guide.",
+  "proxy_service.processes": `${none} Goes past the admin guide.`,
+};

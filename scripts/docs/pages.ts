@@ -1,0 +1,12 @@
+import { apiPage } from "./api.ts";
+import { configPage } from "./config.ts";
+import { eventsPage } from "./events.ts";
+
+/** Path → text of every page that is printed from schemas. */
+export async function pages(): Promise<Readonly<Record<string, string>>> {
+  return {
+    "docs/events.md": eventsPage(),
+    "docs/config.md": configPage(),
+    "docs/api.md": await apiPage(),
+  };
+}

@@ -1,0 +1,114 @@
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { stringify } from "yaml";
+import { eventually } from "../support/eventually.ts";
+import { fetchOwn, type HttpAnswer } from "../support/https.ts";
+import { freePort } from "../support/port.ts";
+import { descendants, isAlive } from "../support/processes.ts";
+import { Program } from "../support/program.ts";
+
+const root = join(import.meta.dirname, "../..");
+
+/** The commands as users run them. */
+export const programs = {
+  teleport: join(root, "bin/teleport"),
+  tctl: join(root, "bin/tctl"),
+  tsh: join(root, "bin/tsh"),
+} as const;
+
+/** Takes away what the environment of whoever runs the tests would change. */
+export const quiet: Readonly<Record<string, undefined>> = Object.fromEntries(
+  [
+    ...["CONFIG", "PROXY", "USER", "LOGIN", "SITE", "DEBUG"].map((name) => `TELEPORT_${name}`),
+    ...["SSH_AUTH_SOCK", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"],
+  ].map((name) => [name, undefined]),
+);
+
+/** A `teleport start` with diagnostics. Disposing of it ends it and sees that nothing it started is left. */
+export interface Daemon extends AsyncDisposable {
+  readonly program: Program;
+  /** One call of the diagnostics, e.g. `/readyz`. */
+  diag(path: string): Promise<HttpAnswer>;
+  /** Resolves when it serves, as a load balancer or a start-up script asks it. */
+  ready(): Promise<void>;
+  /** Ends it with the signal; its exit code. */
+  stop(signal?: NodeJS.Signals): Promise<number | null>;
+}
+
+export async function startDaemon(
+  config: string,
+  options: { readonly flags?: readonly string[]; readonly command?: readonly string[] } = {},
+): Promise<Daemon> {
+  const port = await freePort();
+  const [command = "", ...before] = options.command ?? [programs.teleport];
+  const program = await Program.start(
+    command,
+    [...before, "start", "-c", config, `--diag-addr=127.0.0.1:${port}`, ...(options.flags ?? [])],
+    { env: quiet },
+  );
+  const diag = (path: string): Promise<HttpAnswer> => fetchOwn(`http://127.0.0.1:${port}${path}`);
+  return {
+    program,
+    diag,
+    async ready() {
+      try {
+        await eventually("a daemon that is ready", async () => {
+          if (program.hasEnded) throw new Error("the daemon ended");
+          return (await diag("/readyz")).status === 200;
+        });
+      } catch (cause) {
+        throw new Error(`the daemon did not get ready; it said:\n${program.said}`, { cause });
+      }
+    },
+    async stop(signal = "SIGTERM") {
+      program.kill(signal);
+      return await program.ended();
+    },
+    async [Symbol.asyncDispose]() {
+      const started = descendants(program.pid);
+      await program[Symbol.asyncDispose]();
+      const left = (): number[] => started.filter(isAlive);
+      try {
+        await eventually("an end of all that the daemon started", () => left().length === 0, {
+          timeout: 5000,
+        });
+      } finally {
+        for (const pid of left()) process.kill(pid, "SIGKILL");
+      }
+    },
+  };
+}
+
+export type HostOptions = {
+  readonly name: string;
+  readonly role: "node" | "proxy";
+  /** Holds its file and its data folder. */
+  readonly folder: string;
+  readonly authPort: number;
+  readonly flags: readonly string[];
+};
+
+/** Another host of a cluster, with one role. */
+export interface Host extends Daemon {
+  /** Where its node serves, or its proxy's web port. */
+  readonly address: string;
+}
+
+export async function startHost({ name, role, folder, authPort, flags }: HostOptions): Promise<Host> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const [listen, web, tunnel] = await Promise.all([freePort(), freePort(), freePort()]);
+  const file = join(folder, "teleport.yaml");
+  const at = (port: number): string => `127.0.0.1:${port}`;
+  await writeFile(
+    file,
+    stringify({
+      teleport: { nodename: name, data_dir: join(folder, "data") },
+      ssh_service: { listen_addr: at(listen), labels: { host: name } },
+      proxy_service: { listen_addr: at(listen), web_listen_addr: at(web), tunnel_listen_addr: at(tunnel) },
+    }),
+  );
+  const daemon = await startDaemon(file, {
+    flags: [`--roles=${role}`, `--auth-server=${at(authPort)}`, ...flags],
+  });
+  return { ...daemon, address: at(role === "node" ? listen : web) };
+}
