@@ -16,12 +16,22 @@ export async function main(program: Program): Promise<never> {
     stdout: process.stdout,
     stderr: process.stderr,
     env: process.env,
-    machine: { uid: process.geteuid?.() ?? -1, home: homedir(), hostname: hostname(), user: userName() },
+    machine: { uid: process.geteuid?.() ?? -1, home: home(), hostname: hostname(), user: userName() },
     rawTerminal,
     openTerminal,
   });
   // The reader of a pipe may have seen enough (`tctl get users | head -1`); that is no error of ours.
-  process.stdout.on("error", (err: NodeJS.ErrnoException) => process.exit(err.code === "EPIPE" ? 0 : 1));
+  process.stdout.on("error", (err: NodeJS.ErrnoException) => {
+    // A command that goes on without its readers, as a daemon does, listens itself.
+    if (process.stdout.listenerCount("error") === 1) process.exit(err.code === "EPIPE" ? 0 : 1);
+  });
+  // There is nobody left to tell.
+  process.stderr.on("error", () => {});
+  // Node would print the stack to people who did not ask for it.
+  const surprised = (err: unknown): never =>
+    process.exit(report(unexpected(err), io, debugging(argv, io.env)));
+  process.on("uncaughtException", surprised);
+  process.on("unhandledRejection", surprised);
   const stop = new AbortController();
   let stoppedBy = 0;
   for (const [name, number] of [
@@ -44,6 +54,22 @@ export async function main(program: Program): Promise<never> {
   }
   await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
   process.exit(code);
+}
+
+const unexpected = (cause: unknown): Fault =>
+  new Fault(
+    "internal",
+    `this should not have happened: ${cause instanceof Error ? cause.message : String(cause)}; -d shows where`,
+    { cause },
+  );
+
+/** A user id without an entry has no home either when `$HOME` does not name one. */
+function home(): string {
+  try {
+    return homedir();
+  } catch {
+    return "/";
+  }
 }
 
 /** A user id without an entry has no name; then what asks for one names the flag to give. */

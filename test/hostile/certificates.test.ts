@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
-import { copyFile, readFile, writeFile } from "node:fs/promises";
+import { copyFile, readdir, readFile, writeFile } from "node:fs/promises";
 import { connect as connectSocket } from "node:net";
+import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
 import { systemClock } from "#core/clock";
 import { Fault } from "#core/errors";
@@ -8,8 +9,8 @@ import { silentLog } from "#core/log";
 import { connect } from "#ssh";
 import { parsePrivateKey, parsePublicKeyLine } from "#ssh/keys";
 import { skipUnless } from "../support/installed.ts";
-import { mustRun } from "../support/run.ts";
-import { type Cluster, type Event, type Identity, startCluster } from "./cluster.ts";
+import { mustRun, type Ran, run } from "../support/run.ts";
+import { type Cluster, type Event, type Identity, startCluster, tsh } from "./cluster.ts";
 
 suite("who may not come in", { skip: skipUnless("ssh", "ssh-keygen") }, () => {
   let cluster: Cluster;
@@ -165,6 +166,53 @@ suite("who may not come in", { skip: skipUnless("ssh", "ssh-keygen") }, () => {
     );
     assert.equal(jumped.code, 255);
     assert.match(jumped.err, /elsewhere/);
+  });
+
+  suite("with tsh", () => {
+    const home = () => cluster.at("home");
+    const tshRun = (args: readonly string[], input = "") =>
+      run(tsh, args, { env: { HOME: home(), TELEPORT_DEBUG: undefined }, input, timeout: 30_000 });
+    const login = (password: string) =>
+      tshRun(
+        ["login", "--insecure", `--proxy=127.0.0.1:${cluster.ports.web}`, "--user=joe"],
+        `${password}\n`,
+      );
+    const assertSentence = ({ code, err }: Ran, says: RegExp): void => {
+      assert.notEqual(code, 0, err);
+      assert.match(err, says);
+      assert.doesNotMatch(err, /^\s+at /m);
+      // Without a terminal the error stands behind the question.
+      const lines = err.split("\n").filter((line) => /(^|: )error: /i.test(line));
+      assert.equal(lines.length, 1, err);
+    };
+
+    test("a wrong password: a sentence, and user.login that failed", async () => {
+      assertSentence(await login("wrong"), /password/i);
+      const event = await cluster.event((each) => each.event === "user.login" && each.success === false);
+      assert.equal(event.user, "joe");
+      const right = await login(cluster.password);
+      assert.equal(right.code, 0, right.err);
+    });
+
+    test("a login that is not allowed, and a node that is not there", async () => {
+      const options = ["ssh", "--insecure"];
+      const forbidden = await tshRun([...options, "mallory@testnode", "true"]);
+      assertSentence(forbidden, /mallory/);
+      await cluster.event((each) => each.code === "T3007W" && each.login === "mallory");
+      assertSentence(await tshRun([...options, `${cluster.login}@nosuch`, "true"]), /nosuch/);
+      await cluster.event(
+        (each) => each.code === "T4030W" && String(each.target).startsWith("nosuch") && each.user === "joe",
+      );
+    });
+
+    test("an expired certificate: tsh says so and how to go on", async () => {
+      const expired = await forged("tsh", "user-ca", ...joe, "-n", cluster.login, "-V", "-2h:-1h");
+      const keys = join(home(), ".tsh", "keys");
+      const [proxy = ""] = await readdir(keys);
+      const certificate = join(keys, proxy, "joe-cert.pub");
+      await writeFile(certificate, await readFile(`${expired}-cert.pub`));
+      assertSentence(await tshRun(["ssh", `${cluster.login}@testnode`, "true"]), /expired|log in|login/i);
+    });
   });
 
   test("nothing of all this was told with a stack", () => {

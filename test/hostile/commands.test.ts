@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { suite, test } from "node:test";
+import { asRoot, skipUnless } from "../support/installed.ts";
 import { run } from "../support/run.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
 import { configText, freePorts, tctl, teleport, tsh } from "./cluster.ts";
@@ -38,19 +39,14 @@ suite("no stack trace ever reaches a user without -d", () => {
     ["$TELEPORT start --diag-addr=:::: -c t.yaml", 2],
     ["$TELEPORT start --labels='a=[' -c t.yaml", 2],
     ["$TCTL -c t.yaml status", 1],
-    ["$TCTL -c t.yaml users add joe root", 1],
     ["$TCTL -c t.yaml create none.yaml", 2],
-    ["$TCTL -c none.yaml status", 2],
-    ["$TCTL -c t.yaml auth export --type=nonsense", 2],
     ["$TSH nonsense", 2],
     ["$TSH login", 2],
     ["$TSH login --proxy=127.0.0.1:1 --insecure --user=joe </dev/null", 1],
-    ["$TSH login --proxy=host.invalid --user=joe </dev/null", 1],
     ["$TSH login --proxy=:::: --user=joe </dev/null", 2],
     ["$TSH ssh root@nowhere true", 1],
     ["$TSH ls", 1],
     ["$TSH play none", 2],
-    ["$TSH status", 0],
     ["$TSH logout", 0],
   ];
   for (const [line, code] of nonsense) {
@@ -70,8 +66,6 @@ suite("no stack trace ever reaches a user without -d", () => {
     env?: Record<string, string | undefined>,
   ][] = [
     ["without HOME", (line) => line, { HOME: undefined }],
-    ["with an empty HOME", (line) => line, { HOME: "" }],
-    ["with a HOME that is not there", (line) => line, { HOME: "/nowhere/at/all" }],
     ["with a HOME that is a file", (line) => line, { HOME: "/etc/passwd" }],
     ["with standard input closed", (line) => `${line} <&-`],
     ["with standard output closed", (line) => `${line} >&-`],
@@ -81,23 +75,33 @@ suite("no stack trace ever reaches a user without -d", () => {
     ["into a reader that has gone", (line) => `${line} | true`],
     [
       "in a folder that is gone",
-      (line) => `mkdir gone; cd gone; rmdir ../gone; ${line.replace("t.yaml", "$OLDPWD/t.yaml")}`,
+      (line) => `d=$(mktemp -d); cd "$d"; rmdir "$d"; ${line.replace("t.yaml", "$OLDPWD/t.yaml")}`,
     ],
-    ["with a strange TERM and locale", (line) => line, { TERM: "nonsense", LANG: "xx_XX", LC_ALL: "xx" }],
   ];
   for (const [what, how, env] of worlds) {
     test(`${what} the tools work or say why not`, async () => {
       await using folder = await nowhere();
-      for (const line of tools) {
-        const ran = await shell(folder, how(line), env);
-        assert.doesNotMatch(ran.err + ran.out, stack, `${line}: ${ran.err}`);
-        assert.ok([0, 1, 2].includes(ran.code ?? -1), `${line}: ${ran.code} ${ran.signal} ${ran.err}`);
+      const ran = await Promise.all(tools.map((line) => shell(folder, how(line), env)));
+      for (const { code, signal, err, out } of ran) {
+        assert.doesNotMatch(err + out, stack);
+        assert.ok([0, 1, 2].includes(code ?? -1), `${code} ${signal} ${err}`);
       }
     });
   }
 
+  const stranger = asRoot ? skipUnless("setpriv") : "needs root";
+  test("as a user id that has no name and no home", { skip: stranger }, async () => {
+    await using folder = await nowhere();
+    const become = "setpriv --reuid=54321 --regid=54321 --clear-groups";
+    for (const line of [`${become} $TSH status`, `${become} $TCTL status`]) {
+      const ran = await shell(folder, line, { HOME: undefined });
+      assert.doesNotMatch(ran.err + ran.out, stack);
+      assert.ok([0, 1, 2, 126, 127].includes(ran.code ?? -1), ran.err);
+    }
+  });
+
   test("a profile that is damaged is a sentence", async () => {
-    for (const text of ["\u0000\u0001", "web_proxy_addr: [", "- 1", "web_proxy_addr: {a: b}", ""]) {
+    for (const text of ["\u0000\u0001", "web_proxy_addr: [", "- 1"]) {
       await using folder = await nowhere();
       await mkdir(folder.at("home", ".tsh"), { recursive: true });
       await writeFile(folder.at("home", ".tsh", "p.yaml"), text);
@@ -114,7 +118,7 @@ suite("no stack trace ever reaches a user without -d", () => {
   test("an identity of an administrator that is damaged is a sentence", async () => {
     await using folder = await nowhere();
     await mkdir(folder.at("data", "proc"), { recursive: true, mode: 0o700 });
-    for (const text of ["", "{", "[]", '{"format":99}', "\u0000"]) {
+    for (const text of ["{", '{"format":99}']) {
       await writeFile(folder.at("data", "proc", "admin.json"), text);
       await chmod(folder.at("data", "proc", "admin.json"), 0o600);
       const ran = await shell(folder, "$TCTL -c t.yaml status");
@@ -123,6 +127,18 @@ suite("no stack trace ever reaches a user without -d", () => {
       assert.ok(ran.code === 1 || ran.code === 2, ran.err);
     }
   });
+
+  for (const how of ["throw new Error('planted')", "Promise.reject(new Error('planted'))"]) {
+    test(`what nobody expected is one line too: ${how}`, async () => {
+      await using folder = await nowhere();
+      await writeFile(folder.at("late.mjs"), `setTimeout(() => { ${how} }, 1500).unref()`);
+      const env = { NODE_OPTIONS: `--import=${folder.at("late.mjs")}` };
+      const ran = await shell(folder, "$TELEPORT start -c t.yaml", env);
+      assert.equal(ran.code, 1, ran.err);
+      assert.match(ran.err, /^error: .*planted.* -d /m);
+      assert.doesNotMatch(ran.err, stack);
+    });
+  }
 
   test("with -d, or TELEPORT_DEBUG, there is one", async () => {
     await using folder = await nowhere();

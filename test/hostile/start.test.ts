@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmod, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
@@ -7,7 +8,7 @@ import { asRoot } from "../support/installed.ts";
 import { Program } from "../support/program.ts";
 import { run } from "../support/run.ts";
 import { tempDir } from "../support/temp-dir.ts";
-import { configText, freePorts, tctl, teleport } from "./cluster.ts";
+import { configText, freePorts, tctl, teleport, until } from "./cluster.ts";
 
 suite("teleport start with a wrong configuration file", () => {
   const cases: readonly [what: string, yaml: string, says: RegExp][] = [
@@ -143,5 +144,22 @@ suite("teleport start on a machine that will not have it", () => {
     await using third = await Program.start(teleport, ["start", "-c", folder.at("t.yaml")]);
     await third.line(/\[SSH\] .*Service is starting on/);
     assert.equal(Number(await readFile(folder.at("pid"), "utf8")), third.pid);
+  });
+
+  test("a daemon outlives those who read its output", async () => {
+    await using folder = await tempDir();
+    const ports = await freePorts();
+    await writeFile(folder.at("t.yaml"), configText(ports, folder.at("data"), ["log: {severity: debug}"]));
+    const args = ["start", "-c", folder.at("t.yaml"), `--diag-addr=127.0.0.1:${ports.diag}`];
+    const daemon = spawn(teleport, args, { stdio: ["ignore", "pipe", "pipe"] });
+    try {
+      daemon.stdout.destroy();
+      daemon.stderr.destroy();
+      await until(async () => (await run(tctl, ["-c", folder.at("t.yaml"), "status"])).code === 0);
+      assert.equal(daemon.exitCode, null);
+    } finally {
+      daemon.kill("SIGKILL");
+      if (daemon.exitCode === null && daemon.signalCode === null) await once(daemon, "exit");
+    }
   });
 });

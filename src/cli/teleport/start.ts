@@ -47,6 +47,8 @@ export const start = (daemon: () => Promise<Daemon>): Command =>
       // To the terminal whatever the log's severity and output: these are for whoever starts it (AUTH-17).
       const warn = (line: string): void => io.err(`warning: ${printable(line)}`);
       for (const warning of warnings) warn(warning);
+      // Whoever read the banner or the log may leave; people's sessions must not end with them.
+      io.stdout.on("error", () => {});
       const { startDaemon, textLog } = await daemon();
       await using sink = await openLogSink(config.teleport.log.output, io);
       const log = textLog({
