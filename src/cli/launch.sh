@@ -11,4 +11,6 @@ if [ ! -x "$node" ]; then
     exit 1
   }
 fi
-exec "$node" "$root/src/cli/$tool/main.js" "$@"
+# Bulk data passes through buffers outside the heap. By default V8 marks the whole heap for each few megabytes of them, which
+# costs more than twice what all the rest of a transfer does (bench bulk, and --trace-gc).
+exec "$node" --external-memory-accounted-in-global-limit --min-semi-space-size=16 "$root/src/cli/$tool/main.js" "$@"
