@@ -11,6 +11,7 @@ if [ ! -x "$node" ]; then
     exit 1
   }
 fi
-# Bulk data passes through buffers outside the heap. By default V8 marks the whole heap for each few megabytes of them, which
-# costs more than twice what all the rest of a transfer does (bench bulk, and --trace-gc).
-exec "$node" --external-memory-accounted-in-global-limit --min-semi-space-size=16 "$root/src/cli/$tool/main.js" "$@"
+# Bulk data passes through buffers outside the heap. By default V8 marks the whole heap for each few megabytes of them, and hands
+# their release to other threads, which costs twice what all the rest of a transfer does (npm run bench -- bulk; --trace-gc).
+exec "$node" --external-memory-accounted-in-global-limit --no-concurrent-array-buffer-sweeping --min-semi-space-size=16 \
+  "$root/src/cli/$tool/main.js" "$@"
