@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { open } from "node:fs/promises";
 import { tempDir } from "../test/support/temp-dir.ts";
 import { type Figure, figure, inTurns } from "./figures.ts";
-import { cpuSeconds } from "./processes.ts";
+import { cpuDuring } from "./processes.ts";
 import type { Side } from "./side.ts";
 
 const mebibytes = 512;
@@ -20,11 +20,13 @@ export async function measureBulk(sides: readonly Side[], runs = 3): Promise<Fig
     const cpu = new Map<Side, number[]>(sides.map((side) => [side, []]));
     const speed = await inTurns(sides, runs, async (side) => {
       await using input = await open(direction === "up" ? folder.at("zeros") : "/dev/null");
-      const before = await cpuSeconds(side.servers);
       const started = performance.now();
-      await transfer([...side.ssh, command], input.fd);
-      const seconds = (performance.now() - started) / 1000;
-      cpu.get(side)?.push((((await cpuSeconds(side.servers)) - before) * 1024) / mebibytes);
+      let seconds = 0;
+      const used = await cpuDuring(side.servers, async () => {
+        await transfer([...side.ssh, command], input.fd);
+        seconds = (performance.now() - started) / 1000;
+      });
+      cpu.get(side)?.push((used * 1024) / mebibytes);
       return mebibytes / seconds;
     });
     figures.push(figure(`${direction}, ${mebibytes} MiB`, "MiB/s", speed));

@@ -1,30 +1,40 @@
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
-import { setTimeout } from "node:timers/promises";
 
 interface Process {
   readonly pid: number;
   readonly parent: number;
   readonly name: string;
-  /** Of its own and of the ended children it waited for; clock ticks. */
+  /** Clock ticks of CPU that it used itself. */
   readonly ticks: number;
 }
 
 const ticksPerSecond = Number(execFileSync("getconf", ["CLK_TCK"], { encoding: "utf8" }));
 
 /**
- * CPU seconds that these processes and all that came from them have used so far. Waits until they rest: what a process
- * used is known of its parent only when that has waited for its end.
+ * CPU seconds that these processes, and all that come from them, use while `work` runs. They are looked at all the time,
+ * since what a process used is lost with it when nobody waits for its end, as with sshd's process for a session.
  */
-export async function cpuSeconds(roots: readonly number[]): Promise<number> {
-  const now = (): number => tree(roots).reduce((sum, { ticks }) => sum + ticks, 0);
-  for (let ticks = now(); ; ) {
-    await setTimeout(250);
-    const later = now();
-    // A tick or two is what an idle daemon uses.
-    if (Math.abs(later - ticks) <= 2) return later / ticksPerSecond;
-    ticks = later;
+export async function cpuDuring(roots: readonly number[], work: () => Promise<void>): Promise<number> {
+  const used = new Map<number, { from: number; to: number }>();
+  const look = (): void => {
+    for (const { pid, ticks } of tree(roots)) {
+      const known = used.get(pid);
+      if (known) known.to = ticks;
+      else used.set(pid, { from: started ? 0 : ticks, to: ticks });
+    }
+  };
+  let started = false;
+  look();
+  started = true;
+  const timer = setInterval(look, 20);
+  try {
+    await work();
+  } finally {
+    clearInterval(timer);
   }
+  look();
+  return [...used.values()].reduce((sum, { from, to }) => sum + to - from, 0) / ticksPerSecond;
 }
 
 /** Memory of these processes and all that came from them, less programs named in `without`, in MiB. */
@@ -57,7 +67,7 @@ function read(pid: string): Process[] {
       .slice(behind + 2)
       .split(" ")
       .map(Number);
-    const ticks = fields.slice(11, 15).reduce((a, b) => a + b, 0);
+    const ticks = (fields[11] ?? 0) + (fields[12] ?? 0);
     return [
       { pid: Number(pid), parent: fields[1] ?? 0, name: stat.slice(stat.indexOf("(") + 1, behind), ticks },
     ];

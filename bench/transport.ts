@@ -15,7 +15,7 @@ import { startSshd } from "../test/support/sshd.ts";
 import { tempDir } from "../test/support/temp-dir.ts";
 import { transfer } from "./bulk.ts";
 import { type Figure, figure, inTurns, table } from "./figures.ts";
-import { cpuSeconds } from "./processes.ts";
+import { cpuDuring } from "./processes.ts";
 
 const MiB = 1024 * 1024;
 const size = 256 * MiB;
@@ -24,8 +24,8 @@ const runs = 3;
 interface End {
   readonly name: string;
   readonly ssh: readonly string[];
-  /** CPU seconds that this end has used so far. */
-  cpu(): Promise<number>;
+  /** CPU seconds of the server while `work` runs. */
+  readonly cpu: (work: () => Promise<void>) => Promise<number>;
 }
 
 const { values: flags, positionals } = parseArgs({
@@ -44,14 +44,16 @@ const quiet = ["-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"];
 const stock: End = {
   name: "sshd",
   ssh: [...sshd.clientOptions, "127.0.0.1"],
-  cpu: () => cpuSeconds([sshd.pid]),
+  cpu: (work) => cpuDuring([sshd.pid], work),
 };
 const ours: End = {
   name: "ours",
   // Of two values ssh takes the first.
   ssh: ["-p", `${await listen()}`, "-o", "StrictHostKeyChecking=no", ...quiet, ...stock.ssh],
-  cpu: async () => {
-    const { user, system } = process.cpuUsage();
+  async cpu(work) {
+    const before = process.cpuUsage();
+    await work();
+    const { user, system } = process.cpuUsage(before);
     return (user + system) / 1e6;
   },
 };
@@ -67,11 +69,13 @@ async function measure(what: string, options: string[], command: string, input: 
   const cpu = new Map<End, number[]>(ends.map((end) => [end, []]));
   const speed = await inTurns(ends, runs, async (end) => {
     await using file = await open(input);
-    const before = await end.cpu();
     const started = performance.now();
-    await transfer([...options, ...end.ssh, command], file.fd);
-    const seconds = (performance.now() - started) / 1000;
-    cpu.get(end)?.push((((await end.cpu()) - before) * 1024 * MiB) / size);
+    let seconds = 0;
+    const used = await end.cpu(async () => {
+      await transfer([...options, ...end.ssh, command], file.fd);
+      seconds = (performance.now() - started) / 1000;
+    });
+    cpu.get(end)?.push((used * 1024 * MiB) / size);
     return size / MiB / seconds;
   });
   return [figure(what, "MiB/s", speed), figure(`${what}, CPU`, "s/GiB", cpu)];
