@@ -3,9 +3,7 @@
 export type { Connection } from "#ssh";
 export { fingerprint } from "#ssh/keys";
 export {
-  checkLogin,
   type Destination,
-  isHost,
   type ProxyAddress,
   parseDestination,
   parseLabels,

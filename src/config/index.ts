@@ -1,5 +1,5 @@
 // Only what is cheap to load stands here: what needs schemas and YAML is behind `load`.
-export { type Address, formatAddress, parseAddress } from "./address.ts";
+export { type Address, formatAddress } from "./address.ts";
 export type { Config, Defaults, StartFlags } from "./configure.ts";
 export type { DialTarget, LogOutput, ParsedFile, StaticToken } from "./file.ts";
 export { type Caller, defaultPlaces, type Places } from "./places.ts";

@@ -8,7 +8,7 @@ export { AddressBuckets, clientAddress } from "./http/clients.ts";
 export { checkCsrf, csrfToken } from "./http/csrf.ts";
 export { type HttpsListener, listenHttps } from "./http/listen.ts";
 export { parse } from "./http/parse.ts";
-export { checkTlsPair, type TlsPair, tlsServerName } from "./tls.ts";
+export { checkTlsPair, type TlsPair } from "./tls.ts";
 export type { App, Reply, Request };
 
 /** The HTTP set-up every server of ours shares. Fastify is heavy, so it loads here and not with this door. */

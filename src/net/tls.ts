@@ -1,5 +1,4 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { isIP } from "node:net";
 import { createSecureContext } from "node:tls";
 import { Fault } from "#core/errors";
 
@@ -27,6 +26,3 @@ export function checkTlsPair({ cert, key }: TlsPair): void {
     });
   }
 }
-
-/** The name for SNI and verification when dialling `host`: none for an IP address (RFC 6066 §3; Node 26 throws on one). */
-export const tlsServerName = (host: string): string | undefined => (isIP(host) === 0 ? host : undefined);

@@ -1,3 +1,3 @@
 export { type DialPolicy, dialPolicy } from "./policy.ts";
 export { type Route, resolve, route, routeByAddress } from "./route.ts";
-export { isHost, parseTarget, type Target } from "./target.ts";
+export { parseTarget, type Target } from "./target.ts";

@@ -41,7 +41,7 @@ export function parseTarget(subsystem: string): Target {
 }
 
 /** Whether this can be the name or address of a host: nothing that a terminal, a log or a resolver would trip over. */
-export const isHost = (host: string): boolean =>
+const isHost = (host: string): boolean =>
   host.length <= hostLimit &&
   /^[A-Za-z0-9_.:*-]+$/.test(host) &&
   !host.includes("*") &&
