@@ -67,9 +67,24 @@ export async function startDaemon(config: Config, parts: DaemonParts, signal: Ab
     );
   }
   // Everything that runs before the first service listens can fail with nothing started.
-  services.push(await clusterServices(config, world, stack, signal));
+  services.push(watched(await clusterServices(config, world, stack, signal), health));
   void health.watchLoop(signal);
   await runAll(services, signal);
+}
+
+/** A failure shows in `/healthz` at once, while what still runs is being stopped (CFG-147, CFG-151). */
+function watched(service: Service, health: Health): Service {
+  return {
+    name: service.name,
+    async run(signal, ready) {
+      try {
+        await service.run(signal, ready);
+      } catch (err) {
+        health.failed(service.name, err as Error);
+        throw err;
+      }
+    },
+  };
 }
 
 /** The roles, as one service: opened when the diagnostics already answer, so that a probe sees a start that takes long. */
