@@ -37,7 +37,7 @@ export async function asYaml(values: readonly unknown[]): Promise<string> {
     });
     visit(doc, {
       Scalar(_, node) {
-        if (isScalar(node) && typeof node.value === "string" && hasHidden(node.value))
+        if (isScalar(node) && typeof node.value === "string" && needsQuotes(node.value))
           node.type = "QUOTE_DOUBLE";
       },
     });
@@ -46,4 +46,6 @@ export async function asYaml(values: readonly unknown[]): Promise<string> {
   return values.map(one).join("\n---\n");
 }
 
-const hasHidden = (text: string): boolean => text.replaceAll("\n", "").search(invisible) >= 0;
+/** What a terminal would act on, and blanks at an end, which are lost where a block begins or ends. */
+const needsQuotes = (text: string): boolean =>
+  text !== text.trim() || text.replaceAll("\n", "").search(invisible) >= 0;

@@ -78,6 +78,12 @@ suite("S66: text of others on a terminal", () => {
       }),
     );
   });
+  for (const text of ["\n", "a\n\n", " a", "\ta\n"]) {
+    test(`YAML keeps ${JSON.stringify(text)}`, async () => {
+      const { parseDocument } = await import("yaml");
+      assert.deepEqual(parseDocument(await asYaml([{ text }])).toJS(), { text });
+    });
+  }
   test("YAML quotes what older readers take for something else", async () => {
     assert.equal(await asYaml([{ a: "on", b: "012" }, { c: true }]), 'a: "on"\nb: "012"\n---\nc: true');
   });
