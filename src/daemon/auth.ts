@@ -9,6 +9,7 @@ import { type Address, formatAddress, listen } from "#net";
 import { reachableHost } from "./addresses.ts";
 import { openAudit } from "./audit.ts";
 import { type Asked, IdentityKeeper } from "./identity.ts";
+import { hostAuthorities } from "./member.ts";
 import type { World } from "./world.ts";
 
 const readText = (path: string): Promise<string> => readFile(path, "utf8");
@@ -75,10 +76,7 @@ export async function authRole(config: Config, world: World, stack: AsyncDisposa
   const keep = (role: "Auth" | "Admin") => {
     const certify = (keys: { public_ssh_key: string; public_tls_key: string } & Asked) =>
       auth.issueHost({ host_id: hostId, role, ...keys });
-    const authorities = auth
-      .authorities()
-      .filter(({ spec }) => spec.type === "host")
-      .flatMap(({ spec }) => spec.tls_key_pairs.map(({ cert }) => cert));
+    const authorities = hostAuthorities(auth);
     return IdentityKeeper.open({
       dataDir,
       role,

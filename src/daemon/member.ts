@@ -59,10 +59,7 @@ export async function openMember(options: MemberOptions, signal: AbortSignal): P
 async function localMember(options: MemberOptions, auth: Auth) {
   const { role, hostId, dataDir, asked, clock, log } = options;
   const certify: Certify = (keys) => auth.issueHost({ host_id: hostId, role, ...keys });
-  const authorities = auth
-    .authorities()
-    .filter(({ spec }) => spec.type === "host")
-    .flatMap(({ spec }) => spec.tls_key_pairs.map(({ cert }) => cert));
+  const authorities = hostAuthorities(auth);
   const keeper = await IdentityKeeper.open({
     dataDir,
     role,
@@ -120,6 +117,13 @@ async function remoteMember(options: MemberOptions, remote: RemoteAuth, signal: 
 
 const disposable = (client: AuthClient): AuthClient & Disposable =>
   Object.assign(client, { [Symbol.dispose]: () => client.close() });
+
+/** PEM of the host CAs that sign or are trusted now: an identity of another cluster of before is not used. */
+export const hostAuthorities = (auth: Pick<Auth, "authorities">): readonly string[] =>
+  auth
+    .authorities()
+    .filter(({ spec }) => spec.type === "host")
+    .flatMap(({ spec }) => spec.tls_key_pairs.map(({ cert }) => cert));
 
 /** The host CA as far as it can be trusted: by the pin, by `<data_dir>/ca.cert`, or by faith, with a warning. */
 async function trusted(client: AuthClient, dataDir: string, remote: RemoteAuth): Promise<readonly string[]> {

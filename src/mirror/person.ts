@@ -1,6 +1,6 @@
 import type { Millis } from "#core/clock";
 import { Fault } from "#core/errors";
-import { type Access, access, type CertAuthority, neverTime, type Role, Traits } from "#model";
+import { type Access, access, type CertAuthority, lockOf, neverTime, type Role, Traits } from "#model";
 import { type Certificate, checkCertificate, type PublicKey, parsePublicKeyLine, sameKey } from "#ssh/keys";
 import type { ClusterView } from "./view.ts";
 
@@ -68,12 +68,10 @@ export function personOf(
 export function userProblem(user: string, view: Pick<ClusterView, "user">, now: Millis): string | undefined {
   const record = view.user(user);
   if (!record) return `user ${user} does not exist any more`;
-  const { expires, status } = record.spec;
-  for (const end of [expires, record.metadata.expires]) {
+  for (const end of [record.spec.expires, record.metadata.expires]) {
     if (end !== undefined && end !== neverTime && Date.parse(end) <= now) return `user ${user} has expired`;
   }
-  const byAdmin = status.lock_expires === undefined || status.lock_expires === neverTime;
-  return status.is_locked && byAdmin ? `user ${user} is locked` : undefined;
+  return lockOf(record, now) === "administrator" ? `user ${user} is locked` : undefined;
 }
 
 /** The role must exist: the missing one may be the one that denies. */
