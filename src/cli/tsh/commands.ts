@@ -29,6 +29,11 @@ const flagsOf = {
     preserve: flag.yes("Keep times and modes", { short: "p" }),
     quiet: flag.yes("Print no line for each file", { short: "q" }),
   },
+  config: {
+    cluster,
+    port: flag.port("Port of the SSH servers on the hosts (3022)", { short: "p" }),
+    agent: flag.yes("Have OpenSSH use the agent that `tsh agent` starts"),
+  },
   play: {
     cluster,
     speed: flag.choice("How fast, times the original", ["0.25", "0.5", "1", "2", "4", "8", "16"]),
@@ -87,6 +92,12 @@ export const commands = [
     args: ["<source...>"],
     flags: flagsOf.scp,
     run: async (context) => (await import("./scp.ts")).scp(context),
+  }),
+  command({
+    name: "config",
+    about: "Print what ~/.ssh/config needs for plain ssh, scp, sftp, rsync, git and Ansible",
+    flags: flagsOf.config,
+    run: async (context) => (await import("./config.ts")).config(context),
   }),
   command({
     name: "play",
