@@ -300,6 +300,7 @@ suite("tsh against a cluster", () => {
 
   suite("config", () => {
     beforeEach(start);
+    afterEach(stop);
 
     test("prints for OpenSSH how the hosts are reached, by paths that are there", async () => {
       await cluster.login();
