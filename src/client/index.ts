@@ -25,5 +25,7 @@ export const loginApi = () => import("./login.ts");
 export const authApi = () => import("./auth.ts");
 /** `openRecording`, `Player`, `playerKeys`. */
 export const player = () => import("./play.ts");
+/** `LoginKeys`, `serveAgentAt`, `agentAnswers`: an agent of our own. */
+export const localAgent = () => import("./local-agent.ts");
 /** `upload`, `download`, `parsePlace`. */
 export const scpApi = () => import("./scp.ts");

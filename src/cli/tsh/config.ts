@@ -2,10 +2,9 @@ import { resolve } from "node:path";
 import { proxyHost, signerOf, sshConfig } from "#client";
 import { Fault } from "#core/errors";
 import { shellWord } from "../shell.ts";
-import { agentPlaces } from "./agent-places.ts";
 import type { FlagsOf } from "./commands.ts";
 import type { TshContext } from "./globals.ts";
-import { openHome } from "./home.ts";
+import { agentSocket, openHome } from "./home.ts";
 import { needLogin } from "./log-in.ts";
 import { loginFor } from "./reach.ts";
 
@@ -37,7 +36,7 @@ export async function config(context: TshContext & FlagsOf<"config">): Promise<n
     port: flags.port ?? 3022,
     keyPath: home.keystore.keyPath(proxy, credentials.user),
     knownHosts: await home.keystore.writeKnownHosts(proxy, rootCluster, credentials.hostAuthorities),
-    ...(flags.agent && { agent: agentPlaces(io).socket }),
+    ...(flags.agent && { agent: agentSocket(io) }),
   });
   const file = `${folder}/ssh_config`;
   io.out(`# How OpenSSH reaches the hosts of ${cluster}: ssh NAME.${cluster}`);
