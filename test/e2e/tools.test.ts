@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
 import { skipUnless } from "../support/installed.ts";
 import { Program } from "../support/program.ts";
-import { mustRun, type RunOptions } from "../support/run.ts";
+import { mustRun, type RunOptions, run } from "../support/run.ts";
 import { type Cluster, login, startCluster } from "./cluster.ts";
 import { quiet } from "./daemon.ts";
 import { writeGuideConfig } from "./guide-config.ts";
@@ -67,6 +67,17 @@ for (const [which, prepare] of Object.entries(ways)) {
     test("ssh NAME.CLUSTER, asked nothing", async () => {
       const args = ["-F", way.config, "-o", "BatchMode=yes", node, "echo at $USER"];
       assert.equal(await must("ssh", args), `at ${login}\n`);
+    });
+
+    test("S57: a command in a host's name is not run", async () => {
+      for (const name of ["$(touch owned)", "`touch owned`", "x;touch owned;", "x'|touch owned|'", "-oFoo"]) {
+        const { code } = await run("ssh", ["-F", way.config, "-o", "BatchMode=yes", `${name}.main`, "true"], {
+          env: way.env,
+          cwd: folder,
+        });
+        assert.equal(code, 255, name);
+      }
+      assert.equal(existsSync(place("owned")), false);
     });
 
     for (const [how, flags, skip] of [

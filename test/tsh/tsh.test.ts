@@ -83,6 +83,7 @@ suite("tsh against a cluster", () => {
         "joe-x509-key.pem",
         "joe-x509.pem",
         "joe.pub",
+        "known_hosts",
       ]);
       for (const [name, mode] of [
         [".", 0o700],
