@@ -15,6 +15,7 @@ export { type Credentials, expiryOf, type HostKey, Keystore, rolesOf, signerOf }
 export { type Profile, Profiles, proxyHost } from "./profile.ts";
 export type { Place } from "./scp.ts";
 export { type Ending, type Local, type LocalTerminal, run } from "./shell.ts";
+export { sshConfig } from "./ssh-config.ts";
 export { isOlder } from "./version.ts";
 export type { WebClientOptions } from "./web.ts";
 
@@ -24,5 +25,7 @@ export const loginApi = () => import("./login.ts");
 export const authApi = () => import("./auth.ts");
 /** `openRecording`, `Player`, `playerKeys`. */
 export const player = () => import("./play.ts");
+/** `LoginKeys`, `serveAgentAt`, `agentAnswers`: an agent of our own. */
+export const localAgent = () => import("./local-agent.ts");
 /** `upload`, `download`, `parsePlace`. */
 export const scpApi = () => import("./scp.ts");
