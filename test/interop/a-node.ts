@@ -7,7 +7,7 @@ import { notFound } from "#core/errors";
 import { memoryLog } from "#core/log";
 import { systemRandom } from "#core/random";
 import type { AuditEvent } from "#events";
-import { type Account, Logins, Pipes, Programs, Spawner } from "#helper";
+import { type Account, Logins, Pipes, Programs, Sockets, Spawner } from "#helper";
 import type { ClusterView } from "#mirror";
 import { CertAuthority, ClusterConfig, Role, User } from "#model";
 import { type Address, door } from "#net";
@@ -102,6 +102,7 @@ export async function startNode(
   const spawner = new Spawner({ pipes });
   const logins = new Logins({ size: 1 });
   const programs = new Programs({ spawner, logins, pipes, clock, uid: process.getuid?.() ?? 0 });
+  const sockets = new Sockets({ clock, uid: process.getuid?.() ?? 0 });
   const spool = await Spool.open(join(dir, "spool"));
   const server = new NodeServer({
     hostId: "11111111-2222-4333-8444-555555555555",
@@ -114,6 +115,7 @@ export async function startNode(
       group: async () => (root ? 5 : undefined),
     },
     programs,
+    sockets,
     spool,
     telling: { emitter, clock, random, log },
     clock,
@@ -231,7 +233,7 @@ export async function startNode(
     async [Symbol.asyncDispose]() {
       stop.abort();
       await done;
-      await Promise.all([spawner[Symbol.asyncDispose](), logins[Symbol.asyncDispose]()]);
+      await Promise.all([spawner, logins, sockets].map((part) => part[Symbol.asyncDispose]()));
       await pipes[Symbol.asyncDispose]();
       await rm(dir, { recursive: true, force: true });
     },
