@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { chmod, chown, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { chmod, chown, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { connect as connectTo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "#core/clock";
@@ -13,7 +14,15 @@ import { CertAuthority, ClusterConfig, Role, User } from "#model";
 import { type Address, door } from "#net";
 import { NodeServer } from "#node";
 import { Spool } from "#session";
-import { formatPrivateKey, formatPublicKeyLine, generateKey, issueCertificate } from "#ssh/keys";
+import { type ClientConnection, connect } from "#ssh";
+import {
+  formatPrivateKey,
+  formatPublicKeyLine,
+  generateKey,
+  issueCertificate,
+  parsePrivateKey,
+  parsePublicKeyLine,
+} from "#ssh/keys";
 
 const root = process.getuid?.() === 0;
 
@@ -181,10 +190,10 @@ export async function startNode(
     ...["-o", `UserKnownHostsFile=${known}`, "-i", file, "-o", `CertificateFile=${file}-cert.pub`],
   ];
 
-  function start(args: readonly string[], file?: string): ChildProcess {
+  function start(args: readonly string[], file?: string, env: Record<string, string> = {}): ChildProcess {
     return spawn("ssh", [...flags(file), "-p", String(port), ...args], {
       stdio: "pipe",
-      env: { PATH: "/usr/bin:/bin", LC_ALL: "C.UTF-8" },
+      env: { PATH: "/usr/bin:/bin", LC_ALL: "C.UTF-8", ...env },
     });
   }
 
@@ -207,12 +216,30 @@ export async function startNode(
     changed() {
       for (const listener of listeners) listener();
     },
+    /** A connection of our own client, for what ssh cannot be made to say. */
+    async connect(file = first): Promise<ClientConnection> {
+      const { key } = parsePrivateKey(await readFile(file, "utf8"));
+      const { key: certificate } = parsePublicKeyLine(await readFile(`${file}-cert.pub`, "utf8"));
+      const stream = connectTo({ host: "127.0.0.1", port, allowHalfOpen: true });
+      return await connect(
+        {
+          stream,
+          user: login.name,
+          version: "Test",
+          signers: [key.signer(certificate)],
+          verifyHost: () => {},
+          clock,
+          log,
+        },
+        stop.signal,
+      );
+    },
     /** Runs ssh to its end. */
     async ssh(
       args: readonly string[],
-      { input = "" as string | Uint8Array, file = undefined as string | undefined } = {},
+      { input = "" as string | Uint8Array, file = undefined as string | undefined, env = {} } = {},
     ) {
-      const child = start(args, file);
+      const child = start(args, file, env);
       child.stdin?.end(input);
       child.stdin?.on("error", () => {});
       const [out, err, code] = await Promise.all([

@@ -1,13 +1,15 @@
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
-import { createHash } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { existsSync, statSync } from "node:fs";
+import { chmod, readFile, writeFile } from "node:fs/promises";
 import { connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
 import type { AuditEvent } from "#events";
+import { AskedForwards, DirectStreamlocal, DirectTcpip } from "#ssh/forward";
 import { eventually } from "../support/eventually.ts";
 import { freePort } from "../support/port.ts";
+import { run } from "../support/run.ts";
 import { type ANode, startNode } from "./a-node.ts";
 import { withoutOpenSsh } from "./openssh.ts";
 
@@ -54,24 +56,255 @@ suite("forwarding by a node, for stock ssh", { timeout: 120_000, skip: withoutOp
       });
     }
   }
+
+  test("-R 0: answers the port it chose, and lets it be cancelled", async () => {
+    await using shouting = await shoutingServer(node, "tcp");
+    await using client = await master(node, []);
+    const { out, code } = await client.control("forward", "-R", `0:${shouting.name}`);
+    assert.equal(code, 0);
+    assert.match(out, /^\d+\n$/);
+    const entrance = `127.0.0.1:${out.trim()}`;
+    assert.equal(await ask(entrance, "hello"), "HELLO");
+    assert.equal(await ask(`::1:${out.trim()}`, "hello"), "HELLO");
+    await event(node, { code: "T4032I", addr: `localhost:${out.trim()}`, success: true });
+    await using second = await master(node, []);
+    assert.notEqual((await second.control("forward", "-R", `${out.trim()}:${shouting.name}`)).code, 0);
+    assert.equal((await client.control("cancel", "-R", `0:${shouting.name}`)).code, 0);
+    await closed(entrance);
+  });
+
+  test("forwards come and go on a connection: ssh -O forward, ssh -O cancel", async () => {
+    await using shouting = await shoutingServer(node, "tcp");
+    await using client = await master(node, []);
+    const places = [`127.0.0.1:${await freePort()}`, join(node.home, "come-and-go")];
+    for (const place of places) {
+      const forward = ["-R", `${place}:${shouting.name}`];
+      for (const _ of ["once", "and again"]) {
+        assert.equal((await client.control("forward", ...forward)).code, 0);
+        assert.equal(await ask(place, "hello"), "HELLO");
+        assert.equal((await client.control("cancel", ...forward)).code, 0);
+        await closed(place);
+      }
+    }
+  });
+
+  test("-D, and -R with no target: SOCKS, by the node or by the client", async () => {
+    await using shouting = await shoutingServer(node, "tcp");
+    const [near, far] = [await freePort(), await freePort()];
+    await using _ = await master(node, ["-D", `127.0.0.1:${near}`, "-R", String(far)]);
+    await event(node, { code: "T4032I", addr: `localhost:${far}` });
+    for (const port of [near, far])
+      assert.equal(await ask(`127.0.0.1:${port}`, "socks", { through: shouting.name }), "SOCKS");
+  });
+
+  test("a port that is taken: a failure for that client, a record, and no harm to who has it", async () => {
+    await using shouting = await shoutingServer(node, "tcp");
+    const port = shouting.name.split(":")[1] as string;
+    node.events.length = 0;
+    const forward = ["-R", `127.0.0.1:${port}:127.0.0.1:1`, node.target, "echo on"];
+    const strict = await node.ssh(["-o", "ExitOnForwardFailure=yes", ...forward]);
+    assert.equal(strict.code, 255);
+    assert.match(strict.err, new RegExp(`remote port forwarding failed for listen port ${port}`));
+    await event(node, { code: "T4032E", addr: `127.0.0.1:${port}`, success: false });
+    assert.equal((await node.event("T4032E")).error, `cannot listen on 127.0.0.1:${port}: the port is taken`);
+    const lenient = await node.ssh(forward);
+    assert.deepEqual([lenient.code, lenient.out], [0, "on\n"]);
+    assert.equal(await ask(shouting.name, "hello"), "HELLO");
+  });
+
+  test("what is there already is no place for a socket, and stays", async () => {
+    const path = join(node.home, "precious");
+    await writeFile(path, "precious");
+    const got = await node.ssh(["-o", "ExitOnForwardFailure=yes", "-R", `${path}:127.0.0.1:1`, node.target]);
+    assert.equal(got.code, 255);
+    assert.equal(await readFile(path, "utf8"), "precious");
+    await event(node, {
+      code: "T4033E",
+      path,
+      direction: "remote",
+      error: `cannot listen on ${path}: something of that name is there`,
+    });
+  });
+
+  test("S53: a Unix socket is opened and bound with the login's rights only", asOther, async () => {
+    const path = join(node.dir, "of-root");
+    await using _ = await shoutingServer(node, "unix", path);
+    await chmod(path, 0o600);
+    const there = await node.connect();
+    await assert.rejects(there.open("direct-streamlocal@openssh.com", socketAt(path)), /permission denied/);
+    await event(node, { code: "T4033E", path, direction: "local" });
+    const other = join(node.dir, "by-nobody");
+    const asked = new AskedForwards(there);
+    await assert.rejects(
+      asked.ask({ kind: "unix", path: other }, () => {}),
+      /does not listen/,
+    );
+    await event(node, { code: "T4033E", path: other, direction: "remote" });
+    assert.equal(existsSync(other), false);
+    there.disconnect();
+  });
+
+  test("only root may have the ports that people believe in", asOther, async () => {
+    const there = await node.connect();
+    const asked = new AskedForwards(there);
+    await assert.rejects(asked.ask({ kind: "tcp", host: "127.0.0.1", port: 1023 }, () => {}));
+    await event(node, { code: "T4032E", addr: "127.0.0.1:1023", error: "ports below 1024 are for root" });
+    there.disconnect();
+  });
+
+  test("what is no port and no path is refused", async () => {
+    const there = await node.connect();
+    const asked = new AskedForwards(there);
+    for (const bind of [
+      { kind: "tcp", host: "127.0.0.1", port: 70_000 },
+      { kind: "tcp", host: "192.0.2.1", port: 0 },
+      { kind: "unix", path: "relative" },
+      { kind: "unix", path: "\0abstract" },
+    ] as const)
+      await assert.rejects(asked.ask(bind, () => {}));
+    for (const path of ["relative", "\0abstract", ""])
+      await assert.rejects(there.open("direct-streamlocal@openssh.com", socketAt(path)), /no address/);
+    there.disconnect();
+  });
+
+  test("a connection has 128 forwards and no more, and takes them along", async () => {
+    const there = await node.connect();
+    const asked = new AskedForwards(there);
+    const ask128 = Array.from({ length: 128 }, () =>
+      asked.ask({ kind: "tcp", host: "127.0.0.1", port: 0 }, () => {}),
+    );
+    const binds = await Promise.all(ask128);
+    await assert.rejects(asked.ask({ kind: "tcp", host: "127.0.0.1", port: 0 }, () => {}));
+    await event(node, { code: "T4032E", error: "128 forwards are open on this connection" });
+    there.disconnect();
+    for (const bind of binds) if (bind.kind === "tcp") await closed(`127.0.0.1:${bind.port}`);
+  });
+
+  test("S44: a user cannot cancel the forward of another, whose works on", async () => {
+    await using shouting = await shoutingServer(node, "tcp");
+    const [port, path] = [await freePort(), join(node.home, "of-a")];
+    await using _ = await master(node, [
+      ...["-R", `127.0.0.1:${port}:${shouting.name}`],
+      ...["-R", `${path}:${shouting.name}`],
+    ]);
+    await event(node, { code: "T4032I", addr: `127.0.0.1:${port}` });
+    await event(node, { code: "T4033I", path });
+    const bob = await node.connect();
+    const asked = new AskedForwards(bob);
+    assert.equal(await asked.cancel({ kind: "tcp", host: "127.0.0.1", port }), false);
+    assert.equal(await asked.cancel({ kind: "unix", path }), false);
+    bob.disconnect();
+    assert.equal(await ask(`127.0.0.1:${port}`, "still here"), "STILL HERE");
+    assert.equal(await ask(path, "still here"), "STILL HERE");
+  });
+
+  test("S38: no way to forward where the roles do not allow it, and a record of each try", async () => {
+    await using strict = await startNode({
+      role: { options: { port_forwarding: false }, allow: { logins: [node.login.name] } },
+    });
+    await using shouting = await shoutingServer(strict, "tcp");
+    await using socket = await shoutingServer(strict, "unix");
+    const there = await strict.connect();
+    const [host, port] = shouting.name.split(":") as [string, string];
+    const extra = DirectTcpip.encode({ host, port: Number(port), originatorHost: "", originatorPort: 0 });
+    await assert.rejects(there.open("direct-tcpip", extra), /port forwarding not allowed/);
+    await assert.rejects(there.open("direct-streamlocal@openssh.com", socketAt(socket.name)), /not allowed/);
+    const asked = new AskedForwards(there);
+    await assert.rejects(asked.ask({ kind: "tcp", host: "", port: 0 }, () => {}));
+    const path = join(strict.home, "no");
+    await assert.rejects(asked.ask({ kind: "unix", path }, () => {}));
+    assert.equal(existsSync(path), false);
+    there.disconnect();
+    const error = "port forwarding not allowed";
+    await event(strict, { code: "T3003E", addr: shouting.name, error });
+    await event(strict, { code: "T4033E", path: socket.name, direction: "local", error });
+    await event(strict, { code: "T4032E", addr: ":0", error });
+    await event(strict, { code: "T4033E", path, direction: "remote", error });
+    assert.equal((await strict.ssh(["-R", "0:127.0.0.1:1", strict.target, "echo in"])).out, "in\n");
+  });
+
+  for (const side of ["-L", "-R"] as const) {
+    test(`100 MiB each way through ${side}, intact`, async () => {
+      const block = randomBytes(1 << 20);
+      await using source = await server(node, "tcp", async (socket) => {
+        const got = sum(socket);
+        await pour(socket, block, 100);
+        socket.end();
+        assert.equal(await got, sumOf(block, 100));
+      });
+      const entrance = `127.0.0.1:${await freePort()}`;
+      await using _ = await master(node, [side, `${entrance}:${source.name}`]);
+      const socket = await eventually("an entrance", () => reached(entrance));
+      const got = sum(socket);
+      await pour(socket, block, 100);
+      socket.end();
+      assert.equal(await got, sumOf(block, 100));
+    });
+  }
+
+  test("ssh -f -N stays behind with its forwards, and goes when it is told to", async () => {
+    await using shouting = await shoutingServer(node, "tcp");
+    const [control, entrance] = [join(node.dir, "background"), `127.0.0.1:${await freePort()}`];
+    const background = ["-f", "-N", "-M", "-S", control, "-o", "ExitOnForwardFailure=yes"];
+    const got = await node.ssh([
+      ...background,
+      "-E",
+      "/dev/null",
+      "-R",
+      `${entrance}:${shouting.name}`,
+      node.target,
+    ]);
+    assert.equal(got.code, 0);
+    assert.equal(await ask(entrance, "hello"), "HELLO");
+    const left = await run("ssh", ["-F", "none", "-S", control, "-O", "exit", node.target]);
+    assert.equal(left.code, 0, left.err);
+    await closed(entrance);
+  });
+
+  test("ControlMaster: 60 sessions at a time over one connection, each with its own locale", async () => {
+    const control = join(node.dir, "many");
+    const sent = ["-o", "SendEnv=LANG LC_*"];
+    await using _ = await master(node, sent, { control });
+    const results = await Promise.all(
+      Array.from({ length: 60 }, (_, i) =>
+        node.ssh(["-S", control, ...sent, node.target, "echo $LC_MINE; cat; exit 7"], {
+          input: `input ${i}`,
+          env: { LC_MINE: `mine ${i}` },
+        }),
+      ),
+    );
+    assert.deepEqual(
+      results.map(({ code, out }) => [code, out]),
+      Array.from({ length: 60 }, (_, i) => [7, `mine ${i}\ninput ${i}`]),
+    );
+  });
 });
 
 /** Answers each connection in capitals, once the other side has ended its half. */
-async function shoutingServer(node: ANode, kind: "tcp" | "unix") {
-  const server = createServer({ allowHalfOpen: true }, async (socket) => {
-    socket.on("error", () => {});
-    socket.end((await text(socket)).toUpperCase());
+const shoutingServer = (node: ANode, kind: "tcp" | "unix", path?: string) =>
+  server(node, kind, async (socket) => void socket.end((await text(socket)).toUpperCase()), path);
+
+async function server(
+  node: ANode,
+  kind: "tcp" | "unix",
+  serve: (socket: Socket) => Promise<void>,
+  path = join(node.home, `s${made++}`),
+) {
+  const sockets = new Set<Socket>();
+  const listening = createServer({ allowHalfOpen: true }, (socket) => {
+    sockets.add(socket.on("error", () => {}));
+    void serve(socket);
   });
-  const where =
-    kind === "tcp"
-      ? { host: "127.0.0.1", port: 0 }
-      : { path: join(node.home, `s${made++}`), writableAll: true };
-  await new Promise<void>((resolve) => server.listen(where, resolve));
-  const address = server.address();
+  const where = kind === "tcp" ? { host: "127.0.0.1", port: 0 } : { path, writableAll: true };
+  await new Promise<void>((resolve) => listening.listen(where, resolve));
+  const address = listening.address();
   return {
     /** As ssh's options have it. */
     name: typeof address === "string" ? address : `127.0.0.1:${address?.port}`,
-    [Symbol.asyncDispose]: () => new Promise<void>((resolve) => server.close(() => resolve())),
+    async [Symbol.asyncDispose]() {
+      for (const socket of sockets) socket.destroy();
+      await new Promise<void>((resolve) => listening.close(() => resolve()));
+    },
   };
 }
 let made = 0;
@@ -88,23 +321,22 @@ const event = (node: ANode, fields: Partial<Record<string, unknown>>): Promise<A
     ),
   );
 
-/** `ssh -N` with a control socket, once its forwards stand. */
-async function master(node: ANode, args: readonly string[], file?: string) {
-  const control = join(node.dir, `control-${made++}`);
-  const child = node.start(
-    ["-N", "-M", "-S", control, "-o", "ExitOnForwardFailure=yes", ...args, node.target],
-    file,
-  );
+/** `ssh -N` with a control socket. */
+async function master(node: ANode, args: readonly string[], { control = join(node.dir, `c${made++}`) } = {}) {
+  const child = node.start([
+    ...["-N", "-M", "-S", control, "-o", "ExitOnForwardFailure=yes"],
+    ...args,
+    node.target,
+  ]);
   let err = "";
   child.stderr?.on("data", (chunk) => (err += String(chunk)));
   const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
-  while (!existsSync(control)) {
-    assert.equal(child.exitCode, null, `ssh ended: ${err}`);
-    await new Promise((resolve) => setImmediate(resolve));
-  }
+  await eventually("a control socket", () => {
+    if (child.exitCode !== null) throw new Error(`ssh ended: ${err}`);
+    return existsSync(control);
+  });
   return {
     child,
-    said: () => err,
     control: (...words: string[]) => run("ssh", ["-F", "none", "-S", control, "-O", ...words, node.target]),
     async [Symbol.asyncDispose]() {
       child.kill();
@@ -113,51 +345,69 @@ async function master(node: ANode, args: readonly string[], file?: string) {
   };
 }
 
-async function run(program: string, args: readonly string[]) {
-  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
-  return await outcome(child);
-}
-
-async function outcome(child: ChildProcess) {
-  let [out, err] = ["", ""];
-  child.stdout?.on("data", (chunk) => (out += String(chunk)));
-  child.stderr?.on("data", (chunk) => (err += String(chunk)));
-  const code = await new Promise<number | null>((resolve) => child.once("close", resolve));
-  return { out, err, code };
-}
-
 const open = (where: string): Socket => {
   const [, host, port] = /^(.*):(\d+)$/.exec(where) ?? [];
-  return connect(
-    host === undefined
-      ? { path: where, allowHalfOpen: true }
-      : { host, port: Number(port), allowHalfOpen: true },
-  );
+  const place = host === undefined ? { path: where } : { host, port: Number(port) };
+  return connect({ ...place, allowHalfOpen: true });
 };
 
-/** Sends, ends, and gives what comes back. */
-async function ask(where: string, question: string): Promise<string> {
+const reached = (where: string): Promise<Socket | undefined> => {
   const socket = open(where);
+  return new Promise((resolve) => {
+    socket.once("connect", () => resolve(socket)).on("error", () => resolve(undefined));
+  });
+};
+
+/** Sends, ends, and gives what comes back; through a SOCKS proxy that it goes through. */
+async function ask(where: string, question: string, { through }: { through?: string } = {}): Promise<string> {
+  const socket = await eventually(`somebody at ${where}`, () => reached(where));
+  if (through !== undefined) await socks(socket, through);
   socket.end(question);
   return await text(socket);
 }
 
+/** SOCKS4: CONNECT to an IPv4 address. */
+async function socks(socket: Socket, target: string): Promise<void> {
+  const [host, port] = target.split(":") as [string, string];
+  socket.write(Buffer.of(4, 1, Number(port) >> 8, Number(port) & 255, ...host.split(".").map(Number), 0));
+  const answer = await new Promise<Buffer>((resolve) => socket.once("data", resolve));
+  socket.pause();
+  assert.deepEqual([...answer.subarray(0, 2), answer.length], [0, 90, 8]);
+}
+
+async function pour(socket: Socket, block: Buffer, times: number): Promise<void> {
+  for (let i = 0; i < times; i++) await new Promise((resolve) => socket.write(block, resolve));
+}
+
+async function sum(socket: Socket): Promise<string> {
+  const hash = createHash("sha256");
+  socket.on("data", (chunk) => hash.update(chunk));
+  await new Promise((resolve, reject) => socket.once("end", resolve).once("error", reject));
+  return hash.digest("hex");
+}
+
+function sumOf(block: Buffer, times: number): string {
+  const hash = createHash("sha256");
+  for (let i = 0; i < times; i++) hash.update(block);
+  return hash.digest("hex");
+}
+
+const socketAt = (path: string): Uint8Array =>
+  DirectStreamlocal.encode({ path, reservedText: "", reservedNumber: 0 });
+
 /** Until the other side ends; iteration would close our side too. */
 async function text(socket: Socket): Promise<string> {
   const chunks: Buffer[] = [];
-  socket.on("data", (chunk: Buffer) => chunks.push(chunk));
+  socket.on("data", (chunk: Buffer) => chunks.push(chunk)).resume();
   await new Promise((resolve, reject) => socket.once("end", resolve).once("error", reject));
   return Buffer.concat(chunks).toString();
 }
 
 /** Until nobody listens there. */
 async function closed(where: string): Promise<void> {
-  while (true) {
-    const socket = open(where);
-    const gone = await new Promise((resolve) => {
-      socket.once("connect", () => resolve(false)).once("error", () => resolve(true));
-    });
-    socket.destroy();
-    if (gone) return;
-  }
+  await eventually(`nobody at ${where}`, async () => {
+    const socket = await reached(where);
+    socket?.destroy();
+    return socket === undefined;
+  });
 }
