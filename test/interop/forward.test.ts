@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { existsSync, statSync } from "node:fs";
 import { chmod, readFile, writeFile } from "node:fs/promises";
-import { connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
 import type { AuditEvent } from "#events";
@@ -10,6 +9,7 @@ import { AskedForwards, DirectStreamlocal, DirectTcpip } from "#ssh/forward";
 import { eventually } from "../support/eventually.ts";
 import { freePort } from "../support/port.ts";
 import { run } from "../support/run.ts";
+import { ask, closed, pour, reached, serve, shouting, sum, sumOf } from "../support/sockets.ts";
 import { type ANode, startNode } from "./a-node.ts";
 import { withoutOpenSsh } from "./openssh.ts";
 
@@ -226,7 +226,7 @@ suite("forwarding by a node, for stock ssh", { timeout: 120_000, skip: withoutOp
   for (const side of ["-L", "-R"] as const) {
     test(`100 MiB each way through ${side}, intact`, async () => {
       const block = randomBytes(1 << 20);
-      await using source = await server(node, "tcp", async (socket) => {
+      await using source = await serve(undefined, async (socket) => {
         const got = sum(socket);
         await pour(socket, block, 100);
         socket.end();
@@ -280,33 +280,9 @@ suite("forwarding by a node, for stock ssh", { timeout: 120_000, skip: withoutOp
   });
 });
 
-/** Answers each connection in capitals, once the other side has ended its half. */
-const shoutingServer = (node: ANode, kind: "tcp" | "unix", path?: string) =>
-  server(node, kind, async (socket) => void socket.end((await text(socket)).toUpperCase()), path);
+const shoutingServer = (node: ANode, kind: "tcp" | "unix", path = join(node.home, `s${made++}`)) =>
+  shouting(kind === "tcp" ? undefined : path);
 
-async function server(
-  node: ANode,
-  kind: "tcp" | "unix",
-  serve: (socket: Socket) => Promise<void>,
-  path = join(node.home, `s${made++}`),
-) {
-  const sockets = new Set<Socket>();
-  const listening = createServer({ allowHalfOpen: true }, (socket) => {
-    sockets.add(socket.on("error", () => {}));
-    void serve(socket);
-  });
-  const where = kind === "tcp" ? { host: "127.0.0.1", port: 0 } : { path, writableAll: true };
-  await new Promise<void>((resolve) => listening.listen(where, resolve));
-  const address = listening.address();
-  return {
-    /** As ssh's options have it. */
-    name: typeof address === "string" ? address : `127.0.0.1:${address?.port}`,
-    async [Symbol.asyncDispose]() {
-      for (const socket of sockets) socket.destroy();
-      await new Promise<void>((resolve) => listening.close(() => resolve()));
-    },
-  };
-}
 let made = 0;
 
 /** A path or a port of 127.0.0.1 that is free. */
@@ -345,69 +321,5 @@ async function master(node: ANode, args: readonly string[], { control = join(nod
   };
 }
 
-const open = (where: string): Socket => {
-  const [, host, port] = /^(.*):(\d+)$/.exec(where) ?? [];
-  const place = host === undefined ? { path: where } : { host, port: Number(port) };
-  return connect({ ...place, allowHalfOpen: true });
-};
-
-const reached = (where: string): Promise<Socket | undefined> => {
-  const socket = open(where);
-  return new Promise((resolve) => {
-    socket.once("connect", () => resolve(socket)).on("error", () => resolve(undefined));
-  });
-};
-
-/** Sends, ends, and gives what comes back; through a SOCKS proxy that it goes through. */
-async function ask(where: string, question: string, { through }: { through?: string } = {}): Promise<string> {
-  const socket = await eventually(`somebody at ${where}`, () => reached(where));
-  if (through !== undefined) await socks(socket, through);
-  socket.end(question);
-  return await text(socket);
-}
-
-/** SOCKS4: CONNECT to an IPv4 address. */
-async function socks(socket: Socket, target: string): Promise<void> {
-  const [host, port] = target.split(":") as [string, string];
-  socket.write(Buffer.of(4, 1, Number(port) >> 8, Number(port) & 255, ...host.split(".").map(Number), 0));
-  const answer = await new Promise<Buffer>((resolve) => socket.once("data", resolve));
-  socket.pause();
-  assert.deepEqual([...answer.subarray(0, 2), answer.length], [0, 90, 8]);
-}
-
-async function pour(socket: Socket, block: Buffer, times: number): Promise<void> {
-  for (let i = 0; i < times; i++) await new Promise((resolve) => socket.write(block, resolve));
-}
-
-async function sum(socket: Socket): Promise<string> {
-  const hash = createHash("sha256");
-  socket.on("data", (chunk) => hash.update(chunk));
-  await new Promise((resolve, reject) => socket.once("end", resolve).once("error", reject));
-  return hash.digest("hex");
-}
-
-function sumOf(block: Buffer, times: number): string {
-  const hash = createHash("sha256");
-  for (let i = 0; i < times; i++) hash.update(block);
-  return hash.digest("hex");
-}
-
 const socketAt = (path: string): Uint8Array =>
   DirectStreamlocal.encode({ path, reservedText: "", reservedNumber: 0 });
-
-/** Until the other side ends; iteration would close our side too. */
-async function text(socket: Socket): Promise<string> {
-  const chunks: Buffer[] = [];
-  socket.on("data", (chunk: Buffer) => chunks.push(chunk)).resume();
-  await new Promise((resolve, reject) => socket.once("end", resolve).once("error", reject));
-  return Buffer.concat(chunks).toString();
-}
-
-/** Until nobody listens there. */
-async function closed(where: string): Promise<void> {
-  await eventually(`nobody at ${where}`, async () => {
-    const socket = await reached(where);
-    socket?.destroy();
-    return socket === undefined;
-  });
-}
