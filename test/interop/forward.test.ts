@@ -9,7 +9,7 @@ import { AskedForwards, DirectStreamlocal, DirectTcpip } from "#ssh/forward";
 import { eventually } from "../support/eventually.ts";
 import { freePort } from "../support/port.ts";
 import { run } from "../support/run.ts";
-import { ask, closed, pour, reached, serve, shouting, sum, sumOf } from "../support/sockets.ts";
+import { ask, closed, pour, reached, serve, shouting, sum, sumOf, text } from "../support/sockets.ts";
 import { type ANode, startNode } from "./a-node.ts";
 import { withoutOpenSsh } from "./openssh.ts";
 
@@ -53,6 +53,28 @@ suite("forwarding by a node, for stock ssh", { timeout: 120_000, skip: withoutOp
         await closed(entrance);
         if (local === "unix") assert.equal(existsSync(entrance), false);
         await client[Symbol.asyncDispose]();
+      });
+    }
+  }
+
+  for (const side of ["-L", "-R"] as const) {
+    for (const kind of ["tcp", "unix"] as const) {
+      test(`the end of the target's half leaves the other open: ${side}, ${kind}`, async () => {
+        const got = Promise.withResolvers<string>();
+        await using source = await serve(
+          kind === "tcp" ? undefined : join(node.home, `e${made++}`),
+          (socket) => {
+            socket.end("first");
+            got.resolve(text(socket));
+          },
+        );
+        const entrance =
+          side === "-L" || kind === "tcp" ? `127.0.0.1:${await freePort()}` : join(node.home, `x${made++}`);
+        await using _ = await master(node, [side, `${entrance}:${source.name}`]);
+        const socket = await eventually("an entrance", () => reached(entrance));
+        assert.equal(await text(socket), "first");
+        socket.end("and last");
+        assert.equal(await got.promise, "and last");
       });
     }
   }

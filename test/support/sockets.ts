@@ -16,7 +16,7 @@ export const shouting = (path?: string): Promise<Server> =>
 /** A server on a free port of 127.0.0.1, or on a path, that hands its connections to `take`. */
 export async function serve(
   path: string | undefined,
-  take: (socket: Socket) => Promise<void>,
+  take: (socket: Socket) => Promise<void> | void,
 ): Promise<Server> {
   const sockets = new Set<Socket>();
   const listening = createServer({ allowHalfOpen: true }, (socket) => {
@@ -90,8 +90,8 @@ export function sumOf(block: Buffer, times: number): string {
   return hash.digest("hex");
 }
 
-/** Until the other side ends; iteration would close our side too. */
-async function text(socket: Socket): Promise<string> {
+/** What comes until the other side ends; iteration would close our side too. */
+export async function text(socket: Socket): Promise<string> {
   const chunks: Buffer[] = [];
   socket.on("data", (chunk: Buffer) => chunks.push(chunk)).resume();
   await new Promise((resolve, reject) => socket.once("end", resolve).once("error", reject));
