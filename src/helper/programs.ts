@@ -99,6 +99,24 @@ export class Programs {
     await running.exit;
   }
 
+  /** What a break on this terminal is for whoever reads from it (termios(3), IGNBRK and BRKINT): Linux makes nothing of it. */
+  async breakMeans(account: Account, tty: string): Promise<"nothing" | "interrupt" | "null"> {
+    const running = await this.#plain(
+      account,
+      "/bin/sh",
+      ["-c", 'exec stty -a <"$1"', "sh", tty],
+      trustedEnv,
+    );
+    running.stdin.end();
+    running.stderr.resume();
+    let said = "";
+    for await (const chunk of running.stdout) said += String(chunk);
+    await running.exit;
+    const modes = new Set(said.split(/\s+/));
+    if (modes.has("ignbrk")) return "nothing";
+    return modes.has("brkint") ? "interrupt" : "null";
+  }
+
   /** The login's `~/.tsh/environment`, read with its own rights, so that no link of its makes us read more (SSH-14). */
   async userEnvironment(account: Account): Promise<Record<string, string>> {
     const path = join(account.home, ".tsh/environment");

@@ -153,5 +153,5 @@ export const quiet: readonly string[] = ["--disable-warning=ExperimentalWarning"
 /** A helper's own environment: never the daemon's, never a user's (S54). */
 export const helperEnv: Readonly<Record<string, string>> = { ...trustedEnv, UV_USE_IO_URING: "0" };
 /** The file that a helper process runs. */
-export const entry = (name: "spawner" | "login"): string =>
+export const entry = (name: "spawner" | "login" | "socket-server"): string =>
   fileURLToPath(new URL(`./${name}${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`, import.meta.url));
