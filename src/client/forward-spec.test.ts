@@ -43,6 +43,7 @@ suite("forwards as they are written", () => {
     ["L", "8080"],
     ["L", "a:8080"],
     ["L", "8080:db"],
+    ["L", "localhost:db:80"],
     ["L", "8080:db:http"],
     ["L", "8080:db:0"],
     ["L", "0:db:80"],

@@ -25,7 +25,12 @@ export function parseForward(flag: ForwardFlag, text: string, { gatewayPorts = f
   const parts = fields(text);
   if (!parts) throw wrong();
   const target = flag === "D" ? undefined : takeTarget(parts);
-  const listen = parseListen(flag, parts, gatewayPorts, target !== undefined);
+  const listen = parseListen(
+    flag,
+    parts,
+    gatewayPorts,
+    target !== undefined && target !== "wrong" && target.kind === "unix",
+  );
   if (!listen || (flag === "L" && !target) || target === "wrong") throw wrong();
   return { side: flag === "R" ? "remote" : "local", listen, to: target ?? "socks", text: `-${flag} ${text}` };
 }
@@ -86,14 +91,14 @@ function parseListen(
   flag: ForwardFlag,
   parts: readonly string[],
   gatewayPorts: boolean,
-  hasTarget: boolean,
+  besideSocket: boolean,
 ): Bind | undefined {
   const [first = "", second] = parts;
   if (parts.length > 2 || parts.length === 0) return undefined;
   const port = portOf(second ?? first);
   if (port === undefined) {
     if (parts.length > 1 || flag === "D") return undefined;
-    const bare = hasTarget && first !== "" && !/^\d+$/.test(first);
+    const bare = besideSocket && first !== "" && !/^\d+$/.test(first);
     return isPath(first) || bare ? { kind: "unix", path: first } : undefined;
   }
   // The host may choose a port for itself; here nobody would learn of it.

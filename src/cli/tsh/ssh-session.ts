@@ -60,7 +60,9 @@ export async function onHost(
             connection,
             openings,
             unlink: settings.unlink,
-            warn: (text) => say(`WARNING: ${text}`),
+            warn: (text) => {
+              if (!settings.quiet) say(`WARNING: ${text}`);
+            },
           }),
         ),
       )),
