@@ -13,6 +13,7 @@ import {
 } from "../wire/connection.ts";
 import type { Channel } from "./channel.ts";
 import { Inbox } from "./inbox.ts";
+import type { RequestBudget } from "./limits.ts";
 import { type PeerRequest, type RequestHandler, RequestQueue } from "./requests.ts";
 import { ReceiveWindow, SendWindow } from "./window.ts";
 
@@ -54,6 +55,7 @@ export class Endpoint implements Channel {
     window: number;
     maxPacket: number;
     remote: { id: number; window: number; maxPacket: number };
+    requests: RequestBudget;
     /** Called once, when both sides have closed. */
     release: () => void;
   }) {
@@ -73,6 +75,7 @@ export class Endpoint implements Channel {
     this.#requests = new RequestQueue<boolean>(
       (answer) => this.#reply(answer),
       new Map([["keepalive@openssh.com", () => false]]),
+      parts.requests,
     );
     this.#dataHead = Buffer.alloc(9);
     this.#dataHead[0] = ChannelData.id;
@@ -178,6 +181,7 @@ export class Endpoint implements Channel {
 
   #finish(reason: Fault, readError: Fault | undefined): void {
     this.#unwritable = reason;
+    this.#requests.close();
     this.#sendWindow.close(reason);
     this.#stdout.end(readError);
     this.stderr.end(readError);
