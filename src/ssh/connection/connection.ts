@@ -65,6 +65,7 @@ class Mux implements Connection {
   readonly #maxChannels: number;
   readonly #onLimit: ConnectionLimits["onLimit"];
   readonly #windows: WindowBudget;
+  readonly #gone = new AbortController();
   readonly #waitingRequests: RequestBudget;
   #slots: (Slot | undefined)[] = [];
   #freeIds: number[] = [];
@@ -343,7 +344,9 @@ class Mux implements Connection {
       maxPacket,
       remote,
       requests: this.#waitingRequests,
-      release: () => this.#free(id),
+      gone: this.#gone.signal,
+      release: (unread) => this.#free(id, unread),
+      forget: (bytes) => this.#windows.forget(bytes),
     });
   }
 
@@ -353,10 +356,10 @@ class Mux implements Connection {
     return id;
   }
 
-  #free(id: number): void {
+  #free(id: number, unread = 0): void {
     const slot = this.#slots[id];
     if (slot?.state === "open" && slot.byPeer) this.#peerChannels--;
-    if (slot) this.#windows.giveBack(slot.window);
+    if (slot) this.#windows.giveBack(slot.window, unread);
     this.#slots[id] = undefined;
     this.#freeIds.push(id);
   }
@@ -418,6 +421,8 @@ class Mux implements Connection {
       else slot?.answer.reject(this.#over);
     }
     for (const reply of this.#replies.splice(0)) reply.reject(this.#over);
+    // What came with the end is passed on first, by whoever can take it at once.
+    setImmediate(() => this.#gone.abort(this.#over));
     return reason;
   }
 }

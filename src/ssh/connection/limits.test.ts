@@ -69,6 +69,27 @@ suite("what one connection may hold", () => {
     assert.equal(unread.length, confirmed.length + 1, "room that was given back is given again");
   });
 
+  for (const how of ["read", "given up"] as const) {
+    test(`S65: what a closed channel left unread takes room until it is ${how}`, async () => {
+      const { server, ends } = facing({ maxBuffered: maxPacket });
+      const kept: Channel[] = [];
+      server.onOpen((request) => void kept.push(request.accept()));
+      ends.client.send(open(0));
+      await settle();
+      ends.client.send(wire.ChannelData.encode({ recipientChannel: 0, data: new Uint8Array(maxPacket) }));
+      ends.client.send(wire.ChannelClose.encode({ recipientChannel: 0 }));
+      ends.client.send(open(1));
+      await settle();
+      assert.equal(kept.length, 1);
+      const [channel] = kept;
+      if (how === "given up") await channel?.close({ discard: true });
+      else for await (const chunk of channel ?? []) assert.equal(chunk.length, maxPacket);
+      ends.client.send(open(2));
+      await settle();
+      assert.equal(kept.length, 2);
+    });
+  }
+
   test("our own channels count too", async () => {
     const { server: client } = facing({ maxBuffered: maxPacket });
     const first = client.open("session");

@@ -46,9 +46,14 @@ export class WindowBudget {
     return window;
   }
 
-  giveBack(window: number): void {
-    this.#left += window;
+  /** The channel is over. What is `unread` of it stays taken until it is forgotten. */
+  giveBack(window: number, unread = 0): void {
+    this.#left += window - unread;
     this.#granted--;
+  }
+
+  forget(bytes: number): void {
+    this.#left += bytes;
   }
 }
 
