@@ -2,9 +2,16 @@ import type { Duplex } from "node:stream";
 import { Fault } from "#core/errors";
 import { refusals, userProblem } from "#mirror";
 import type { Labels } from "#model";
-import { type Address, formatAddress, parseAddress } from "#net";
+import { type Address, formatAddress, type Guest, parseAddress } from "#net";
 import { activity, tell, untilLimit, type Who } from "#session";
-import { type Accepted, type Algorithms, accept, OpenFailure } from "#ssh";
+import {
+  type Accepted,
+  type Algorithms,
+  accept,
+  type ChannelRequest,
+  OpenFailure,
+  type ServerOptions,
+} from "#ssh";
 import type { Signer } from "#ssh/keys";
 import { authenticate, type Visitor } from "./authenticate.ts";
 import { forward, forwards } from "./forward.ts";
@@ -20,8 +27,17 @@ export interface NodeOptions extends Host {
   /** This program's version, for `x-teleport-version`. */
   readonly version: string;
   readonly algorithms?: Algorithms;
+  readonly limits: NodeLimits;
+}
+
+export interface NodeLimits {
+  readonly login: Pick<ServerOptions<Visitor>, "loginGrace" | "maxAuthTries" | "limits">;
   /** CFG-18: different users at a time. */
   readonly maxUsers: number;
+  /** Sessions that one connection may have open. */
+  readonly maxSessions: number;
+  /** Told of every time one of the two is reached. */
+  readonly onLimit?: (limit: "users" | "sessions") => void;
 }
 
 /** The two ends of a connection as far as they are known: behind a tunnel there is no local address (AUD-04). */
@@ -29,9 +45,6 @@ export interface Ends {
   readonly remote: Address;
   readonly local?: Address;
 }
-
-/** Sessions that one connection may have open; far above what people and Ansible use. */
-const maxSessions = 100;
 
 /** The SSH server on a machine (SSH-01 to SSH-61): people with certificates in; shells, commands, files, forwards. */
 export class NodeServer {
@@ -44,7 +57,7 @@ export class NodeServer {
   }
 
   /** Serves one client until it leaves or `signal` aborts. Never rejects: what a stranger does ends with them. */
-  async handle(stream: Duplex, ends: Ends, signal: AbortSignal): Promise<void> {
+  async handle(stream: Duplex, ends: Ends, signal: AbortSignal, guest?: Guest): Promise<void> {
     const { view, clock, log, hostId, algorithms } = this.#options;
     const refused = refusals();
     let client: Accepted<Visitor>;
@@ -62,6 +75,8 @@ export class NodeServer {
           onRefused: refused.add,
           ...(algorithms && { algorithms }),
           keepAlive: { every, count },
+          ...this.#options.limits.login,
+          ...(guest && { guest }),
           clock,
           log,
         },
@@ -130,8 +145,10 @@ export class NodeServer {
     let sessions = 0;
     connection.onOpen((request) => {
       if (request.kind === "session") {
-        if (sessions >= maxSessions)
+        if (sessions >= this.#options.limits.maxSessions) {
+          this.#options.limits.onLimit?.("sessions");
           return request.reject(OpenFailure.resourceShortage, "too many sessions are open");
+        }
         sessions++;
         const channel = request.accept();
         void channel.closed.then(() => sessions--);
@@ -157,7 +174,11 @@ export class NodeServer {
   }
 
   #enter(user: string): boolean {
-    if (!this.#users.has(user) && this.#users.size >= this.#options.maxUsers) return false;
+    const { maxUsers, onLimit } = this.#options.limits;
+    if (!this.#users.has(user) && this.#users.size >= maxUsers) {
+      onLimit?.("users");
+      return false;
+    }
     this.#users.set(user, (this.#users.get(user) ?? 0) + 1);
     return true;
   }

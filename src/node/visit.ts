@@ -58,12 +58,13 @@ export function touching(channel: Channel, activity: Activity): Channel {
     },
     stderr: channel.stderr,
     closed: channel.closed,
+    gone: channel.gone,
     write: (chunk) => channel.write(chunk),
     writeStderr: (chunk) => channel.writeStderr(chunk),
     end: () => channel.end(),
     request: (name, payload, wantReply) => channel.request(name, payload, wantReply),
     onRequest: (handler) => channel.onRequest(handler),
-    close: () => channel.close(),
+    close: (options) => channel.close(options),
     [Symbol.asyncDispose]: () => channel.close(),
   };
 }

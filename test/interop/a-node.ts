@@ -11,7 +11,7 @@ import type { AuditEvent } from "#events";
 import { type Account, Logins, Pipes, Programs, Sockets, Spawner } from "#helper";
 import type { ClusterView } from "#mirror";
 import { CertAuthority, ClusterConfig, Role, User } from "#model";
-import { type Address, door } from "#net";
+import { type Address, door, Gate } from "#net";
 import { NodeServer } from "#node";
 import { Spool } from "#session";
 import { type ClientConnection, connect } from "#ssh";
@@ -135,7 +135,7 @@ export async function startNode(
     hostSigners: () => [hostKey.signer()],
     labels: () => ({ env: "test" }),
     version: "5.0.0",
-    maxUsers: 250,
+    limits: { login: {}, maxUsers: 250, maxSessions: 100 },
   });
   const stop = new AbortController();
   const bound = Promise.withResolvers<Address>();
@@ -144,8 +144,8 @@ export async function startNode(
     name: "node",
     address,
     setting: "test",
-    maxConnections: 100,
-    handle: (socket, ends, signal) => server.handle(socket, ends, signal),
+    gate: new Gate({ maxConnections: 100, penalties: false, clock, random, log }),
+    handle: (socket, ends, signal, guest) => server.handle(socket, ends, signal, guest),
     onListening: bound.resolve,
     log,
   }).run(stop.signal, () => {});
