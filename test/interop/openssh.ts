@@ -23,15 +23,20 @@ export function sshKeygen(file: string, ...args: string[]): void {
 }
 
 /**
- * A stock sshd on 127.0.0.1 with one host key of each type (`host_ed25519`, …), whose log is kept. A function as `config`
- * may use the keys in the folder it is given.
+ * A stock sshd on 127.0.0.1 with one host key of each type (`host_ed25519`, …), or of those that `hostKeys` names, whose log is
+ * kept. A function as `config` may use the keys in the folder it is given.
  */
 export async function startSshd(
-  options: { config?: string | ((folder: string) => Promise<string>) } = {},
+  options: {
+    config?: string | ((folder: string) => Promise<string>);
+    hostKeys?: readonly ("ed25519" | "ecdsa" | "rsa")[];
+  } = {},
 ): Promise<AsyncDisposable & { readonly port: number; readonly log: () => string; readonly folder: string }> {
   const folder = await scratch();
   await mkdir("/run/sshd", { recursive: true, mode: 0o755 });
-  const keys = ["ed25519", "ecdsa", "rsa"].map((type) => join(folder.path, `host_${type}`));
+  const keys = (options.hostKeys ?? ["ed25519", "ecdsa", "rsa"]).map((type) =>
+    join(folder.path, `host_${type}`),
+  );
   for (const key of keys) sshKeygen(key, "-t", key.split("_").at(-1) as string);
   const port = await freePort();
   const config = join(folder.path, "sshd_config");
