@@ -21,7 +21,7 @@ test: deps
 	@sh scripts/install-test-tools.sh
 	@npm run --silent test
 
-# Lint, types and unit tests, before every commit: about a minute on two cores.
+# Lint, types and unit tests, before every commit; seconds.
 check: deps
 	@npm run --silent check
 

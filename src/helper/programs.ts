@@ -5,7 +5,7 @@ import { second } from "#core/clock";
 import { Fault } from "#core/errors";
 import { type Account, trustedEnv } from "./account.ts";
 import { isHarmless, parseUserEnvironment, type Variables } from "./environment.ts";
-import type { LoggedIn, Logins } from "./logins.ts";
+import type { LoggedIn, LoginOrder, Logins } from "./logins.ts";
 import type { Pipes } from "./pipes.ts";
 import type { Running, Spawner } from "./spawn.ts";
 
@@ -65,6 +65,12 @@ export class Programs {
   async scp(account: Account, args: readonly string[]): Promise<Running & Pick<LoggedIn, "reports">> {
     this.check(account);
     return this.#overPipes(account, "scp", "", args, {});
+  }
+
+  /** Serves SFTP as the login; `reports` are `SftpReport`s. It ends with its input, not by HUP. */
+  async sftp(account: Account): Promise<Running & Pick<LoggedIn, "reports">> {
+    this.check(account);
+    return this.#overPipes(account, "sftp", "", [], {});
   }
 
   /** The login's shell on a terminal: interactive without `command`, else running that (SSH-12). */
@@ -135,7 +141,7 @@ export class Programs {
 
   async #overPipes(
     account: Account,
-    run: "program" | "scp",
+    run: LoginOrder["run"],
     file: string,
     args: readonly string[],
     env: Variables,

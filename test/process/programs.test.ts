@@ -16,7 +16,7 @@ import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
 import { systemClock } from "#core/clock";
 import { Fault } from "#core/errors";
-import { type Account, Logins, Pipes, Programs, type Running, Spawner, sessionEnvironment } from "./index.ts";
+import { type Account, Logins, Pipes, Programs, type Running, Spawner, sessionEnvironment } from "#helper";
 
 const root = process.getuid?.() === 0;
 const asOther = root ? {} : { skip: "becoming another user needs root" };
@@ -240,8 +240,8 @@ suite("programs of a login", { timeout: 60_000 }, () => {
 
   test("helpers end with the daemon, also when it is killed", async () => {
     const daemon = `
-      const { Logins, Pipes, Spawner, Programs } = await import(${JSON.stringify(join(import.meta.dirname, "index.ts"))});
-      const { systemClock } = await import(${JSON.stringify(join(import.meta.dirname, "../core/clock.ts"))});
+      const { Logins, Pipes, Spawner, Programs } = await import(${JSON.stringify(join(import.meta.dirname, "../../src/helper/index.ts"))});
+      const { systemClock } = await import(${JSON.stringify(join(import.meta.dirname, "../../src/core/clock.ts"))});
       const pipes = new Pipes(${JSON.stringify(join(dir, "pipes2"))}), spawner = new Spawner({ pipes }), logins = new Logins({ size: 1 });
       logins.warm();
       const programs = new Programs({ spawner, logins, pipes, clock: systemClock, uid: process.getuid() });
