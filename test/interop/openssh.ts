@@ -87,13 +87,13 @@ export async function runSsh(args: string[], signal: AbortSignal): Promise<strin
   return said;
 }
 
-/** A TCP server on a free port of 127.0.0.1 that hands out its connections. */
+/** A TCP server of 127.0.0.1, on a free port unless one is given, that hands out its connections. */
 export async function listen(
   onSocket: (socket: Socket) => void,
-  options: { allowHalfOpen?: boolean } = {},
+  { port: wanted = 0, ...options }: { allowHalfOpen?: boolean; port?: number } = {},
 ): Promise<AsyncDisposable & { readonly port: number }> {
   const server = createServer(options, onSocket);
-  await listening(server);
+  await listening(server, wanted);
   const { port } = server.address() as { port: number };
   return { port, [Symbol.asyncDispose]: () => new Promise((resolve) => server.close(() => resolve())) };
 }
@@ -109,8 +109,11 @@ async function freePort(): Promise<number> {
   return probe.port;
 }
 
-const listening = (server: Server): Promise<void> =>
-  new Promise((resolve) => server.listen(0, "127.0.0.1", () => resolve()));
+const listening = (server: Server, port: number): Promise<void> =>
+  new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(port, "127.0.0.1", () => resolve());
+  });
 
 const ended = (child: ChildProcess): Promise<void> =>
   new Promise((resolve) => {

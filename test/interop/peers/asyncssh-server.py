@@ -15,7 +15,7 @@ async def handle(process):
 async def main():
     server = await asyncssh.listen(
         "127.0.0.1", 0, server_host_keys=[(host_key, host_key + "-cert.pub")], authorized_client_keys=authorized,
-        process_factory=handle, encoding=None, rekey_bytes=1 << 20)
+        process_factory=handle, encoding=None)
     print("port", server.sockets[0].getsockname()[1], flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
 
