@@ -185,51 +185,49 @@ withPeer(
         await writeFile(dir.at("curl", `${types[i]}.pub`), formatPublicKeyLine({ key: key.publicKey }));
       }
     });
-    check(
-      "Ed25519 and ECDSA keys; sftp up, down, list, rename; scp up and down",
-      async () => {
-        await using server = await startPlainServer({
-          home: dir.at("curl"),
-          hostKeys: [hostKey()],
-          authorized: keys.map(({ publicKey }) => publicKey),
-          rekey: { bytes: 1024 * 1024 },
-        
-  check("RSA key: only where libssh2 signs with SHA-2, which begins with 1.11", async () => {
-    const [, major, minor] = /libssh2\/(\d+)\.(\d+)/.exec(await mustRun("curl", ["-V"])) ?? [];
-    const modern = Number(major) > 1 || Number(minor) >= 11;
-    await using server = await startPlainServer({
-      home: dir.at("curl"),
-      hostKeys: [hostKey()],
-      authorized: keys.map(({ publicKey }) => publicKey),
-    });
-    const ran = await curl(dir.at("curl/rsa"), { port: server.port, home: dir.at("curl") }, ["sftp://HERE/"]);
-    assert.equal(ran.code, modern ? 0 : 67, ran.err);
-  });
-});
-        for (const type of types.filter((one) => one !== "rsa")) {
-          const there = { port: server.port, home: dir.at("curl", `home-${type}`) };
-          await mkdir(there.home);
-          await writeFile(dir.at("curl", "content"), text);
-          const must = async (...args: string[]): Promise<string> => {
-            const ran = await curl(dir.at("curl", type), there, args);
-            assert.deepEqual([ran.code, ran.err], [0, ""], type);
-            return ran.out;
-          };
-          for (const protocol of ["sftp", "scp"]) {
-            await must("-T", dir.at("curl", "content"), `${protocol}://HERE/${protocol}`);
-            assert.ok((await must(`${protocol}://HERE/${protocol}`)) === text, protocol);
-          }
-          const names = await must(
-            "-l",
-            "-Q",
-            `-rename ${there.home}/scp ${there.home}/renamed`,
-            "sftp://HERE/",
-          );
-          assert.deepEqual(names.trim().split("\n").sort(), [".", "..", "scp", "sftp"]);
-          assert.deepEqual((await readdir(there.home)).sort(), ["renamed", "sftp"]);
+    check("Ed25519 and ECDSA keys; sftp up, down, list, rename; scp up and down", async () => {
+      await using server = await startPlainServer({
+        home: dir.at("curl"),
+        hostKeys: [hostKey()],
+        authorized: keys.map(({ publicKey }) => publicKey),
+        rekey: { bytes: 1024 * 1024 },
+      });
+      for (const type of types.filter((one) => one !== "rsa")) {
+        const there = { port: server.port, home: dir.at("curl", `home-${type}`) };
+        await mkdir(there.home);
+        await writeFile(dir.at("curl", "content"), text);
+        const must = async (...args: string[]): Promise<string> => {
+          const ran = await curl(dir.at("curl", type), there, args);
+          assert.deepEqual([ran.code, ran.err], [0, ""], type);
+          return ran.out;
+        };
+        for (const protocol of ["sftp", "scp"]) {
+          await must("-T", dir.at("curl", "content"), `${protocol}://HERE/${protocol}`);
+          assert.ok((await must(`${protocol}://HERE/${protocol}`)) === text, protocol);
         }
-      },
-    );
+        const names = await must(
+          "-l",
+          "-Q",
+          `-rename ${there.home}/scp ${there.home}/renamed`,
+          "sftp://HERE/",
+        );
+        assert.deepEqual(names.trim().split("\n").sort(), [".", "..", "scp", "sftp"]);
+        assert.deepEqual((await readdir(there.home)).sort(), ["renamed", "sftp"]);
+      }
+    });
+    check("RSA key: only where libssh2 signs with SHA-2, which begins with 1.11", async () => {
+      const [, major, minor] = /libssh2\/(\d+)\.(\d+)/.exec(await mustRun("curl", ["-V"])) ?? [];
+      const modern = Number(major) > 1 || Number(minor) >= 11;
+      await using server = await startPlainServer({
+        home: dir.at("curl"),
+        hostKeys: [hostKey()],
+        authorized: keys.map(({ publicKey }) => publicKey),
+      });
+      const ran = await curl(dir.at("curl/rsa"), { port: server.port, home: dir.at("curl") }, [
+        "sftp://HERE/",
+      ]);
+      assert.equal(ran.code, modern ? 0 : 67, ran.err);
+    });
   },
 );
 
