@@ -1,23 +1,9 @@
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, suite, test } from "node:test";
 import { mustRun, type RunOptions } from "../../support/run.ts";
-
-/** One line of the table in docs/interop.md. */
-export interface PeerResult {
-  readonly peer: string;
-  readonly version: string;
-  /** What of ours it met, and how it proved who it is. */
-  readonly against: string;
-  readonly done: readonly string[];
-  /** Those of `done` that did not work. */
-  readonly failed: readonly string[];
-}
-
-/** What the table was printed from; see scripts/interop-table.ts. */
-export const resultsFile: string = join(import.meta.dirname, "results.json");
-const told = JSON.parse(readFileSync(resultsFile, "utf8")) as PeerResult[];
+import { type PeerResult, peerResults } from "./results.ts";
 
 type Check = (what: string, body: (signal: AbortSignal) => Promise<void>) => void;
 
@@ -50,7 +36,7 @@ export function withPeer(
     const folder = process.env.INTEROP_RESULTS;
     if (folder === undefined) {
       test("docs/interop.md has it", () => {
-        const line = told.find((one) => one.peer === peer && one.against === against);
+        const line = peerResults().find((one) => one.peer === peer && one.against === against);
         assert.deepEqual(line?.done, done, "run `npm run interop:table`");
       });
       return;
