@@ -21,7 +21,10 @@ const results = readdirSync(folder).map(
 rmSync(folder, { recursive: true });
 const key = ({ peer, against }: PeerResult): string => `${against} ${peer}`;
 const all = new Map([...peerResults(), ...results].map((one) => [key(one), one]));
-const sorted = [...all.values()].sort((a, b) => (key(a) < key(b) ? 1 : -1));
+// Those through the proxy first.
+const sorted = [...all.values()].sort(
+  (a, b) => b.against.localeCompare(a.against) || a.peer.localeCompare(b.peer),
+);
 writeFileSync(resultsFile, `${JSON.stringify(sorted, undefined, 2)}\n`);
 writeFileSync("docs/interop.md", interopPage());
 process.exitCode = status ?? 1;

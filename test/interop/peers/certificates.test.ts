@@ -136,7 +136,7 @@ withPeer(
           await folder("asyncssh"),
         ]);
         assert.deepEqual(JSON.parse(said), {
-          exec: ["hello", "why\n", 7],
+          exec: ["hello", true, 7],
           signal: ["TERM", false],
           terminal: "31 97\r\nvt100\r\n",
           whole: true,
@@ -175,9 +175,9 @@ withPeer(
         ...[site.key, `${path}/hosts`, String(ports.proxy), String(ports.node), site.login, path],
       ]);
       assert.deepEqual(JSON.parse(said), {
-        exec: ["hello", "why\n", 7],
+        exec: ["hello", true, 7],
         terminal: "31 97\r\nvt100\r\n",
-        "after new keys": ["in\n", "", 0],
+        "after new keys": ["in\n", true, 0],
         sftp: 3 * 1024 * 1024,
         same: true,
         list: ["back", "here", "renamed"],

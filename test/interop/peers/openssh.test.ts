@@ -159,7 +159,7 @@ withPeer(
       const copy = (a: string, b: string): Promise<string> =>
         site.mustRun("rsync", ["-a", "--stats", "-e", `ssh -F ${site.sshConfig}`, a, b]);
       await copy(`${from}/`, `${site.node}:${there}`);
-      await writeFile(`${from}/sub/data`, randomBytes(300_001));
+      await writeFile(`${from}/sub/data`, randomBytes(300_002));
       await writeFile(`${from}/run`, "#!/bin/sh\n# changed\n");
       assert.match(await copy(`${from}/`, `${site.node}:${there}`), /files transferred: 2\n/);
       await copy(`${site.node}:${there}/`, back);

@@ -26,7 +26,7 @@ def run(command, data=b""):
     stdin, stdout, stderr = there.exec_command(command)
     stdin.write(data)
     stdin.channel.shutdown_write()
-    return [stdout.read().decode(), stderr.read().decode(), stdout.channel.recv_exit_status()]
+    return [stdout.read().decode(), stderr.read().decode().endswith("why\n"), stdout.channel.recv_exit_status()]
 
 
 found["exec"] = run("cat; echo why >&2; exit 7", b"hello")
@@ -35,7 +35,7 @@ session.get_pty("vt100", 97, 31)
 session.exec_command("stty size; echo $TERM")
 found["terminal"] = session.makefile().read().decode()
 there.get_transport().renegotiate_keys()
-found["after new keys"] = run("echo in")
+found["after new keys"] = run("echo in; echo why >&2")
 big = os.urandom(3 << 20)
 with open(folder + "/here", "wb") as file:
     file.write(big)

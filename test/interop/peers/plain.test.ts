@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
@@ -22,7 +23,7 @@ import {
 } from "#ssh/keys";
 import { openSession } from "#ssh/session";
 import { eventually } from "../../support/eventually.ts";
-import { skipUnless } from "../../support/installed.ts";
+import { findProgram, skipUnless } from "../../support/installed.ts";
 import { freePort } from "../../support/port.ts";
 import { Program } from "../../support/program.ts";
 import { mustRun, type Ran, run } from "../../support/run.ts";
@@ -50,6 +51,11 @@ before(async () => {
   ];
 });
 after(() => stack.disposeAsync());
+/** Some are built with libssh, which takes other flags. */
+const withoutLibssh2 =
+  findProgram("curl") !== undefined &&
+  !execFileSync("curl", ["-V"]).includes("libssh2") &&
+  "curl is not built with libssh2";
 const hostKey = (): PrivateKey => keys[0] as PrivateKey;
 const text = randomBytes(2_250_000).toString("base64");
 
@@ -159,8 +165,10 @@ withPeer(
     peer: "curl (libssh2)",
     against,
     version: () =>
-      versionOf(/(curl \S+ .*libssh2?\/[\d.]+)/, "curl", ["-V"]).then((said) => said.replace(/ .* /, " ")),
-    skip: skipUnless("curl"),
+      versionOf(/^curl (\S+ .*libssh2\/[\d.]+)/, "curl", ["-V"]).then((said) =>
+        said.replace(/ .* /, " with "),
+      ),
+    skip: skipUnless("curl") || withoutLibssh2,
   },
   (check) => {
     const curl = async (
