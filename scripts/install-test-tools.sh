@@ -10,6 +10,10 @@ need /usr/sbin/sshd openssh-server
 need chromium chromium
 need expect expect
 need openssl openssl
+need faketime faketime
+need git git
+need rsync rsync
+need ansible ansible-core
 [ -n "$packages" ] || exit 0
 
 # 101 forbids a package to start its service: no sshd on port 22 because of a test.

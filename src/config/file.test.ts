@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import fc from "fast-check";
 import { Fault } from "#core/errors";
+import { anyText } from "../../test/support/text.ts";
 import { parseConfigFile } from "./file.ts";
 import { resolveSecret } from "./values.ts";
 
@@ -440,7 +441,7 @@ suite("configuration file", () => {
       "<<",
     );
     const yaml = fc.oneof(
-      fc.string({ unit: "binary" }),
+      anyText,
       fc.array(fc.oneof(word, fc.string({ maxLength: 3 }))).map((parts) => parts.join("")),
     );
     fc.assert(

@@ -7,6 +7,7 @@ import { type AgentSocket, serveAgent } from "./agent.ts";
 import { runExec } from "./exec.ts";
 import { openPty, type Size } from "./pty.ts";
 import { isScp, runScp } from "./scp.ts";
+import { runSftp } from "./sftp.ts";
 import { runShell, type TerminalRequest } from "./shell.ts";
 import type { Host, Visit } from "./visit.ts";
 
@@ -66,7 +67,7 @@ export function serveSession(channel: Channel, visit: Visit, host: Host): void {
       case "exec":
         return start(request.body.command);
       case "subsystem":
-        return refuseSubsystem(request.body.name);
+        return request.body.name === "sftp" ? start(runSftp) : refuseSubsystem(request.body.name);
       case "eow@openssh.com":
         return true;
       case "exit-status":
@@ -113,13 +114,8 @@ export function serveSession(channel: Channel, visit: Visit, host: Host): void {
   }
 
   function refuseSubsystem(name: string): boolean {
-    const exitError =
-      name === "sftp" ? "this node does not serve sftp yet; use scp -O" : "there is no such subsystem";
-    tell({ code: "T3001E", ...visit.who, name, exitError }, host.telling);
-    if (name !== "sftp" || started !== undefined) return false;
-    started = { over: explain(new Error(exitError)) };
-    watch(started, new DisposableStack());
-    return true;
+    tell({ code: "T3001E", ...visit.who, name, exitError: "there is no such subsystem" }, host.telling);
+    return false;
   }
 
   /** Clients show what a command says, and swallow why a request was refused: so a failed start says yes, and why not. */
@@ -128,22 +124,26 @@ export function serveSession(channel: Channel, visit: Visit, host: Host): void {
     return { code: 255 };
   }
 
-  async function start(command?: string): Promise<boolean> {
+  /** A command, a subsystem by what serves it, or the shell. */
+  async function start(what?: string | ((setting: Setting) => Promise<Started>)): Promise<boolean> {
     if (started !== undefined) return false;
     started = "starting";
     const disposables = new DisposableStack();
     try {
-      if (requested.TELEPORT_SESSION !== undefined && command === undefined) {
+      if (requested.TELEPORT_SESSION !== undefined && what === undefined) {
         throw new Error("joining a session is not possible on this node yet");
       }
       const agent = wantsAgent ? await agentSocket() : undefined;
       if (agent) disposables.use(agent);
       const env = await environment(agent);
       const setting: Setting = { host, visit, channel, sid, env, terminal };
-      if (command !== undefined && isScp(command) && terminal === undefined)
-        started = await runScp(command, setting);
-      else if (terminal) started = await runShell(command, { ...setting, terminal });
-      else started = await runExec(command, setting);
+      if (typeof what === "function") {
+        terminal?.pty.close();
+        started = await what(setting);
+      } else if (what !== undefined && isScp(what) && terminal === undefined)
+        started = await runScp(what, setting);
+      else if (terminal) started = await runShell(what, { ...setting, terminal });
+      else started = await runExec(what, setting);
     } catch (err) {
       terminal?.pty.close();
       host.log.warn("a session could not be started", { ...visit.who, error: (err as Error).message });

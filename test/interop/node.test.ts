@@ -275,9 +275,9 @@ suite("a node and stock ssh", { timeout: 90_000, skip: withoutOpenSsh }, () => {
   });
 
   test("what it does not serve yet is refused in words", async () => {
-    const sftp = await node.ssh(["-s", node.target, "sftp"]);
-    assert.notEqual(sftp.code, 0);
-    assert.match(sftp.err, /does not serve sftp yet/);
+    const other = await node.ssh(["-s", node.target, "netconf"]);
+    assert.notEqual(other.code, 0);
+    assert.equal((await node.event("T3001E")).name, "netconf");
   });
 
   test("a stranger who sends rubbish, or nothing, does not disturb the others", async () => {
