@@ -83,7 +83,10 @@ async function bundle(): Promise<void> {
   } as const satisfies BuildOptions;
   await build({
     ...options,
-    entryPoints: ["login", "spawner"].map((name) => ({ in: `src/helper/${name}.ts`, out: name })),
+    entryPoints: ["login", "spawner", "socket-server"].map((name) => ({
+      in: `src/helper/${name}.ts`,
+      out: name,
+    })),
   });
   for (const tool of tools) {
     const folder = `src/cli/${tool}`;

@@ -63,7 +63,7 @@ async function listen(
  * On the addresses that RFC 4254 §7.1 means by `host`: all of the machine when it is empty, which clients send only when
  * they are told to, both loopbacks for `localhost`, else the one that is named (`GatewayPorts clientspecified` of sshd).
  */
-export async function listenOnPort(
+async function listenOnPort(
   host: string,
   port: number,
   visitor: (visitor: Visitor) => void,

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { existsSync, statSync } from "node:fs";
 import { chmod, readFile, writeFile } from "node:fs/promises";
+import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
 import type { AuditEvent } from "#events";
@@ -93,6 +94,29 @@ suite("forwarding by a node, for stock ssh", { timeout: 120_000, skip: withoutOp
     assert.notEqual((await second.control("forward", "-R", `${out.trim()}:${shouting.name}`)).code, 0);
     assert.equal((await client.control("cancel", "-R", `0:${shouting.name}`)).code, 0);
     await closed(entrance);
+  });
+
+  const outside = Object.values(networkInterfaces())
+    .flatMap((addresses) => addresses ?? [])
+    .find(({ family, internal }) => family === "IPv4" && !internal)?.address;
+  test("-R listens on the loopback addresses, and on others only when it is told to", {
+    skip: outside === undefined && "this machine has loopback only",
+  }, async () => {
+    await using shouting = await shoutingServer(node, "tcp");
+    const ports = await Promise.all(Array.from({ length: 4 }, freePort));
+    const [plain, all, one, v4] = ports as [number, number, number, number];
+    await using _ = await master(
+      node,
+      [`${plain}`, `*:${all}`, `${outside}:${one}`, `0.0.0.0:${v4}`].flatMap((where) => [
+        "-R",
+        `${where}:${shouting.name}`,
+      ]),
+    );
+    for (const host of ["127.0.0.1", "::1"]) assert.equal(await ask(`${host}:${plain}`, "in"), "IN");
+    for (const host of ["127.0.0.1", "::1", outside]) assert.equal(await ask(`${host}:${all}`, "in"), "IN");
+    for (const port of [one, v4]) assert.equal(await ask(`${outside}:${port}`, "in"), "IN");
+    for (const place of [`${outside}:${plain}`, `127.0.0.1:${one}`, `::1:${v4}`])
+      assert.equal(await reached(place), undefined, place);
   });
 
   test("forwards come and go on a connection: ssh -O forward, ssh -O cancel", async () => {

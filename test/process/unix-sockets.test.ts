@@ -16,6 +16,7 @@ import { after, before, suite, test } from "node:test";
 import { systemClock } from "#core/clock";
 import { Fault } from "#core/errors";
 import { type Account, Sockets } from "#helper";
+import { eventually } from "../support/eventually.ts";
 
 const root = process.getuid?.() === 0;
 const asOther = root ? {} : { skip: "becoming another user needs root" };
@@ -41,6 +42,14 @@ suite("Unix sockets of a login", { timeout: 60_000 }, () => {
     await sockets[Symbol.asyncDispose]();
     rmSync(dir, { recursive: true });
   });
+
+  /** The processes that open sockets for this one. */
+  const servers = (): number[] =>
+    readFileSync(`/proc/self/task/${process.pid}/children`, "utf8")
+      .trim()
+      .split(" ")
+      .filter((pid) => readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("socket-server"))
+      .map(Number);
 
   /** A server on a path of root's that answers in capitals once the other side has ended. */
   async function shouting(path: string) {
@@ -116,10 +125,7 @@ suite("Unix sockets of a login", { timeout: 60_000 }, () => {
     async () => {
       const path = join(home, "status");
       await using _ = await sockets.listen(someone, path, () => {});
-      const mine = readFileSync(`/proc/self/task/${process.pid}/children`, "utf8").trim().split(" ");
-      const statuses = mine
-        .filter((pid) => readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("socket-server"))
-        .map((pid) => readFileSync(`/proc/${pid}/status`, "utf8"));
+      const statuses = servers().map((pid) => readFileSync(`/proc/${pid}/status`, "utf8"));
       assert.equal(statuses.length, 1);
       const row = (key: string): string =>
         new RegExp(`^${key}:\\s*(.*?)\\s*$`, "m").exec(statuses[0] ?? "")?.[1] ?? "none";
@@ -129,6 +135,21 @@ suite("Unix sockets of a login", { timeout: 60_000 }, () => {
       for (const set of ["CapPrm", "CapEff", "CapAmb"]) assert.match(row(set), /^0+$/, set);
     },
   );
+
+  test("a login that kills its process loses what it listened on, and gets another", async () => {
+    const path = join(home, "killed");
+    const listening = await sockets.listen(someone, path, () => {});
+    for (const pid of servers()) process.kill(pid, "SIGKILL");
+    const shout = join(dir, "shout-again");
+    using _ = await shouting(shout);
+    chmodSync(shout, 0o666);
+    const socket = await eventually("another process", () =>
+      sockets.connect(someone, shout).catch(() => undefined),
+    );
+    socket.end("hello");
+    assert.equal(await text(socket), "HELLO");
+    await listening[Symbol.asyncDispose]();
+  });
 
   test("end with the daemon's use of them", async () => {
     const own = new Sockets({ clock: systemClock, uid: process.getuid?.() ?? 0 });
