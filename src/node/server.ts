@@ -8,7 +8,6 @@ import {
   type Accepted,
   type Algorithms,
   accept,
-  type ChannelRequest,
   OpenFailure,
   type ServerOptions,
 } from "#ssh";
