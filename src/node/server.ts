@@ -4,13 +4,7 @@ import { refusals, userProblem } from "#mirror";
 import type { Labels } from "#model";
 import { type Address, formatAddress, type Guest, parseAddress } from "#net";
 import { activity, tell, untilLimit, type Who } from "#session";
-import {
-  type Accepted,
-  type Algorithms,
-  accept,
-  OpenFailure,
-  type ServerOptions,
-} from "#ssh";
+import { type Accepted, type Algorithms, accept, OpenFailure, type ServerOptions } from "#ssh";
 import type { Signer } from "#ssh/keys";
 import { authenticate, type Visitor } from "./authenticate.ts";
 import { forward, forwards } from "./forward.ts";
