@@ -1,7 +1,7 @@
 # Needs Node 20 or newer and npm 11; the Node that everything runs on comes with the packages.
 
 .POSIX:
-.PHONY: start deps test check bench web
+.PHONY: start deps test check bench build web
 
 start: deps
 	@exec bin/teleport start
@@ -25,5 +25,10 @@ test: deps
 check: deps
 	@npm run --silent check
 
+# The release's files in dist/: commands that need neither packages nor a compiler.
+build: deps
+	@npm run --silent build
+
+# On the release, as operators run it.
 bench: deps
 	@npm run --silent bench

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { uploadRecording } from "#authclient";
 import type { Config } from "#config";
 import type { Service } from "#core/service";
-import { Accounts, Logins, Pipes, Programs, Spawner } from "#helper";
+import { Accounts, Logins, Pipes, Programs, Sockets, Spawner } from "#helper";
 import type { Mirror } from "#mirror";
 import type { Node } from "#model";
 import { door, formatAddress } from "#net";
@@ -45,6 +45,7 @@ export async function nodeRole(
   const logins = stack.use(new Logins({ size: warmLogins }));
   logins.warm();
   const programs = new Programs({ spawner, logins, pipes, clock, uid });
+  const sockets = stack.use(new Sockets({ clock, uid }));
   const spool = await Spool.open(join(teleport.data_dir, "log", "upload", "sessions", "default"));
   const telling = { emitter: member.audit, clock, random, log };
   const server = new NodeServer({
@@ -54,6 +55,7 @@ export async function nodeRole(
     view: mirror,
     accounts: new Accounts({ clock }),
     programs,
+    sockets,
     spool,
     telling,
     acceptEnv: own.accept_env,

@@ -16,3 +16,6 @@ export async function httpApp(options: AppOptions): Promise<App> {
   return (await import("./http/app.ts")).httpApp(options);
 }
 export * from "./listen.ts";
+
+/** `readSocks`: few programs ever serve SOCKS. */
+export const socks = () => import("./socks.ts");

@@ -4,10 +4,11 @@ import { refusals, userProblem } from "#mirror";
 import type { Labels } from "#model";
 import { type Address, formatAddress, parseAddress } from "#net";
 import { activity, tell, untilLimit, type Who } from "#session";
-import { type Accepted, type Algorithms, accept, type ChannelRequest, OpenFailure } from "#ssh";
+import { type Accepted, type Algorithms, accept, OpenFailure } from "#ssh";
 import type { Signer } from "#ssh/keys";
 import { authenticate, type Visitor } from "./authenticate.ts";
-import { forward } from "./forward.ts";
+import { forward, forwards } from "./forward.ts";
+import { remoteForwards } from "./remote-forward.ts";
 import { serveSession } from "./session-channel.ts";
 import type { Host, Visit } from "./visit.ts";
 
@@ -124,7 +125,8 @@ export class NodeServer {
         if (reason !== undefined) disconnect(reason);
       },
     );
-    connection.onRequest((name) => this.#global(name));
+    const listening = remoteForwards(visit, this.#options);
+    connection.onRequest((name, payload) => listening.answer(name, payload) ?? this.#global(name));
     let sessions = 0;
     connection.onOpen((request) => {
       if (request.kind === "session") {
@@ -136,23 +138,20 @@ export class NodeServer {
         serveSession(channel, visit, this.#options);
         return;
       }
-      if (request.kind === "direct-tcpip") return forward(request, visit, this.#options, signal);
-      refuse(request);
+      if (forwards(request.kind)) return forward(request, visit, this.#options, signal);
+      request.reject(OpenFailure.unknownChannelType, `${request.kind} channels are not served here`);
     });
     await connection.closed;
     over.abort();
     leave();
     this.#exit(person.user);
-    await Promise.all(visit.running);
+    await Promise.all([...visit.running, listening[Symbol.asyncDispose]()]);
   }
 
   #global(name: string): Uint8Array | boolean {
     if (name === "x-teleport-version") return Buffer.from(this.#options.version);
     if (name === "recording-proxy@teleport.com") {
       return Buffer.from(String(this.#options.view.config().session_recording === "proxy"));
-    }
-    if (name.startsWith("tcpip-forward") || name.startsWith("streamlocal-forward")) {
-      this.#options.log.info("remote forwarding is not served by this node yet", { request: name });
     }
     return false;
   }
@@ -168,14 +167,6 @@ export class NodeServer {
     if (left > 0) this.#users.set(user, left);
     else this.#users.delete(user);
   }
-}
-
-function refuse(request: ChannelRequest): void {
-  const known = request.kind === "direct-streamlocal@openssh.com";
-  const why = known
-    ? "Unix sockets are not forwarded by this node yet"
-    : `${request.kind} channels are not served here`;
-  request.reject(known ? OpenFailure.administrativelyProhibited : OpenFailure.unknownChannelType, why);
 }
 
 function addresses({ remote, local }: Ends): Pick<Who, "addr.remote" | "addr.local"> {

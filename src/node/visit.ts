@@ -1,7 +1,7 @@
 import type { Clock } from "#core/clock";
 import type { Log } from "#core/log";
 import type { Random } from "#core/random";
-import type { Accounts, Programs } from "#helper";
+import type { Accounts, Programs, Sockets } from "#helper";
 import type { ClusterView } from "#mirror";
 import type { Address } from "#net";
 import type { Activity, Spool, Telling, Who } from "#session";
@@ -14,6 +14,7 @@ export interface Host {
   readonly view: ClusterView;
   readonly accounts: Pick<Accounts, "find" | "group">;
   readonly programs: Programs;
+  readonly sockets: Pick<Sockets, "connect" | "listen">;
   readonly spool: Spool;
   readonly telling: Telling;
   readonly clock: Clock;

@@ -97,7 +97,7 @@ export class ProxyServer {
       clusterName: () => view.config().cluster_name,
       report: (draft) => this.#report({ ...draft, ...addrs, user: person.user, login: client.user } as Draft),
       hostId: this.#options.hostId,
-      now: () => new Date(clock.now()),
+      clock,
     };
     this.#live.add(connection);
     const leave = view.onChange(() => {

@@ -25,6 +25,7 @@ import { readSessionRequest, type SessionRequest, sessionRequests } from "#ssh/s
 import { runLine } from "../../src/cli/testing.ts";
 import { program } from "../../src/cli/tsh/program.ts";
 import { streamPair } from "../../src/ssh/testing/stream-pair.ts";
+import { serveForwards } from "./forwarding.ts";
 
 export interface HostOptions {
   readonly principals?: readonly string[];
@@ -34,6 +35,8 @@ export interface HostOptions {
   readonly validBefore?: bigint;
   /** Show the key without a certificate. */
   readonly plain?: boolean;
+  /** Serve forwards to this machine's ports and sockets; else refuse them. */
+  readonly forwards?: boolean;
 }
 
 /** What a node does with one session: called for `shell` and `exec`. */
@@ -169,7 +172,7 @@ export class TestCluster implements AsyncDisposable {
       ca.signer(),
     );
     const signers: Signer[] = [plain ? key.signer() : key.signer(certificate)];
-    return { serve: (stream) => void this.#serve(stream, signers, role, run) };
+    return { serve: (stream) => void this.#serve(stream, signers, { ...options, role }, run) };
   }
 
   /** Adds a node under a name. */
@@ -177,7 +180,12 @@ export class TestCluster implements AsyncDisposable {
     this.hosts.set(name, await this.host({ principals: [name, `${name}.main`], ...options }, run));
   }
 
-  async #serve(stream: Duplex, hostKeys: Signer[], role: string, run: Program | undefined): Promise<void> {
+  async #serve(
+    stream: Duplex,
+    hostKeys: Signer[],
+    { role, forwards }: HostOptions,
+    run: Program | undefined,
+  ): Promise<void> {
     const { userCa } = this.#parts;
     stream.on("error", () => {});
     try {
@@ -201,11 +209,13 @@ export class TestCluster implements AsyncDisposable {
         },
         this.#stop.signal,
       );
+      const forward = forwards ? serveForwards(connection) : undefined;
       connection.onOpen((request) => {
-        if (request.kind !== "session") return;
+        if (request.kind !== "session") return forward ? forward(request) : undefined;
         const channel = request.accept();
         if (run) serveProgram(channel, connection, run);
         else this.#serveProxy(channel);
+        return undefined;
       });
     } catch {
       // The client left; the tests look at the client.

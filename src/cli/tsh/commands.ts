@@ -20,7 +20,46 @@ const flagsOf = {
     cluster,
     port: flag.port("Port of the SSH server on the host", { short: "p" }),
     tty: flag.yes("Have a terminal for a command too", { short: "t" }),
+    disableTty: flag.yes("Have no terminal", { short: "T" }),
     forwardAgent: flag.yes("Let the host use your SSH agent", { short: "A" }),
+    forward: flag.many(
+      "Bring a port or socket of the host's side here: [bind:]port:host:hostport, or paths",
+      {
+        short: "L",
+        value: "SPEC",
+      },
+    ),
+    remoteForward: flag.many("Bring a port or socket of this side to the host; a port alone serves SOCKS", {
+      short: "R",
+      value: "SPEC",
+    }),
+    dynamicForward: flag.many("Serve SOCKS here, to reach what the host reaches: [bind:]port", {
+      short: "D",
+      value: "SPEC",
+    }),
+    forwardOnly: flag.yes("Run neither command nor shell, only forward", { short: "N" }),
+    local: flag.yes("Run the command here while the forwards stand"),
+    jumphost: flag.text("Go through this proxy or node, or several, in place of your proxy", {
+      short: "J",
+      value: "[LOGIN@]HOST[:PORT],...",
+    }),
+    escapeChar: flag.text(
+      "Escape character of a terminal session, or none (~); ~? there tells what it does",
+      {
+        short: "e",
+        value: "CHAR",
+      },
+    ),
+    quiet: flag.yes("Show no banners and warnings", { short: "q" }),
+    option: flag.many(
+      `An option of OpenSSH's: AddKeysToAgent, BatchMode, ClearAllForwardings, ConnectTimeout, DynamicForward, EscapeChar,
+      ExitOnForwardFailure, ForwardAgent, GatewayPorts, LocalForward, LogLevel, Port, ProxyJump, RemoteCommand, RemoteForward,
+      RequestTTY, SendEnv, ServerAliveCountMax, ServerAliveInterval, SessionType, SetEnv, StrictHostKeyChecking,
+      StreamLocalBindUnlink, User, UserKnownHostsFile; the others do nothing here`.replaceAll(/\s+/g, " "),
+      { short: "o", value: "NAME=VALUE" },
+    ),
+    parallel: flag.count("Run on so many hosts at a time when labels name several (10)", 1000),
+    format,
   },
   scp: {
     cluster,
@@ -87,8 +126,8 @@ export const commands = [
   }),
   command({
     name: "ssh",
-    about: "Run a shell or a command on a host",
-    args: ["<[login@]host>", "[command...]"],
+    about: "Run a shell or a command on a host, or a command on all hosts with some labels",
+    args: ["<[login@]host|label=value>", "[command...]"],
     passThrough: true,
     flags: flagsOf.ssh,
     run: async (context) => (await import("./ssh.ts")).ssh(context),
