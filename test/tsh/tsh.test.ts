@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { mkdir, mkdtemp, readdir, readFile, readlink, stat, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
+import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { after, afterEach, before, beforeEach, suite, test } from "node:test";
 import { promisify } from "node:util";
@@ -14,6 +14,7 @@ import { duplex } from "#ssh";
 import { AgentClient, Keyring, serveAgent } from "#ssh/agent";
 import { generateKey } from "#ssh/keys";
 import { receive, send } from "#ssh/scp";
+import { eventually } from "../support/eventually.ts";
 import { type HostOptions, type Program, type ServedSession, TestCluster } from "./cluster.ts";
 
 const sum = (data: string | Uint8Array): string => createHash("sha256").update(data).digest("hex");
@@ -360,6 +361,43 @@ suite("tsh against a cluster", () => {
       const hostile = await cluster.tsh(["config"]);
       assert.deepEqual([hostile.code, hostile.out], [2, ""]);
       assert.match(hostile.err, /cannot be written into an ssh_config/);
+    });
+  });
+
+  suite("agent", () => {
+    beforeEach(startLoggedIn);
+    afterEach(stop);
+
+    for (const [what, ...line] of [
+      ["an unknown word", "start"],
+      ["two shells at once", "--sh", "--csh"],
+      ["a path too long for a socket", `--socket=/${"x".repeat(107)}`],
+      ["S57: a path with a line's end", "--socket=/tmp/a\nb"],
+    ] as const) {
+      test(`${what} is wrong usage`, async () => {
+        const { code, out } = await cluster.tsh(["agent", ...line]);
+        assert.deepEqual([code, out], [2, ""]);
+      });
+    }
+
+    test("S57: prints commands in which an odd path is a path and nothing more", async () => {
+      const path = `${cluster.home}/$(id)'!`;
+      for (const [flag, printed] of [
+        ["--sh", `SSH_AUTH_SOCK='${cluster.home}/$(id)'\\''!'; export SSH_AUTH_SOCK;`],
+        ["--csh", `setenv SSH_AUTH_SOCK '${cluster.home}/$(id)'\\''\\!';`],
+      ] as const) {
+        const done = new AbortController();
+        const ran = cluster.tsh(["agent", "-D", flag, `--socket=${path}`], { signal: done.signal });
+        await eventually("a socket", () => stat(path).catch(() => undefined));
+        using agent = new AgentClient(connect(path));
+        assert.deepEqual(
+          (await agent.identities()).map(({ comment }) => comment),
+          ["teleport:joe", "teleport:joe"],
+        );
+        done.abort();
+        const { code, out } = await ran;
+        assert.deepEqual([code, out.split("\n")[0]], [0, printed]);
+      }
     });
   });
 

@@ -40,17 +40,19 @@ async function serve({ io, signal }: TshContext, path: string, shell: Shell): Pr
   const { LoginKeys, serveAgentAt } = await localAgent();
   if (path === agentSocket(io)) await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   // The socket must not be anybody's for the moment before its mode is set.
-  process.umask(0o077);
+  const umask = process.umask(0o077);
   const keys = new LoginKeys(openHome(io), systemClock);
   const ready = async (): Promise<void> => {
     await rm(pidFile(path), { force: true });
     await writeFile(pidFile(path), `${process.pid}\n`, { flag: "wx" });
+    process.umask(umask);
     // At once: who started it in the background listens no longer than for the first words.
     io.out(shell.started(path, process.pid).join("\n"));
   };
   try {
     await serveAgentAt(path, { keys, clock: systemClock }, ready, signal);
   } finally {
+    process.umask(umask);
     if ((await pidOf(io, path).catch(() => 0)) === process.pid) await rm(pidFile(path), { force: true });
   }
   return 0;

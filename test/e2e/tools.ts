@@ -5,11 +5,8 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
 import { skipUnless } from "../support/installed.ts";
-import { Program } from "../support/program.ts";
 import { mustRun, type RunOptions, run } from "../support/run.ts";
 import { type Cluster, login, startCluster } from "./cluster.ts";
-import { quiet } from "./daemon.ts";
-import { writeGuideConfig } from "./guide-config.ts";
 
 const node = "testnode.main";
 /** Once the node's SFTP is in the tree nothing here is skipped for the want of it. */
@@ -18,32 +15,16 @@ const noSftp = existsSync(join(import.meta.dirname, "../../src/ssh/sftp"))
   : "the node serves no SFTP yet";
 
 /** How a person's OpenSSH came to know the cluster. */
-interface Way {
+export interface Way {
   readonly config: string;
   readonly env: NonNullable<RunOptions["env"]>;
 }
 
-const ways: Record<string, (cluster: Cluster, stack: AsyncDisposableStack) => Promise<Way>> = {
-  async "the admin guide's ssh_config and an agent"(cluster, stack) {
-    const socket = cluster.folder.at("agent");
-    const agent = stack.use(await Program.start("ssh-agent", ["-D", "-a", socket]));
-    await agent.line(/SSH_AUTH_SOCK/);
-    const env = { ...quiet, HOME: cluster.home, SSH_AUTH_SOCK: socket };
-    await cluster.logIn("joe", { env });
-    return { config: await writeGuideConfig(cluster), env };
-  },
-  async "the ssh_config of tsh config and no agent"(cluster) {
-    const HOME = cluster.folder.at("a home, 100% odd");
-    await mkdir(HOME);
-    const env = { ...quiet, HOME };
-    await cluster.logIn("joe", { env });
-    const config = cluster.folder.at("ssh_config.tsh");
-    await writeFile(config, await cluster.mustTsh(["config", `--port=${cluster.ports.node}`], { env }));
-    return { config, env };
-  },
-};
-
-for (const [which, prepare] of Object.entries(ways)) {
+/** The suite of what people do with OpenSSH, once `prepare` has joe logged in. */
+export function toolsOver(
+  which: string,
+  prepare: (cluster: Cluster, stack: AsyncDisposableStack) => Promise<Way>,
+): void {
   suite(`tools over ${which}`, { skip: skipUnless("ssh", "scp", "sftp", "ssh-agent") }, () => {
     const stack = new AsyncDisposableStack();
     let cluster: Cluster;
