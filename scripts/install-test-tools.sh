@@ -9,6 +9,7 @@ need ssh openssh-client
 need /usr/sbin/sshd openssh-server
 need chromium chromium
 need expect expect
+need sshfs sshfs
 need openssl openssl
 need faketime faketime
 need ansible ansible-core

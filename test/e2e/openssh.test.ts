@@ -138,15 +138,41 @@ suite("stock OpenSSH, with the admin guide's commands", { skip: missing }, () =>
     assert.deepEqual([success, asked], ["false", "stranger"]);
   });
 
-  test("scp by its old protocol copies both ways", async () => {
-    const content = randomBytes(1_000_000);
-    await writeFile(file("here"), content);
-    const scp = (from: string, to: string) =>
-      mustRun("scp", ["-O", "-q", "-F", sshConfig, from, to], { env });
-    await scp(file("here"), `${node}:${file("there")}`);
-    assert.ok(content.equals(await readFile(file("there"))));
-    await scp(`${node}:${file("there")}`, file("back"));
-    assert.ok(content.equals(await readFile(file("back"))));
+  for (const [protocol, flags] of [
+    ["SFTP", []],
+    ["its old protocol", ["-O"]],
+  ] as const) {
+    test(`scp by ${protocol} copies both ways`, async () => {
+      const content = randomBytes(1_000_000);
+      await writeFile(file("here"), content);
+      const scp = (from: string, to: string) =>
+        mustRun("scp", [...flags, "-q", "-F", sshConfig, from, to], { env });
+      await scp(file("here"), `${node}:${file("there")}`);
+      assert.ok(content.equals(await readFile(file("there"))));
+      await scp(`${node}:${file("there")}`, file("back"));
+      assert.ok(content.equals(await readFile(file("back"))));
+    });
+  }
+
+  test("a file that was copied by SFTP is in the audit log", async () => {
+    const event = await cluster.event("the upload", (e) => e.event === "sftp" && e.action === "write");
+    assert.deepEqual(
+      [event.path, event.len, event.user, event.success],
+      [file("there"), 1_000_000, "joe", true],
+    );
+  });
+
+  test("S63: no files and no commands at the proxy, whose own subsystems are all it has", async () => {
+    for (const args of [
+      ["-s", "jump", "sftp"],
+      ["jump", "true"],
+      ["-T", "jump"],
+    ]) {
+      const there = await ssh(...args);
+      assert.notEqual(there.code, 0, there.out);
+      assert.equal(there.out, "");
+      assert.doesNotMatch(there.err, /Host key|Permission denied|Connection refused/);
+    }
   });
 
   test("ssh-keygen reads the certificate that tsh keeps", async () => {

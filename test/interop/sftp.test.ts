@@ -18,6 +18,7 @@ import {
   writeFileSync,
   writeSync,
 } from "node:fs";
+import { userInfo } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, suite, test } from "node:test";
 import type { AuditEvent } from "#events";
@@ -172,7 +173,10 @@ suite("SFTP of a node and stock OpenSSH", { timeout: 300_000, skip: withoutOpenS
       ],
       ...["ls -l", "df", "rm hard", "rm d/copied", "rmdir d", "put -f g synced"],
     );
-    assert.match(out, new RegExp(`^-rw-r-----[ \\d?]+ ${node.login.name} .* 5 .* g$`, "m"));
+    assert.match(
+      out,
+      new RegExp(`^-rw-r-----[ \\d?]+ ${asRoot ? node.login.name : userInfo().username} .* 5 .* g$`, "m"),
+    );
     assert.match(out, /^lrwxrwxrwx .* soft$/m);
     assert.match(out, /^drwxr-xr-x .* d$/m);
     assert.match(out, /%Capacity\n *\d+ +\d+ +\d+ +\d+ +\d+%/);

@@ -16,8 +16,8 @@ import { join } from "node:path";
 import { after, beforeEach, suite, test } from "node:test";
 import { TestClock } from "#core/clock";
 import type { OpenOptions } from "#ssh/sftp";
-import { DiskFiles } from "./files.ts";
-import { type SftpReport, told } from "./told.ts";
+import { DiskFiles } from "../../src/helper/sftp/files.ts";
+import { type SftpReport, told } from "../../src/helper/sftp/told.ts";
 
 suite("files on disk", () => {
   const base = realpathSync(mkdtempSync(join(tmpdir(), "files-")));
@@ -198,7 +198,14 @@ suite("files on disk", () => {
     await file.close();
     assert.ok(byPath.blocks > 0n && byPath.bfree <= byPath.blocks);
     assert.deepEqual([byFile.blocks, byFile.fsid, byFile.bsize], [byPath.blocks, byPath.fsid, byPath.bsize]);
-    assert.equal((await files.statvfs(Buffer.from("/proc"))).flag & 1n, 0n);
+  });
+
+  test("and what its mount forbids", async () => {
+    const options =
+      /^\S+ \/proc proc (\S+)/m.exec(readFileSync("/proc/self/mounts", "utf8"))?.[1]?.split(",") ?? [];
+    const { flag } = await files.statvfs(Buffer.from("/proc"));
+    assert.equal((flag & 1n) !== 0n, options.includes("ro"));
+    assert.equal((flag & 2n) !== 0n, options.includes("nosuid"));
   });
 
   test("what is forbidden or missing is told as people say it", async () => {
@@ -215,6 +222,12 @@ suite("files on disk", () => {
       { action: "read", path, error: "no such file or directory" },
       { action: "mkdir", path: dir, error: "file already exists" },
     ]);
+  });
+
+  test("a path that is longer than any is told by its beginning", async () => {
+    await assert.rejects(files.remove(Buffer.alloc(200_000, "x")), code("ENAMETOOLONG"));
+    const [report] = reports;
+    assert.ok(report !== undefined && "path" in report && report.path.endsWith(`/${"x".repeat(4096)}`));
   });
 
   test("names that are not UTF-8 are files like any other", async () => {
