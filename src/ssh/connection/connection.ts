@@ -22,7 +22,7 @@ import {
 import { UserauthRequest } from "../wire/userauth.ts";
 import { type Channel, type ChannelRequest, type Connection, OpenFailure } from "./channel.ts";
 import { Endpoint } from "./endpoint.ts";
-import { announcement, hostKeysRequest, prover, proveRequest } from "./host-keys.ts";
+import { announcement, hostKeysRequest, proveRequest, prover } from "./host-keys.ts";
 import {
   type ConnectionLimit,
   type ConnectionLimits,

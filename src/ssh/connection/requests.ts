@@ -25,7 +25,11 @@ export class RequestQueue<A extends boolean | Uint8Array> {
   #closed = false;
 
   /** `own` are requests answered here, whoever else handles the rest; `budget` is the connection's. */
-  constructor(reply: (answer: A | false) => void, own: ReadonlyMap<string, RequestHandler<A | false>>, budget: RequestBudget) {
+  constructor(
+    reply: (answer: A | false) => void,
+    own: ReadonlyMap<string, RequestHandler<A | false>>,
+    budget: RequestBudget,
+  ) {
     this.#reply = reply;
     this.#own = own;
     this.#budget = budget;

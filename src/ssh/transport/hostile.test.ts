@@ -193,7 +193,8 @@ for (const role of bothRoles) {
       transport.authenticated();
       peer.send(peer.init(oldKex));
       await peer.until(20);
-      for (let i = 0; i < 20 && transport.buffered === 0; i++) transport.send(new Uint8Array(30_000).fill(90));
+      for (let i = 0; i < 20 && transport.buffered === 0; i++)
+        transport.send(new Uint8Array(30_000).fill(90));
       await clock.advance(61 * second);
       assert.match(String((await transport.closed)?.message), /did not finish a key exchange in time/);
       assert.equal(transport.buffered, 0);
