@@ -227,7 +227,7 @@ for (const role of bothRoles) {
     });
 
     test("S10: PONG, UNIMPLEMENTED, IGNORE and DEBUG that nobody asked for change nothing", async () => {
-      const { peer, transport } = await keyed(role);
+      const { peer } = await keyed(role);
       for (let i = 0; i < 2000; i++) {
         peer.writer.packet(Pong.encode({ data: new Uint8Array(9) }));
         peer.writer.packet(Unimplemented.encode({ sequence: i }));
