@@ -5,7 +5,7 @@ import type { Service } from "#core/service";
 import { Accounts, Logins, Pipes, Programs, Sockets, Spawner } from "#helper";
 import type { ClusterView, Mirror } from "#mirror";
 import type { Node } from "#model";
-import { door, formatAddress, parseAddress } from "#net";
+import { door, formatAddress } from "#net";
 import { NodeServer } from "#node";
 import { endAbandoned, Spool, uploader } from "#session";
 import { reachableHost } from "./addresses.ts";
@@ -98,12 +98,10 @@ export async function nodeRole(
 }
 
 /** Whether a proxy of the cluster is at this address: what its users do at the node is not the proxy's fault. */
-const isProxy = (address: string, view: ClusterView): boolean =>
-  view
-    .proxies()
-    .some(({ spec }) =>
-      [spec.addr, spec.ssh_addr].some((said) => said !== undefined && parseAddress(said, 0).host === address),
-    );
+const isProxy = (address: string, view: ClusterView): boolean => {
+  const host = formatAddress({ host: address, port: 0 }).slice(0, -1);
+  return view.proxies().some(({ spec }) => [spec.addr, spec.ssh_addr].some((said) => said?.startsWith(host)));
+};
 
 function recordOf(config: Config, { hostId, version }: World): Node {
   const { ssh_service: own, teleport } = config;

@@ -93,6 +93,21 @@ suite("the gate of a listener", () => {
     for (let i = 0; i < 300; i++) enter().guest.loggedIn();
   });
 
+  test("S13: a start that is the full is a plain limit", () => {
+    const { gate, enter, chance } = setUp({ unauthenticated: { start: 2, rate: 30, full: 2 } });
+    chance.now = 0.9999;
+    enter();
+    enter();
+    assert.equal(gate.enter("192.0.2.9"), "unauthenticated");
+  });
+
+  test("three hundred who come at once from one address, a NAT or a jump host, come in by default", () => {
+    const { enter, gate, chance } = setUp();
+    chance.now = 0;
+    for (let i = 0; i < 300; i++) enter();
+    assert.equal(gate.unauthenticated, 300);
+  });
+
   test("one source has so many connections, logged in or not (CFG-17)", () => {
     const { gate, enter } = setUp({ maxConnections: 2 });
     const one = enter();

@@ -9,7 +9,6 @@ export { AddressBuckets, clientAddress } from "./http/clients.ts";
 export { checkCsrf, csrfToken } from "./http/csrf.ts";
 export { type HttpsListener, listenHttps } from "./http/listen.ts";
 export { parse } from "./http/parse.ts";
-export { defaultPenalties, type Failure, type PenaltyRules } from "./penalties.ts";
 export { inRanges } from "./source.ts";
 export { checkTlsPair, type TlsPair } from "./tls.ts";
 export type { App, Reply, Request };

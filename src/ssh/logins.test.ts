@@ -109,6 +109,17 @@ suite("how a login went, for who counts them", () => {
     });
   }
 
+  test("S64: broken, by a second word of a proxy that comes later", async () => {
+    const { done, told, far } = serve();
+    for (const ip of ["192.0.2.1", "192.0.2.2"]) {
+      far.write(`Teleport-Proxy{"clientAddr":"${ip}:5"}\0`);
+      await settle();
+    }
+    far.write("SSH-2.0-x\r\n");
+    await assert.rejects(done, (err) => Fault.is(err, "protocol"));
+    assert.deepEqual(told, ["broken"]);
+  });
+
   test("left, after it began to speak SSH and before it tried to log in", async () => {
     const { done, told, far } = serve();
     await new RawPeer(far, "client").versions();

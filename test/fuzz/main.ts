@@ -64,11 +64,8 @@ async function run(): Promise<number> {
   const told = new Set<string>();
   const report = (target: number, input: Uint8Array, error: string): void => {
     // One bug is found thousands of times: by its kind and place it is one.
-    const place = error
-      .split("\n")
-      .slice(0, 3)
-      .join("\n")
-      .replace(/\d+ bytes/g, "bytes");
+    const [said = "", ...stack] = error.split("\n").slice(0, 4);
+    const place = [said.replace(/-?\d+/g, "N"), ...stack].join("\n");
     if (told.has(place)) return;
     told.add(place);
     const path = keep(target, input);

@@ -1,6 +1,7 @@
 import type { Clock, Millis } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
+import type { Signer } from "../keys/key.ts";
 import { DisconnectReason, type PacketTransport } from "../transport/packets.ts";
 import {
   ChannelClose,
@@ -21,6 +22,7 @@ import {
 import { UserauthRequest } from "../wire/userauth.ts";
 import { type Channel, type ChannelRequest, type Connection, OpenFailure } from "./channel.ts";
 import { Endpoint } from "./endpoint.ts";
+import { announcement, hostKeysRequest, proveRequest, prover } from "./host-keys.ts";
 import {
   type ConnectionLimit,
   type ConnectionLimits,
@@ -35,6 +37,8 @@ export interface ConnectionOptions {
   /** Asks the peer for a sign of life after `every` without one; `count` unanswered end the connection. */
   readonly keepAlive?: { readonly every: Millis; readonly count: number };
   readonly limits?: ConnectionLimits;
+  /** Of a server: the client is told of those that are no certificates. */
+  readonly hostKeys?: readonly Signer[];
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -113,8 +117,9 @@ class Mux implements Connection {
     this.sessionId = transport.sessionId;
     this.#requests = new RequestQueue<boolean | Uint8Array>(
       (answer) => this.#replyGlobal(answer),
-      new Map([
+      new Map<string, RequestHandler<boolean | Uint8Array>>([
         ["keepalive@openssh.com", () => true],
+        [proveRequest, prover(options.hostKeys ?? [], transport.sessionId)],
         ["no-more-sessions@openssh.com", () => this.#refuseSessions()],
       ]),
       this.#waitingRequests,
@@ -122,6 +127,11 @@ class Mux implements Connection {
     this.closed = transport.closed.then((reason) => this.#end(reason));
     transport.receive((payload) => this.#take(payload));
     setImmediate(() => this.#firstTurnOver());
+    const hostKeys = announcement(options.hostKeys ?? []);
+    if (hostKeys)
+      transport.send(
+        GlobalRequest.encode({ requestName: hostKeysRequest, wantReply: false, request: hostKeys }),
+      );
     if (options.keepAlive) void this.#keepAlive(options.keepAlive, options.clock);
   }
 

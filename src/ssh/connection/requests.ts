@@ -16,7 +16,7 @@ export type RequestHandler<A> = (name: string, payload: Uint8Array, wantReply: b
  */
 export class RequestQueue<A extends boolean | Uint8Array> {
   readonly #reply: (answer: A | false) => void;
-  readonly #own: ReadonlyMap<string, () => A>;
+  readonly #own: ReadonlyMap<string, RequestHandler<A | false>>;
   readonly #budget: RequestBudget;
   #handler: RequestHandler<A | false> | undefined;
   #waiting: PeerRequest[] = [];
@@ -25,7 +25,11 @@ export class RequestQueue<A extends boolean | Uint8Array> {
   #closed = false;
 
   /** `own` are requests answered here, whoever else handles the rest; `budget` is the connection's. */
-  constructor(reply: (answer: A | false) => void, own: ReadonlyMap<string, () => A>, budget: RequestBudget) {
+  constructor(
+    reply: (answer: A | false) => void,
+    own: ReadonlyMap<string, RequestHandler<A | false>>,
+    budget: RequestBudget,
+  ) {
     this.#reply = reply;
     this.#own = own;
     this.#budget = budget;
