@@ -132,6 +132,11 @@ export class TestCluster implements AsyncDisposable {
     return Object.assign(cluster, { webPort: portOf(web), sshPort: portOf(ssh) });
   }
 
+  /** Whom hosts are to believe about users: a line of an authorized_keys file. */
+  get userAuthority(): string {
+    return formatPublicKeyLine({ key: this.#parts.userCa.publicKey });
+  }
+
   /** PEM of the web API's self-signed certificate. */
   get webCertificate(): string {
     return this.#parts.web.cert;
@@ -291,6 +296,7 @@ export class TestCluster implements AsyncDisposable {
           extensions: new Map([
             ["permit-pty", ""],
             ["permit-agent-forwarding", ""],
+            ["permit-port-forwarding", ""],
           ]),
         },
         userCa.signer(),

@@ -272,7 +272,15 @@ suite("tsh against a cluster", () => {
       assert.equal(more.length, 0);
       assert.deepEqual(
         [only.active, only.user, only.cluster, only.roles, only.logins, only.expired, only.extensions],
-        [true, "joe", "main", ["admin"], ["root", "joe"], false, ["permit-agent-forwarding", "permit-pty"]],
+        [
+          true,
+          "joe",
+          "main",
+          ["admin"],
+          ["root", "joe"],
+          false,
+          ["permit-agent-forwarding", "permit-port-forwarding", "permit-pty"],
+        ],
       );
     });
     test("TSH-37: of one user from one proxy, then it is over already", async () => {
