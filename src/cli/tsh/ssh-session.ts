@@ -1,6 +1,7 @@
 import { constants } from "node:os";
 import {
   type Connection,
+  connectStdio,
   type Ending,
   type Forwards,
   forwarding,
@@ -72,6 +73,11 @@ export async function onHost(
     const { runHere } = await import("./ssh-local.ts");
     return await runHere(remote.words, signal);
   }
+  if (settings.stdio) {
+    await connectStdio(connection, { stdin: io.input(), stdout: io.stdout }, settings.stdio);
+    signal.throwIfAborted();
+    return 0;
+  }
   if (!settings.session) {
     await connection.closed;
     signal.throwIfAborted();
@@ -109,17 +115,19 @@ async function startForwards(line: Line, settings: Settings): Promise<void> {
 }
 
 async function runSession(
-  { io, signal }: SshContext,
+  { io, flags, signal }: SshContext,
   line: Line,
   { command }: Remote,
   settings: Settings,
   { terminal, agent }: { terminal: SessionTerminal | undefined; agent: string | undefined },
 ): Promise<number> {
-  const keys = terminal && settings.escape !== "none" && io.terminal.stdin;
+  const keys = terminal && settings.escape !== "none" && io.terminal.stdin && !flags.withoutInput;
   const left = { byEscape: false };
   const stdin = keys
     ? await (await import("./ssh-escapes.ts")).readKeys(io.input(), settings, terminal, line, left)
-    : io.input();
+    : flags.withoutInput
+      ? undefined
+      : io.input();
   const ending = await run(
     line.connection,
     { stdin, stdout: io.stdout, stderr: io.stderr, terminal },

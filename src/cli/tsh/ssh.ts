@@ -36,7 +36,7 @@ export async function ssh(context: SshContext): Promise<number> {
   const destination = parseDestination(where);
   const settings = await settingsOf(context);
   if (!settings.session && words.length > 0) {
-    throw new Fault("bad_parameter", "with -N nothing is run; leave either it or the command out");
+    throw new Fault("bad_parameter", "with -N and -W nothing is run; leave either these or the command out");
   }
   if (flags.local && words.length === 0) {
     throw new Fault("bad_parameter", "--local runs a command here while the forwards stand; say which");
