@@ -75,6 +75,8 @@ export class TestCluster implements AsyncDisposable {
   /** Milliseconds that logins last, negative for one that is over. */
   loginLife = 3_600_000;
   logins: readonly string[] = ["root", "joe"];
+  /** Whether the proxy says that it records sessions itself. */
+  recordsAtProxy = false;
   readonly #parts: Parts;
   readonly #stop = new AbortController();
   readonly #servers: { close(): void; closeAllConnections?(): void }[] = [];
@@ -214,6 +216,11 @@ export class TestCluster implements AsyncDisposable {
         },
         this.#stop.signal,
       );
+      if (!run) {
+        connection.onRequest((name) =>
+          name === "recording-proxy@teleport.com" ? Buffer.from(String(this.recordsAtProxy)) : false,
+        );
+      }
       const forward = forwards ? serveForwards(connection) : undefined;
       connection.onOpen((request) => {
         if (request.kind !== "session") return forward ? forward(request) : undefined;

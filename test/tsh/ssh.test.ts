@@ -412,6 +412,10 @@ suite("tsh ssh and its flags", () => {
         ],
       );
       assert.match(got.err, /^one: one begins$/m);
+      meanwhile = async () => "of one";
+      const one = await ssh("--format=json", "root@db", "x");
+      assert.deepEqual([JSON.parse(one.out)[0].node, /^db: of one$/m.test(one.err)], ["db", true]);
+      assert.equal((await ssh("--format=json", "root@db")).code, 2);
     });
     test("one that cannot be reached does not stop the rest, and counts as 1", async () => {
       const [gone] = ids;

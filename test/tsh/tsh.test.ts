@@ -260,6 +260,15 @@ suite("tsh against a cluster", () => {
       assert.notEqual(kept.out, lent.out);
       assert.notEqual(kept.code, 0);
     });
+    test("TSH-25: it is lent by itself where the proxy records, unless it must not be", async () => {
+      await login();
+      cluster.recordsAtProxy = true;
+      const lent = await cluster.tsh(["ssh", "root@db", "agent"], { env: env() });
+      assert.equal(lent.out, "teleport:joe\nteleport:joe");
+      for (const not of [["-a"], ["-o", "ForwardAgent=no"]]) {
+        assert.notEqual((await cluster.tsh(["ssh", ...not, "root@db", "agent"], { env: env() })).code, 0);
+      }
+    });
   });
 
   suite("logout and status", () => {

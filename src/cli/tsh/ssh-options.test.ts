@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { suite, test } from "node:test";
 import { Fault } from "#core/errors";
 import { runLine } from "../testing.ts";
@@ -76,8 +77,12 @@ suite("OpenSSH's options", () => {
     ]);
     assert.deepEqual(readOptions(["Compression=no", "ControlMaster no", "IdentitiesOnly=yes"]).warnings, []);
   });
-  test("the help text names every option that acts", async () => {
+  test("the help text and docs/tsh-ssh.md name every option that acts", async () => {
     const { out } = await runLine(program, ["help", "ssh"]);
-    for (const name of actingOptions) assert.match(out, new RegExp(`\\b${name}\\b`));
+    const page = readFileSync("docs/tsh-ssh.md", "utf8");
+    for (const name of actingOptions) {
+      assert.match(out, new RegExp(`\\b${name}\\b`));
+      assert.ok(page.includes(`\`${name}\``), name);
+    }
   });
 });

@@ -84,9 +84,17 @@ export async function onHost(
     throw new Fault("unreachable", `lost the connection to ${host.name}`);
   }
   const code = await runSession(context, line, remote, settings, { terminal, agent: lent });
-  if (opened) await (await opened).drain();
+  if (opened) await drain(await opened, line, settings);
   signal.throwIfAborted();
   return code;
+}
+
+/** What is forwarded still may be in the middle of something when the command is over. */
+async function drain(forwards: Forwards, { say }: Line, { quiet }: Settings): Promise<void> {
+  const left = forwards.served;
+  if (left > 0 && !quiet)
+    say(`Waiting for ${left} forwarded connections to end; interrupt to leave at once.`);
+  await forwards.drain();
 }
 
 /** Opens what was asked for. One that cannot be had is told, and is the end where that was asked for, or where nothing else is left. */
