@@ -1,7 +1,7 @@
 # Needs Node 20 or newer and npm 11; the Node that everything runs on comes with the packages.
 
 .POSIX:
-.PHONY: start deps test check bench web
+.PHONY: start deps test check interop bench build web
 
 start: deps
 	@exec bin/teleport start
@@ -21,9 +21,19 @@ test: deps
 	@sh scripts/install-test-tools.sh
 	@npm run --silent test
 
-# Lint, types and unit tests, before every commit: about a minute on two cores.
+# Lint, types and unit tests, before every commit; seconds.
 check: deps
 	@npm run --silent check
 
+# Stock OpenSSH, PuTTY, dropbear and others against ours.
+interop: deps
+	@sh scripts/install-test-tools.sh
+	@npm run --silent interop
+
+# The release's files in dist/: commands that need neither packages nor a compiler.
+build: deps
+	@npm run --silent build
+
+# On the release, as operators run it.
 bench: deps
 	@npm run --silent bench

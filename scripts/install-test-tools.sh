@@ -4,12 +4,23 @@ set -eu
 [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null || exit 0
 
 packages=
-need() { [ -n "$(command -v "$1")" ] || packages="$packages $2"; }
+need() { [ -e "$1" ] || [ -n "$(command -v "$1")" ] || packages="$packages $2"; }
 need ssh openssh-client
 need /usr/sbin/sshd openssh-server
 need chromium chromium
 need expect expect
 need openssl openssl
+need faketime faketime
+need ansible ansible-core
+need dbclient dropbear-bin
+need plink putty-tools
+need /usr/lib/python3/dist-packages/paramiko python3-paramiko
+need /usr/lib/python3/dist-packages/asyncssh python3-asyncssh
+need curl curl
+need rsync rsync
+need git git
+need sshfs sshfs
+need ssh-audit ssh-audit
 [ -n "$packages" ] || exit 0
 
 # 101 forbids a package to start its service: no sshd on port 22 because of a test.
@@ -28,5 +39,5 @@ echo "Installing for the tests:$packages"
 export DEBIAN_FRONTEND=noninteractive
 # shellcheck disable=SC2086 # a list of names
 apt-get -qq update < /dev/null > /dev/null &&
-	apt-get -qq install --no-install-recommends $packages < /dev/null > /dev/null ||
+	apt-get -qq -o DPkg::Lock::Timeout=120 install --no-install-recommends $packages < /dev/null > /dev/null ||
 	echo "That failed; the tests that need it are skipped" >&2

@@ -1,12 +1,14 @@
 import { apiPage } from "./api.ts";
 import { configPage } from "./config.ts";
 import { eventsPage } from "./events.ts";
+import { interopPage } from "./interop.ts";
 
-/** Path → text of every page that is printed from schemas. */
+/** Path → text of every page that is printed from schemas or results. */
 export async function pages(): Promise<Readonly<Record<string, string>>> {
   return {
     "docs/events.md": eventsPage(),
     "docs/config.md": configPage(),
     "docs/api.md": await apiPage(),
+    "docs/interop.md": interopPage(),
   };
 }

@@ -1,6 +1,4 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import {
   appendFile,
   mkdtemp,
@@ -172,41 +170,6 @@ suite("audit files", () => {
     await Promise.all(emits.flat());
     await other[Symbol.asyncDispose]();
     assert.equal(new Set(users(await w.lines())).size, 200);
-  });
-
-  test("a process killed while it emits loses no event that was acknowledged", async () => {
-    await using w = await world();
-    const program = `
-      import { systemClock } from "#core/clock";
-      import { silentLog } from "#core/log";
-      import { systemRandom } from "#core/random";
-      import { openAuditLog } from "#audit";
-      const audit = await openAuditLog([{ scheme: "file", folder: ${JSON.stringify(w.folder)} }], {
-        clock: systemClock, random: systemRandom, log: silentLog, stdout: async () => {},
-      });
-      const emit = async (user: string) => {
-        await audit.emit({ code: "T1003I", user, time: "2026-11-22T12:00:00Z" });
-        console.log(user);
-      };
-      for (let i = 0; ; i++) await Promise.all([0, 1, 2, 3].map((n) => emit(i + "." + n)));`;
-    const emitter = spawn(process.execPath, ["--input-type=module-typescript", "--eval", program], {
-      cwd: join(import.meta.dirname, "../.."),
-      stdio: ["ignore", "pipe", "inherit"],
-    });
-    let said = "";
-    emitter.stdout.on("data", (chunk) => {
-      said += chunk;
-      if (said.split("\n").length > 200) emitter.kill("SIGKILL");
-    });
-    await once(emitter, "close");
-    const acknowledged = said.split("\n").slice(0, -1);
-    assert.ok(acknowledged.length >= 200);
-    const { events } = await w.audit.search({ from: 0, to: Date.UTC(2030, 0), limit: 10_000 });
-    const kept = new Set(users(events));
-    assert.deepEqual(
-      acknowledged.filter((user) => !kept.has(user)),
-      [],
-    );
   });
 });
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import fc from "fast-check";
+import { anyText } from "../../test/support/text.ts";
 import { asJson, asYaml } from "./format.ts";
 import { table } from "./table.ts";
 import { columns, invisible, printable, printableLines } from "./text.ts";
@@ -68,7 +69,7 @@ suite("S66: text of others on a terminal", () => {
   test("nothing in any text drives a terminal, in a table, in JSON or in YAML, and the value stays whole", async () => {
     const { parseDocument } = await import("yaml");
     await fc.assert(
-      fc.asyncProperty(fc.string({ unit: "binary" }), async (text) => {
+      fc.asyncProperty(anyText, async (text) => {
         const line = table([], [[text]]).join("");
         assert.equal(line.search(invisible), -1);
         for (const printed of [asJson({ text }), await asYaml([{ text }])]) {

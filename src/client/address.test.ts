@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import fc from "fast-check";
 import { Fault } from "#core/errors";
+import { anyText } from "../../test/support/text.ts";
 import { checkLogin, isHost, parseDestination, parseJumps, parseLabels, parseProxy } from "./address.ts";
 
 const refused = (err: unknown): boolean => Fault.is(err, "bad_parameter");
@@ -68,7 +69,7 @@ suite("where tsh ssh goes", () => {
   }
   test("S57: no login and no host holds what a shell would act on", () => {
     fc.assert(
-      fc.property(fc.string({ unit: "binary" }), (text) => {
+      fc.property(anyText, (text) => {
         const special = /[\s\p{Cc}'"`$;&|<>(){}]|^-/u;
         if (isHost(text)) assert.doesNotMatch(text, /[^A-Za-z0-9_.:-]|^[-.]/);
         try {

@@ -7,7 +7,7 @@ import type { Credentials } from "./keystore.ts";
 import type { Taker } from "./openings.ts";
 
 /** How an agent's list shows our keys (TSH-54). */
-const commentOf = (user: string): string => `teleport:${user}`;
+export const commentOf = (user: string): string => `teleport:${user}`;
 
 /** Opens the agent on a socket path, `SSH_AUTH_SOCK`. Rejects with the system's error when nobody is there. */
 export async function openAgent(path: string, signal: AbortSignal): Promise<AgentClient> {

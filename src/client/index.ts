@@ -21,6 +21,7 @@ export { Openings } from "./openings.ts";
 export { type Profile, Profiles, proxyHost } from "./profile.ts";
 export type { Place, Progress } from "./scp.ts";
 export { connectStdio, type Ending, type Local, type LocalTerminal, run } from "./shell.ts";
+export { sshConfig } from "./ssh-config.ts";
 export { isOlder } from "./version.ts";
 export type { WebClientOptions } from "./web.ts";
 
@@ -30,6 +31,8 @@ export const loginApi = () => import("./login.ts");
 export const authApi = () => import("./auth.ts");
 /** `openRecording`, `Player`, `playerKeys`. */
 export const player = () => import("./play.ts");
+/** `LoginKeys`, `serveAgentAt`, `agentAnswers`: an agent of our own. */
+export const localAgent = () => import("./local-agent.ts");
 /** `upload`, `download`, `parsePlace`. */
 export const scpApi = () => import("./scp.ts");
 /** `Forwards`, `parseForward`, `parseListening`, `placeText`: `-L`, `-R` and `-D`. */

@@ -14,6 +14,7 @@ import {
   readSync,
   writeSync,
 } from "node:fs";
+import { become } from "./become.ts";
 import { closeInherited } from "./inherited.ts";
 import type { LoginOrder } from "./logins.ts";
 
@@ -46,7 +47,8 @@ async function obey(order: LoginOrder): Promise<void> {
     for (const path of [stdio.stdout, stdio.stderr]) openSync(path, "w");
     if (order.become) for (const fd of [0, 1, 2]) fchownSync(fd, account.uid, account.gid);
   }
-  const serve = order.run === "scp" ? (await import("./scp.ts")).serveScp : undefined;
+  // Loaded as root too: the login may not be able to read this program.
+  const serve = await served(order);
 
   if (order.become) become(account);
   process.umask(0o022);
@@ -61,28 +63,28 @@ async function obey(order: LoginOrder): Promise<void> {
   }
   if (serve !== undefined) {
     writeSync(3, "{}\n");
-    process.exit(await serve(order.args, (report) => writeSync(3, `${JSON.stringify(report)}\n`)));
+    process.exit(await serve((report) => writeSync(3, `${JSON.stringify(report)}\n`)));
   }
   // Node aborts when the execution itself fails.
   accessSync(order.file, constants.X_OK);
   process.execve?.(order.file, [...order.args], { ...order.env });
 }
 
-function become({ uid, gid, groups }: LoginOrder["account"]): void {
-  process.setgroups?.([...groups]);
-  process.setgid?.(gid);
-  process.setuid?.(uid);
-  const dropped = process.getuid?.() === uid && process.geteuid?.() === uid && process.getegid?.() === gid;
-  if (!dropped || (uid !== 0 && canReturn())) throw new Error("this process could not become the login");
-}
+type Report = (report: object) => void;
 
-function canReturn(): boolean {
-  try {
-    process.setuid?.(0);
-    return true;
-  } catch {
-    return false;
+/** What this process does itself as the login; undefined when it is to execute a program. */
+async function served({
+  run,
+  args,
+  account,
+}: LoginOrder): Promise<((report: Report) => Promise<number>) | undefined> {
+  if (run === "program") return undefined;
+  if (run === "scp") {
+    const { serveScp } = await import("./scp.ts");
+    return (report) => serveScp(args, report);
   }
+  const { serveFiles } = await import("./sftp/serve.ts");
+  return (report) => serveFiles(account.home, report);
 }
 
 /** Blocks until the daemon wrote a line; ends this process when the daemon is gone. */

@@ -19,8 +19,11 @@ export interface LoginOrder {
         readonly ttyGroup: number | null;
       }
     | { readonly stdin: string; readonly stdout: string; readonly stderr: string };
-  /** `program`: execute `file` with `args`, argv[0] first. `scp`: serve scp with these arguments, no program. */
-  readonly run: "program" | "scp";
+  /**
+   * `program`: execute `file` with `args`, argv[0] first. `scp`: serve scp with these arguments, no program. `sftp`: serve
+   * SFTP.
+   */
+  readonly run: "program" | "scp" | "sftp";
   readonly file: string;
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string>>;
@@ -30,7 +33,7 @@ export interface LoginOrder {
 export interface LoggedIn {
   readonly pid: number;
   readonly exit: Promise<Exit>;
-  /** What it tells beside its output, e.g. files copied by scp; ends early when a program was executed. */
+  /** What it tells beside its output, e.g. files copied by scp or SFTP; ends early when a program was executed. */
   readonly reports: AsyncIterable<unknown>;
   /** To everything in the session that the process leads; nothing once it has ended. */
   kill(signal: NodeJS.Signals): void;

@@ -2,11 +2,12 @@ import { promises as fs } from "node:fs";
 import { loginPath, mayRequest, sessionEnvironment, type Variables } from "#helper";
 import { type Exit, tell } from "#session";
 import type { Channel } from "#ssh";
-import { readSessionRequest, type SessionRequest, sessionRequests } from "#ssh/session";
+import { readSessionRequest, type SessionRequest, sendExit } from "#ssh/session";
 import { type AgentSocket, serveAgent } from "./agent.ts";
 import { runExec } from "./exec.ts";
 import { openPty, type Size } from "./pty.ts";
 import { isScp, runScp } from "./scp.ts";
+import { runSftp } from "./sftp.ts";
 import { runShell, type TerminalRequest } from "./shell.ts";
 import type { Host, Visit } from "./visit.ts";
 
@@ -20,6 +21,8 @@ export interface Started {
   readonly over: Promise<Exit>;
   resize?(size: Size): void;
   signal?(name: string): Promise<void>;
+  /** A break on the line, where there is one. */
+  break?(): Promise<void>;
 }
 
 /** Everything that a start needs to know of the channel. */
@@ -57,12 +60,14 @@ export function serveSession(channel: Channel, visit: Visit, host: Host): void {
         return terminal !== undefined;
       case "signal":
         return signal(request.body.signal);
+      case "break":
+        return sendBreak();
       case "shell":
         return start();
       case "exec":
         return start(request.body.command);
       case "subsystem":
-        return refuseSubsystem(request.body.name);
+        return request.body.name === "sftp" ? start(runSftp) : refuseSubsystem(request.body.name);
       case "eow@openssh.com":
         return true;
       case "exit-status":
@@ -101,14 +106,16 @@ export function serveSession(channel: Channel, visit: Visit, host: Host): void {
     return started.signal !== undefined;
   }
 
-  function refuseSubsystem(name: string): boolean {
-    const exitError =
-      name === "sftp" ? "this node does not serve sftp yet; use scp -O" : "there is no such subsystem";
-    tell({ code: "T3001E", ...visit.who, name, exitError }, host.telling);
-    if (name !== "sftp" || started !== undefined) return false;
-    started = { over: explain(new Error(exitError)) };
-    watch(started, new DisposableStack());
+  /** Only a terminal has a line (RFC 4335 §3). */
+  async function sendBreak(): Promise<boolean> {
+    if (typeof started !== "object" || started.break === undefined) return false;
+    await started.break();
     return true;
+  }
+
+  function refuseSubsystem(name: string): boolean {
+    tell({ code: "T3001E", ...visit.who, name, exitError: "there is no such subsystem" }, host.telling);
+    return false;
   }
 
   /** Clients show what a command says, and swallow why a request was refused: so a failed start says yes, and why not. */
@@ -117,22 +124,26 @@ export function serveSession(channel: Channel, visit: Visit, host: Host): void {
     return { code: 255 };
   }
 
-  async function start(command?: string): Promise<boolean> {
+  /** A command, a subsystem by what serves it, or the shell. */
+  async function start(what?: string | ((setting: Setting) => Promise<Started>)): Promise<boolean> {
     if (started !== undefined) return false;
     started = "starting";
     const disposables = new DisposableStack();
     try {
-      if (requested.TELEPORT_SESSION !== undefined && command === undefined) {
+      if (requested.TELEPORT_SESSION !== undefined && what === undefined) {
         throw new Error("joining a session is not possible on this node yet");
       }
       const agent = wantsAgent ? await agentSocket() : undefined;
       if (agent) disposables.use(agent);
       const env = await environment(agent);
       const setting: Setting = { host, visit, channel, sid, env, terminal };
-      if (command !== undefined && isScp(command) && terminal === undefined)
-        started = await runScp(command, setting);
-      else if (terminal) started = await runShell(command, { ...setting, terminal });
-      else started = await runExec(command, setting);
+      if (typeof what === "function") {
+        terminal?.pty.close();
+        started = await what(setting);
+      } else if (what !== undefined && isScp(what) && terminal === undefined)
+        started = await runScp(what, setting);
+      else if (terminal) started = await runShell(what, { ...setting, terminal });
+      else started = await runExec(what, setting);
     } catch (err) {
       terminal?.pty.close();
       host.log.warn("a session could not be started", { ...visit.who, error: (err as Error).message });
@@ -197,12 +208,11 @@ export function serveSession(channel: Channel, visit: Visit, host: Host): void {
 /** RFC 4254 §6.10, then nothing more. */
 async function finish(channel: Channel, exit: Exit): Promise<void> {
   await channel.end();
-  if ("code" in exit) {
-    await channel.request("exit-status", sessionRequests["exit-status"].encode({ code: exit.code }), false);
-  } else {
-    const body = { signal: exit.signal, coreDumped: false, message: "", language: "" };
-    await channel.request("exit-signal", sessionRequests["exit-signal"].encode(body), false);
-  }
+  if ("code" in exit) return sendExit(channel, exit);
+  // A name that the RFC does not have must be somebody's: OpenSSH's, which knows what to make of it.
+  const signal = endings.has(exit.signal) ? exit.signal : `${exit.signal}@openssh.com`;
+  // Whether it left a core file Node does not say.
+  await sendExit(channel, { signal, core: false, message: "" });
 }
 
 type Body<N extends SessionRequest["name"]> = Extract<SessionRequest, { name: N }>["body"];
@@ -216,3 +226,4 @@ const termOf = (term: string): string => (/^[\x21-\x7e]{1,128}$/.test(term) ? te
 
 /** RFC 4254 §6.10, less those that only debuggers send. */
 const signals = new Set(["ABRT", "ALRM", "HUP", "INT", "KILL", "PIPE", "QUIT", "TERM", "USR1", "USR2"]);
+const endings = new Set([...signals, "FPE", "ILL", "SEGV"]);

@@ -52,7 +52,6 @@ async function start(secondFactor: "off" | "otp" = "otp", folder = pages): Promi
     can: (user, verb, kind) => user.spec.roles.includes("dba") && verb === "list" && kind === "session",
   });
 }
-beforeEach(() => start());
 
 type Method = "GET" | "POST" | "PUT" | "DELETE" | "HEAD";
 interface Ask {
@@ -100,6 +99,7 @@ async function signedIn(
 }
 
 suite("ping and find", () => {
+  beforeEach(() => start());
   const settings = {
     auth: { type: "local", second_factor: "otp", local: { name: "local" } },
     cluster_name: "main",
@@ -194,6 +194,7 @@ suite("ping and find", () => {
 });
 
 suite("web sessions", () => {
+  beforeEach(() => start());
   test("a login answers with the bearer token and sets the cookie", async () => {
     const answer = await login();
     assert.equal(answer.status, 200);
@@ -387,6 +388,7 @@ suite("web sessions", () => {
 });
 
 suite("signing up", () => {
+  beforeEach(() => start());
   test("an invitation shows the name, a QR code and its seed", async () => {
     const invite = auth.invite("carol");
     const answer = await ask("GET", `/v1/webapi/users/invites/${invite}`);
@@ -459,6 +461,7 @@ suite("signing up", () => {
 });
 
 suite("certificates for tsh", () => {
+  beforeEach(() => start());
   const certs = (body: object = {}) =>
     ask("POST", "/v1/webapi/ssh/certs", {
       body: {
@@ -516,6 +519,7 @@ suite("certificates for tsh", () => {
 });
 
 suite("pages", () => {
+  beforeEach(() => start());
   test("/ leads to /web", async () => {
     const answer = await ask("GET", "/");
     assert.equal(answer.status, 302);
@@ -596,6 +600,7 @@ suite("pages", () => {
 });
 
 suite("every answer", () => {
+  beforeEach(() => start());
   for (const path of ["/web", "/webapi/ping", "/nothing", "/%", "/web/app/index-1a2b.js"]) {
     test(`${path} carries the security headers`, async () => {
       const { headers } = await ask("GET", path);

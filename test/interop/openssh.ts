@@ -23,15 +23,20 @@ export function sshKeygen(file: string, ...args: string[]): void {
 }
 
 /**
- * A stock sshd on 127.0.0.1 with one host key of each type (`host_ed25519`, …), whose log is kept. A function as `config`
- * may use the keys in the folder it is given.
+ * A stock sshd on 127.0.0.1 with one host key of each type (`host_ed25519`, …), or of those that `hostKeys` names, whose log is
+ * kept. A function as `config` may use the keys in the folder it is given.
  */
 export async function startSshd(
-  options: { config?: string | ((folder: string) => Promise<string>) } = {},
+  options: {
+    config?: string | ((folder: string) => Promise<string>);
+    hostKeys?: readonly ("ed25519" | "ecdsa" | "rsa")[];
+  } = {},
 ): Promise<AsyncDisposable & { readonly port: number; readonly log: () => string; readonly folder: string }> {
   const folder = await scratch();
   await mkdir("/run/sshd", { recursive: true, mode: 0o755 });
-  const keys = ["ed25519", "ecdsa", "rsa"].map((type) => join(folder.path, `host_${type}`));
+  const keys = (options.hostKeys ?? ["ed25519", "ecdsa", "rsa"]).map((type) =>
+    join(folder.path, `host_${type}`),
+  );
   for (const key of keys) sshKeygen(key, "-t", key.split("_").at(-1) as string);
   const port = await freePort();
   const config = join(folder.path, "sshd_config");
@@ -82,13 +87,13 @@ export async function runSsh(args: string[], signal: AbortSignal): Promise<strin
   return said;
 }
 
-/** A TCP server on a free port of 127.0.0.1 that hands out its connections. */
+/** A TCP server of 127.0.0.1, on a free port unless one is given, that hands out its connections. */
 export async function listen(
   onSocket: (socket: Socket) => void,
-  options: { allowHalfOpen?: boolean } = {},
+  { port: wanted = 0, ...options }: { allowHalfOpen?: boolean; port?: number } = {},
 ): Promise<AsyncDisposable & { readonly port: number }> {
   const server = createServer(options, onSocket);
-  await listening(server);
+  await listening(server, wanted);
   const { port } = server.address() as { port: number };
   return { port, [Symbol.asyncDispose]: () => new Promise((resolve) => server.close(() => resolve())) };
 }
@@ -104,8 +109,11 @@ async function freePort(): Promise<number> {
   return probe.port;
 }
 
-const listening = (server: Server): Promise<void> =>
-  new Promise((resolve) => server.listen(0, "127.0.0.1", () => resolve()));
+const listening = (server: Server, port: number): Promise<void> =>
+  new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(port, "127.0.0.1", () => resolve());
+  });
 
 const ended = (child: ChildProcess): Promise<void> =>
   new Promise((resolve) => {

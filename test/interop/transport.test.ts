@@ -5,97 +5,77 @@ import { join } from "node:path";
 import { suite, test } from "node:test";
 import { systemClock } from "#core/clock";
 import { silentLog } from "#core/log";
-import { ciphers, keyExchanges, macs } from "#ssh/crypto";
 import { type PacketTransport, startClientTransport, startServerTransport } from "#ssh/transport";
 import { ServiceAccept, ServiceRequest } from "#ssh/wire";
 import type { Signer } from "../../src/ssh/keys/key.ts";
 import { parseTestKey, testSigner } from "../../src/ssh/testing/test-key.ts";
 import { dial, listen, runSsh, scratch, sshKeygen, startSshd, withoutOpenSsh } from "./openssh.ts";
 
-/** OpenSSH 9.2 has no ML-KEM. */
-const kexNames = keyExchanges.map(({ name }) => name).filter((name) => !name.startsWith("mlkem"));
-const combinations = [
-  ...kexNames.map((kex) => ({ kex: [kex] })),
-  ...ciphers.flatMap(({ name, aead }) =>
-    aead ? [{ ciphers: [name] }] : macs.map((mac) => ({ ciphers: [name], macs: [mac.name] })),
-  ),
-];
-const title = (algorithms: object): string => Object.values(algorithms).flat().join(" with ");
-
 const userauth = "ssh-userauth";
 const firstPayload = (transport: PacketTransport): Promise<Uint8Array> =>
   new Promise((resolve) => transport.receive(resolve));
 
 suite("our client, stock sshd", { skip: withoutOpenSsh }, () => {
-  test("every algorithm up to SERVICE_ACCEPT", async (t) => {
+  test("up to SERVICE_ACCEPT, with what sshd tells of itself", async (t) => {
     await using sshd = await startSshd();
-    for (const algorithms of combinations) {
-      await t.test(title(algorithms), async () => {
-        const stop = new AbortController();
-        const client = await startClientTransport({
-          stream: await dial(sshd.port),
-          version: "Teleport",
-          algorithms: { ...algorithms, hostKeys: ["ssh-ed25519"] },
-          parseHostKey: parseTestKey,
-          verifyHost() {},
-          clock: systemClock,
-          log: silentLog,
-          signal: stop.signal,
-        });
-        client.send(ServiceRequest.encode({ service: userauth }));
-        assert.deepEqual(ServiceAccept.decode(await firstPayload(client)), { service: userauth });
-        assert.match(client.remoteVersion, /^SSH-2\.0-OpenSSH_/);
-        assert.match(Buffer.from(client.extensions.get("server-sig-algs") ?? []).toString(), /rsa-sha2-512/);
-        client.disconnect(11, "done");
-        assert.equal(await client.closed, undefined);
-      });
-    }
+    const client = await startClientTransport({
+      stream: await dial(sshd.port),
+      version: "Teleport",
+      algorithms: { hostKeys: ["ssh-ed25519"] },
+      parseHostKey: parseTestKey,
+      verifyHost() {},
+      clock: systemClock,
+      log: silentLog,
+      signal: t.signal,
+    });
+    client.send(ServiceRequest.encode({ service: userauth }));
+    assert.deepEqual(ServiceAccept.decode(await firstPayload(client)), { service: userauth });
+    assert.match(client.remoteVersion, /^SSH-2\.0-OpenSSH_/);
+    assert.match(Buffer.from(client.extensions.get("server-sig-algs") ?? []).toString(), /rsa-sha2-512/);
+    client.disconnect(11, "done");
+    assert.equal(await client.closed, undefined);
   });
 });
 
 suite("stock ssh, our server", { skip: withoutOpenSsh }, () => {
-  for (const algorithms of combinations) {
-    test(`${title(algorithms)} up to SERVICE_ACCEPT`, async (t) => {
-      const outcomes: Promise<unknown>[] = [];
-      await using server = await listen((socket) => {
-        outcomes.push(
-          startServerTransport({
-            stream: socket,
-            version: "Teleport",
-            hostKeys: [testSigner()],
-            algorithms,
-            clock: systemClock,
-            log: silentLog,
-            signal: t.signal,
-          }).then(async (transport) => {
-            const request = ServiceRequest.decode(await firstPayload(transport));
-            transport.send(ServiceAccept.encode(request));
-            const next = await firstPayload(transport);
-            transport.disconnect(14, "that is all for today");
-            return next[0];
-          }),
-        );
-      });
-      const said = await runSsh(
-        [
-          "-p",
-          `${server.port}`,
-          "-o",
-          "StrictHostKeyChecking=no",
-          "-o",
-          "UserKnownHostsFile=/dev/null",
-          "x@127.0.0.1",
-        ],
-        t.signal,
+  test("up to SERVICE_ACCEPT, with what we tell of ourselves", async (t) => {
+    const outcomes: Promise<unknown>[] = [];
+    await using server = await listen((socket) => {
+      outcomes.push(
+        startServerTransport({
+          stream: socket,
+          version: "Teleport",
+          hostKeys: [testSigner()],
+          clock: systemClock,
+          log: silentLog,
+          signal: t.signal,
+        }).then(async (transport) => {
+          const request = ServiceRequest.decode(await firstPayload(transport));
+          transport.send(ServiceAccept.encode(request));
+          const next = await firstPayload(transport);
+          transport.disconnect(14, "that is all for today");
+          return next[0];
+        }),
       );
-      assert.deepEqual(await Promise.all(outcomes), [50]); // SSH_MSG_USERAUTH_REQUEST
-      assert.match(said, /SSH2_MSG_SERVICE_ACCEPT received/);
-      assert.match(said, /server-sig-algs=<ssh-ed25519,/);
-      assert.match(said, /ping@openssh\.com=<0>|kex_input_ext_info/);
-      assert.match(said, /that is all for today/);
-      for (const name of Object.values(algorithms).flat()) assert.ok(said.includes(name), name);
     });
-  }
+    const said = await runSsh(
+      [
+        "-p",
+        `${server.port}`,
+        "-o",
+        "StrictHostKeyChecking=no",
+        "-o",
+        "UserKnownHostsFile=/dev/null",
+        "x@127.0.0.1",
+      ],
+      t.signal,
+    );
+    assert.deepEqual(await Promise.all(outcomes), [50]); // SSH_MSG_USERAUTH_REQUEST
+    assert.match(said, /SSH2_MSG_SERVICE_ACCEPT received/);
+    assert.match(said, /server-sig-algs=<ssh-ed25519,/);
+    assert.match(said, /ping@openssh\.com=<0>|kex_input_ext_info/);
+    assert.match(said, /that is all for today/);
+  });
 });
 
 suite("stock ssh, our certified host key", { skip: withoutOpenSsh }, () => {

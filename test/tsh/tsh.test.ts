@@ -83,6 +83,7 @@ suite("tsh against a cluster", () => {
         "joe-x509-key.pem",
         "joe-x509.pem",
         "joe.pub",
+        "known_hosts",
       ]);
       for (const [name, mode] of [
         [".", 0o700],
@@ -312,6 +313,70 @@ suite("tsh against a cluster", () => {
         ls.err,
         /^error: your login has expired; log in with: tsh login --proxy=127\.0\.0\.1:\d+\n$/,
       );
+    });
+  });
+
+  suite("config", () => {
+    beforeEach(start);
+    afterEach(stop);
+
+    test("prints for OpenSSH how the hosts are reached, by paths that are there", async () => {
+      await cluster.login();
+      const { code, out, err } = await cluster.tsh(["config", "--port=2022", "--agent"]);
+      assert.deepEqual([code, err], [0, ""]);
+      assert.match(out, /^Host \*\.main$/m);
+      assert.match(out, /^ {4}Port 2022$/m);
+      // "tester" is who runs this, and no login: without a line OpenSSH would ask for it.
+      assert.match(out, /^ {4}User joe\n {4}ProxyJump teleport-proxy-main$/m);
+      assert.match(out, new RegExp(`^ {4}IdentityAgent "${cluster.home}/.tsh/agent.sock"$`, "m"));
+      const paths = [...out.matchAll(/^ {4}(?:IdentityFile|CertificateFile|UserKnownHostsFile) "(.*)"$/gm)];
+      assert.equal(paths.length, 6);
+      for (const [, path = ""] of paths) assert.equal((await stat(path)).mode & 0o777, 0o600);
+      const known = await readFile(join(cluster.home, ".tsh/keys/127.0.0.1/known_hosts"), "utf8");
+      assert.match(
+        known,
+        /^@cert-authority \*\.main,remote\.kube\.proxy\.teleport\.cluster\.local ssh-ed25519 \S+\n$/,
+      );
+    });
+
+    test("names the login that was asked for, and none where it is one's own name", async () => {
+      await cluster.login();
+      const lines = async (...flags: string[]) => (await cluster.tsh(["config", ...flags])).out;
+      assert.match(await lines("--login=root"), /^ {4}Port 3022\n {4}User root$/m);
+      cluster.logins = ["tester"];
+      await cluster.tsh(["logout"]);
+      await cluster.login();
+      assert.match(await lines(), /^ {4}Port 3022\n {4}ProxyJump/m);
+    });
+
+    test("says in a sentence what to do where there is no login, or none any more, or for nowhere", async () => {
+      const none = await cluster.tsh(["config"]);
+      assert.deepEqual([none.code, none.out], [1, ""]);
+      assert.match(none.err, /^error: you are not logged in; log in with: tsh login --proxy=HOST$/m);
+      cluster.loginLife = -1000;
+      await cluster.login();
+      const over = await cluster.tsh(["config"]);
+      assert.match(over.err, /^error: your login has expired; log in with: tsh login --proxy=127/m);
+      cluster.loginLife = 3_600_000;
+      cluster.logins = [];
+      await cluster.login();
+      const nowhere = await cluster.tsh(["config"]);
+      assert.deepEqual([nowhere.code, nowhere.out], [1, ""]);
+      assert.match(nowhere.err, /joe is allowed no login anywhere/);
+    });
+
+    test("S57: no name that is more than a name gets into it", async () => {
+      await cluster.login();
+      const other = await cluster.tsh(["config", "--cluster=x';id;'"]);
+      assert.deepEqual([other.code, other.out], [1, ""]);
+      const login = await cluster.tsh(["config", "--login=$(id)"]);
+      assert.deepEqual([login.code, login.out], [2, ""]);
+      cluster.ping = { cluster_name: "main\nProxyCommand id" };
+      await cluster.tsh(["logout"]);
+      await cluster.login();
+      const hostile = await cluster.tsh(["config"]);
+      assert.deepEqual([hostile.code, hostile.out], [2, ""]);
+      assert.match(hostile.err, /cannot be written into an ssh_config/);
     });
   });
 

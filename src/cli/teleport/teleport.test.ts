@@ -13,10 +13,12 @@ import { programWith } from "./program.ts";
 type DaemonParts = Parameters<Daemon["startDaemon"]>[1];
 
 let home: string;
-beforeEach(() => {
-  home = mkdtempSync(join(tmpdir(), "teleport-"));
-});
-afterEach(() => rmSync(home, { recursive: true }));
+const eachInAHome = () => {
+  beforeEach(() => {
+    home = mkdtempSync(join(tmpdir(), "teleport-"));
+  });
+  afterEach(() => rmSync(home, { recursive: true }));
+};
 
 const uid = process.geteuid?.() ?? -1;
 const machine = () => ({ home, uid: uid === 0 ? -1 : uid, hostname: "box" });
@@ -61,6 +63,7 @@ const write = (name: string, text: string, mode = 0o600): string => {
 };
 
 suite("teleport start", () => {
+  eachInAHome();
   test("without a file the defaults are enough", async () => {
     let parts: DaemonParts | undefined;
     const run = async (_: Config, given: DaemonParts) => {
@@ -207,6 +210,7 @@ suite("teleport start", () => {
 });
 
 suite("teleport configure", () => {
+  eachInAHome();
   test("prints a file that can be started with", async () => {
     const { out, code } = await teleport(["configure"]);
     assert.equal(code, 0);
@@ -217,6 +221,7 @@ suite("teleport configure", () => {
 });
 
 suite("teleport status (SSH-45)", () => {
+  eachInAHome();
   test("outside of a session", async () => {
     const { out, code } = await teleport(["status"]);
     assert.deepEqual([code, out], [0, "You are not inside of a Teleport SSH session\n"]);

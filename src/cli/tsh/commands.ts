@@ -77,6 +77,18 @@ const flagsOf = {
     preserve: flag.yes("Keep times and modes", { short: "p" }),
     quiet: flag.yes("Print no line for each file", { short: "q" }),
   },
+  config: {
+    cluster,
+    port: flag.port("Port of the SSH servers on the hosts (3022)", { short: "p" }),
+    agent: flag.yes("Have OpenSSH use the agent that `tsh agent` starts"),
+  },
+  agent: {
+    socket: flag.text("Where it listens (~/.tsh/agent.sock)", { short: "a", value: "PATH" }),
+    foreground: flag.yes("Stay in the foreground", { short: "D" }),
+    kill: flag.yes("Stop the one that runs, as `tsh agent stop` does", { short: "k" }),
+    sh: flag.yes("Print commands for a Bourne shell", { short: "s" }),
+    csh: flag.yes("Print commands for csh; that is the default where $SHELL is one", { short: "c" }),
+  },
   play: {
     cluster,
     speed: flag.choice("How fast, times the original", ["0.25", "0.5", "1", "2", "4", "8", "16"]),
@@ -135,6 +147,19 @@ export const commands = [
     args: ["<source...>"],
     flags: flagsOf.scp,
     run: async (context) => (await import("./scp.ts")).scp(context),
+  }),
+  command({
+    name: "config",
+    about: "Print what ~/.ssh/config needs for plain ssh, scp, sftp, rsync, git and Ansible",
+    flags: flagsOf.config,
+    run: async (context) => (await import("./config.ts")).config(context),
+  }),
+  command({
+    name: "agent",
+    about: 'Run an SSH agent that holds your logins and nothing else: eval "$(tsh agent)"',
+    args: ["[stop]"],
+    flags: flagsOf.agent,
+    run: async (context) => (await import("./agent.ts")).agent(context),
   }),
   command({
     name: "play",

@@ -71,10 +71,15 @@ suite("transport, both sides ours", () => {
   for (const kex of keyExchanges) {
     for (const cipher of ciphers) {
       for (const mac of cipher.aead ? [undefined] : macs) {
-        for (const [how, size] of [
-          ["whole", 2 ** 20],
-          ["byte by byte", 1],
-        ] as const) {
+        // How the bytes are cut has to do with the cipher, not with the key exchange.
+        const cuts =
+          kex === keyExchanges[0]
+            ? ([
+                ["whole", 2 ** 20],
+                ["byte by byte", 1],
+              ] as const)
+            : ([["whole", 2 ** 20]] as const);
+        for (const [how, size] of cuts) {
           test(`${kex.name}, ${cipher.name}${mac ? `, ${mac.name}` : ""}, ${how}`, async () => {
             const { client, server } = await connected({
               algorithms: { kex: [kex.name], ciphers: [cipher.name], ...(mac ? { macs: [mac.name] } : {}) },

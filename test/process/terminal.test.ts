@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
 import { systemClock } from "#core/clock";
 import { type Account, type LoggedIn, Logins, Pipes, Programs, Spawner } from "#helper";
-import { openPty, type Pty } from "./pty.ts";
+import { openPty, type Pty } from "../../src/node/pty.ts";
 
 const root = process.getuid?.() === 0;
 const asOther = root ? {} : { skip: "becoming another user needs root" };

@@ -5,13 +5,13 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { suite, test } from "node:test";
 import { Fault } from "#core/errors";
-import { debugging, report } from "./errors.ts";
-import { makeIo } from "./io.ts";
-import { collector } from "./testing.ts";
+import { debugging, report } from "../../src/cli/errors.ts";
+import { makeIo } from "../../src/cli/io.ts";
+import { collector } from "../../src/cli/testing.ts";
 
 /** A process whose one command, `do`, runs `body`. */
 function tool(body: string) {
-  const url = (file: string): string => JSON.stringify(join(import.meta.dirname, file));
+  const url = (file: string): string => JSON.stringify(join(import.meta.dirname, "../../src/cli", file));
   const code = `
     import { main } from ${url("process.ts")};
     import { Fault } from ${url("../core/errors.ts")};
