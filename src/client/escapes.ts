@@ -9,11 +9,11 @@ export type Typed =
   | { readonly kind: "command"; readonly line: string };
 
 /** The keys that mean something behind the escape character; `^Z` is the control character. */
-export const escapeKeys = [".", "?", "#", "C", "^Z"] as const;
-export type EscapeKey = (typeof escapeKeys)[number];
+const escapeKeys = [".", "?", "#", "C", "^Z"] as const;
+type EscapeKey = (typeof escapeKeys)[number];
 
 const [carriageReturn, lineFeed, controlZ] = [0x0d, 0x0a, 0x1a];
-export const commandPrompt = "ssh> ";
+const commandPrompt = "ssh> ";
 const maxCommand = 1024;
 
 /**

@@ -71,6 +71,11 @@ export class Forwards implements AsyncDisposable {
     return [...lines, `${this.#visitors.size} forwarded connections`];
   }
 
+  /** Connections that are being served. */
+  get served(): number {
+    return this.#visitors.size;
+  }
+
   /** Stops listening, and resolves when the last connection is over. */
   async drain(): Promise<void> {
     await this.#stopListening();

@@ -20,7 +20,7 @@ export { type Credentials, expiryOf, type HostKey, Keystore, rolesOf, signerOf }
 export { Openings } from "./openings.ts";
 export { type Profile, Profiles, proxyHost } from "./profile.ts";
 export type { Place, Progress } from "./scp.ts";
-export { type Ending, type Local, type LocalTerminal, run } from "./shell.ts";
+export { connectStdio, type Ending, type Local, type LocalTerminal, run } from "./shell.ts";
 export { sshConfig } from "./ssh-config.ts";
 export { isOlder } from "./version.ts";
 export type { WebClientOptions } from "./web.ts";

@@ -75,6 +75,8 @@ export class TestCluster implements AsyncDisposable {
   /** Milliseconds that logins last, negative for one that is over. */
   loginLife = 3_600_000;
   logins: readonly string[] = ["root", "joe"];
+  /** Whether the proxy says that it records sessions itself. */
+  recordsAtProxy = false;
   readonly #parts: Parts;
   readonly #stop = new AbortController();
   readonly #servers: { close(): void; closeAllConnections?(): void }[] = [];
@@ -130,6 +132,11 @@ export class TestCluster implements AsyncDisposable {
     }
     const portOf = (server: { address(): unknown }): number => (server.address() as { port: number }).port;
     return Object.assign(cluster, { webPort: portOf(web), sshPort: portOf(ssh) });
+  }
+
+  /** Whom hosts are to believe about users: a line of an authorized_keys file. */
+  get userAuthority(): string {
+    return formatPublicKeyLine({ key: this.#parts.userCa.publicKey });
   }
 
   /** PEM of the web API's self-signed certificate. */
@@ -209,6 +216,11 @@ export class TestCluster implements AsyncDisposable {
         },
         this.#stop.signal,
       );
+      if (!run) {
+        connection.onRequest((name) =>
+          name === "recording-proxy@teleport.com" ? Buffer.from(String(this.recordsAtProxy)) : false,
+        );
+      }
       const forward = forwards ? serveForwards(connection) : undefined;
       connection.onOpen((request) => {
         if (request.kind !== "session") return forward ? forward(request) : undefined;
@@ -291,6 +303,7 @@ export class TestCluster implements AsyncDisposable {
           extensions: new Map([
             ["permit-pty", ""],
             ["permit-agent-forwarding", ""],
+            ["permit-port-forwarding", ""],
           ]),
         },
         userCa.signer(),

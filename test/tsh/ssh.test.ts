@@ -173,6 +173,15 @@ suite("tsh ssh and its flags", () => {
       const none = await ssh("--local", "root@db", "/nonexistent/program");
       assert.deepEqual([none.code, /cannot run .*no such program/.test(none.err)], [1, true]);
     });
+    test("-W connects input and output to a port there, and nothing is run", async () => {
+      using there = await startShouting({ host: "127.0.0.1", port: 0 });
+      const got = await cluster.tsh(["ssh", "-W", `127.0.0.1:${there.port}`, "root@db"], { input: "hello" });
+      assert.deepEqual([got.code, got.out], [0, "HELLO"], got.err);
+      const refused = await ssh("-W", "127.0.0.1:1", "root@db");
+      assert.deepEqual([refused.code, /error: nobody is there\n$/.test(refused.err)], [1, true]);
+      for (const bad of ["80", "/run/x", "a:b"]) assert.equal((await ssh("-W", bad, "root@db")).code, 2);
+      assert.equal((await ssh("-W", "127.0.0.1:1", "root@db", "true")).code, 2);
+    });
     for (const spec of ["80", "80:db", "x:db:80", "80:db:http"]) {
       test(`TSH-26: -L ${spec} is refused with an example before anything is sent`, async () => {
         const got = await ssh("-L", spec, "root@db", "true");
@@ -204,6 +213,26 @@ suite("tsh ssh and its flags", () => {
       assert.equal((await ssh("-o", "RequestTTY=force", "root@db", "x")).out, "pty-req exec");
       assert.equal((await ssh("-T", "-o", "RequestTTY=force", "root@db", "x")).out, "exec");
       assert.match((await ssh("-t", "root@db", "x")).err, /standard input is not a terminal/);
+    });
+    test("what git and Ansible give their ssh is taken; -n gives no input", async () => {
+      meanwhile = async ({ channel, command }) => {
+        let input = "";
+        for await (const part of channel) input += Buffer.from(part).toString();
+        return `${command}: ${input}`;
+      };
+      const git = ["-o", "SendEnv=GIT_PROTOCOL", "-p", "22", "root@db", "git-upload-pack 'x'"];
+      assert.equal((await cluster.tsh(["ssh", ...git], { input: "want" })).out, "git-upload-pack 'x': want");
+      const ansible = [
+        "-C",
+        "-o",
+        "ControlMaster=no",
+        "-o",
+        "KbdInteractiveAuthentication=no",
+        "-o",
+        'User="root"',
+      ];
+      const got = await cluster.tsh(["ssh", ...ansible, "-n", "-x", "-a", "db", "true"], { input: "lost" });
+      assert.deepEqual([got.out, got.err.includes("WARNING")], ["true: ", false]);
     });
     test("User and Port are taken where no flag says more", async () => {
       meanwhile = async () => "in";
@@ -383,6 +412,10 @@ suite("tsh ssh and its flags", () => {
         ],
       );
       assert.match(got.err, /^one: one begins$/m);
+      meanwhile = async () => "of one";
+      const one = await ssh("--format=json", "root@db", "x");
+      assert.deepEqual([JSON.parse(one.out)[0].node, /^db: of one$/m.test(one.err)], ["db", true]);
+      assert.equal((await ssh("--format=json", "root@db")).code, 2);
     });
     test("one that cannot be reached does not stop the rest, and counts as 1", async () => {
       const [gone] = ids;

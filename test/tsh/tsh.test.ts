@@ -16,6 +16,7 @@ import { generateKey } from "#ssh/keys";
 import { receive, send } from "#ssh/scp";
 import { eventually } from "../support/eventually.ts";
 import { type HostOptions, type Program, type ServedSession, TestCluster } from "./cluster.ts";
+import { scpHost } from "./scp-host.ts";
 
 const sum = (data: string | Uint8Array): string => createHash("sha256").update(data).digest("hex");
 
@@ -262,6 +263,15 @@ suite("tsh against a cluster", () => {
       assert.notEqual(kept.out, lent.out);
       assert.notEqual(kept.code, 0);
     });
+    test("TSH-25: it is lent by itself where the proxy records, unless it must not be", async () => {
+      await login();
+      cluster.recordsAtProxy = true;
+      const lent = await cluster.tsh(["ssh", "root@db", "agent"], { env: env() });
+      assert.equal(lent.out, "teleport:joe\nteleport:joe");
+      for (const not of [["-a"], ["-o", "ForwardAgent=no"]]) {
+        assert.notEqual((await cluster.tsh(["ssh", ...not, "root@db", "agent"], { env: env() })).code, 0);
+      }
+    });
   });
 
   suite("logout and status", () => {
@@ -274,7 +284,15 @@ suite("tsh against a cluster", () => {
       assert.equal(more.length, 0);
       assert.deepEqual(
         [only.active, only.user, only.cluster, only.roles, only.logins, only.expired, only.extensions],
-        [true, "joe", "main", ["admin"], ["root", "joe"], false, ["permit-agent-forwarding", "permit-pty"]],
+        [
+          true,
+          "joe",
+          "main",
+          ["admin"],
+          ["root", "joe"],
+          false,
+          ["permit-agent-forwarding", "permit-port-forwarding", "permit-pty"],
+        ],
       );
     });
     test("TSH-37: of one user from one proxy, then it is over already", async () => {
@@ -755,61 +773,3 @@ suite("tsh against a cluster", () => {
     });
   });
 });
-
-/** A host that is only good for scp, and not always good. */
-const scpHost =
-  (got: Map<string, string>): Program =>
-  async (session) => {
-    const { channel, command = "" } = session;
-    const link = {
-      input: channel as AsyncIterable<Uint8Array>,
-      write: (bytes: Uint8Array) => channel.write(bytes),
-    };
-    got.set("command", command);
-    const path = command.split(" -- ")[1] ?? "";
-    if (command.startsWith("scp -t")) {
-      const folder = (at: string): Parameters<typeof receive>[1] => ({
-        async file(name) {
-          const parts: Uint8Array[] = [];
-          return {
-            async write(chunk) {
-              parts.push(Uint8Array.from(chunk));
-            },
-            async close(reason) {
-              if (reason === undefined)
-                got.set(at + Buffer.from(name), Buffer.concat(parts).toString("latin1"));
-            },
-          };
-        },
-        directory: async (name) => folder(`${at}${Buffer.from(name)}/`),
-        async done() {},
-      });
-      await receive(link, folder(""), { recursive: true });
-      return session.exit(0);
-    }
-    const named = (name: string, mode = 0o644) => ({
-      kind: "file" as const,
-      name: Buffer.from(name),
-      mode,
-      size: 7,
-      read: async function* () {
-        yield Buffer.from("content");
-      },
-      done() {},
-    });
-    const last = path.split("/").at(-1) ?? "";
-    const entries = {
-      "evil-other": [named("authorized_keys")],
-      "evil-two": [named("evil-two"), named("evil-two")],
-      "evil-climb": [named("../evil-climb")],
-      "evil-mode": [named("evil-mode", 0o6755)],
-      "evil-hidden/": [named(".bashrc")],
-    }[path] ?? [named(last)];
-    const troubles = await send(
-      link,
-      (async function* () {
-        yield* entries;
-      })(),
-    );
-    return session.exit(troubles.length > 0 ? 1 : 0);
-  };

@@ -37,6 +37,12 @@ const flagsOf = {
       short: "D",
       value: "SPEC",
     }),
+    withoutAgent: flag.yes("Do not let the host use your SSH agent", { short: "a", hidden: true }),
+    stdioForward: flag.text("Connect standard input and output to this on the host's side, and run nothing", {
+      short: "W",
+      value: "HOST:PORT",
+    }),
+    withoutInput: flag.yes("Give the command no input", { short: "n" }),
     forwardOnly: flag.yes("Run neither command nor shell, only forward", { short: "N" }),
     local: flag.yes("Run the command here while the forwards stand"),
     jumphost: flag.text("Go through this proxy or node, or several, in place of your proxy", {
@@ -58,6 +64,9 @@ const flagsOf = {
       StreamLocalBindUnlink, User, UserKnownHostsFile; the others do nothing here`.replaceAll(/\s+/g, " "),
       { short: "o", value: "NAME=VALUE" },
     ),
+    compress: flag.yes("Accepted, without effect", { short: "C", hidden: true }),
+    verbose: flag.yes("Accepted, without effect", { short: "v", hidden: true }),
+    withoutX11: flag.yes("Accepted, without effect", { short: "x", hidden: true }),
     parallel: flag.count("Run on so many hosts at a time when labels name several (10)", 1000),
     format,
   },

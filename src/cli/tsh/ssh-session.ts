@@ -1,6 +1,7 @@
 import { constants } from "node:os";
 import {
   type Connection,
+  connectStdio,
   type Ending,
   type Forwards,
   forwarding,
@@ -72,15 +73,28 @@ export async function onHost(
     const { runHere } = await import("./ssh-local.ts");
     return await runHere(remote.words, signal);
   }
+  if (settings.stdio) {
+    await connectStdio(connection, { stdin: io.input(), stdout: io.stdout }, settings.stdio);
+    signal.throwIfAborted();
+    return 0;
+  }
   if (!settings.session) {
     await connection.closed;
     signal.throwIfAborted();
     throw new Fault("unreachable", `lost the connection to ${host.name}`);
   }
   const code = await runSession(context, line, remote, settings, { terminal, agent: lent });
-  if (opened) await (await opened).drain();
+  if (opened) await drain(await opened, line, settings);
   signal.throwIfAborted();
   return code;
+}
+
+/** What is forwarded still may be in the middle of something when the command is over. */
+async function drain(forwards: Forwards, { say }: Line, { quiet }: Settings): Promise<void> {
+  const left = forwards.served;
+  if (left > 0 && !quiet)
+    say(`Waiting for ${left} forwarded connections to end; interrupt to leave at once.`);
+  await forwards.drain();
 }
 
 /** Opens what was asked for. One that cannot be had is told, and is the end where that was asked for, or where nothing else is left. */
@@ -109,17 +123,19 @@ async function startForwards(line: Line, settings: Settings): Promise<void> {
 }
 
 async function runSession(
-  { io, signal }: SshContext,
+  { io, flags, signal }: SshContext,
   line: Line,
   { command }: Remote,
   settings: Settings,
   { terminal, agent }: { terminal: SessionTerminal | undefined; agent: string | undefined },
 ): Promise<number> {
-  const keys = terminal && settings.escape !== "none" && io.terminal.stdin;
+  const keys = terminal && settings.escape !== "none" && io.terminal.stdin && !flags.withoutInput;
   const left = { byEscape: false };
   const stdin = keys
     ? await (await import("./ssh-escapes.ts")).readKeys(io.input(), settings, terminal, line, left)
-    : io.input();
+    : flags.withoutInput
+      ? undefined
+      : io.input();
   const ending = await run(
     line.connection,
     { stdin, stdout: io.stdout, stderr: io.stderr, terminal },

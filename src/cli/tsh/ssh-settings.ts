@@ -25,6 +25,8 @@ export interface Settings {
   /** The agent to lend: a path, none, or nothing said. */
   readonly agent: string | false | undefined;
   readonly env: Readonly<Record<string, string>>;
+  /** Where standard input and output go in place of a session (`-W`). */
+  readonly stdio: { readonly host: string; readonly port: number } | undefined;
   /** False: neither a command nor a shell (`-N`). */
   readonly session: boolean;
   readonly remoteCommand: string | undefined;
@@ -58,9 +60,10 @@ export async function settingsOf({ flags, io }: Pick<SshContext, "flags" | "io">
     port: flags.port ?? options.port ?? 0,
     tty: ttyOf(flags) ?? options.requestTty ?? "auto",
     escape: await escapeOf(flags.escapeChar ?? options.escapeChar),
-    agent: agentOf(flags.forwardAgent ?? options.forwardAgent, io, quiet),
+    agent: agentOf(flags.withoutAgent ? false : (flags.forwardAgent ?? options.forwardAgent), io, quiet),
     env: environment(io.env, options),
-    session: !flags.forwardOnly && (options.session ?? true),
+    stdio: flags.stdioForward === undefined ? undefined : await stdioOf(flags.stdioForward),
+    session: !flags.forwardOnly && flags.stdioForward === undefined && (options.session ?? true),
     remoteCommand: options.remoteCommand,
     batch: options.batchMode ?? false,
     addKeys: options.addKeysToAgent ?? true,
@@ -86,6 +89,14 @@ async function forwardsOf(
   if (asked.length === 0 || options.clearAllForwardings) return [];
   const { parseForward } = await forwarding();
   return asked.map(({ flag, text }) => parseForward(flag, text, { gatewayPorts }));
+}
+
+async function stdioOf(text: string): Promise<Settings["stdio"]> {
+  const { parseForward } = await forwarding();
+  // Read as the target of a forward, which it is.
+  const { to } = parseForward("L", `1:${text}`);
+  if (to !== "socks" && to.kind === "tcp") return to;
+  throw new Fault("bad_parameter", `${JSON.stringify(text)} is not host:port, which -W connects to`);
 }
 
 function ttyOf({ tty, disableTty }: SshContext["flags"]): RequestTty | undefined {

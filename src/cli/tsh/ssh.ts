@@ -36,10 +36,17 @@ export async function ssh(context: SshContext): Promise<number> {
   const destination = parseDestination(where);
   const settings = await settingsOf(context);
   if (!settings.session && words.length > 0) {
-    throw new Fault("bad_parameter", "with -N nothing is run; leave either it or the command out");
+    throw new Fault("bad_parameter", "with -N and -W nothing is run; leave either these or the command out");
   }
   if (flags.local && words.length === 0) {
     throw new Fault("bad_parameter", "--local runs a command here while the forwards stand; say which");
+  }
+  const hasCommand = settings.session && (words.length > 0 || settings.remoteCommand !== undefined);
+  if (flags.format !== undefined && !(hasCommand && !flags.local)) {
+    throw new Fault(
+      "bad_parameter",
+      "--format is for the table of how a command went on hosts; name a command",
+    );
   }
   const home = openHome(io);
   const asking = personOf(context, settings);
@@ -63,7 +70,7 @@ export async function ssh(context: SshContext): Promise<number> {
     cluster,
     acceptPlain: trust(asking, home, settings),
   };
-  const isMany = destination.kind === "labels" && (hosts.length > 1 || flags.format !== undefined);
+  const isMany = hosts.length > 1 || flags.format !== undefined;
   if (!isMany) return await onHost(context, proxy, hosts[0] as Host, remote, settings);
   checkMany(hosts, remote, settings, flags.local ?? false);
   const { onHosts } = await import("./ssh-many.ts");
