@@ -1,6 +1,6 @@
 /**
  * Runs the tests with programs that are not ours, and prints the table in docs/interop.md by what came of them. Of programs that
- * are not installed here the table keeps what it has.
+ * are not installed here the table keeps what it has. Arguments, if any, are globs of the test files to run instead of all.
  */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -10,11 +10,12 @@ import { type PeerResult, peerResults, resultsFile } from "../test/interop/peers
 import { interopPage } from "./docs/interop.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "interop-"));
-const { status } = spawnSync(
-  "node",
-  ["--test", "--test-concurrency=2", "--test-reporter=dot", "test/interop/peers/**/*.test.ts"],
-  { stdio: "inherit", env: { ...process.env, INTEROP_RESULTS: folder } },
-);
+const globs = process.argv.slice(2);
+const files = globs.length === 0 ? ["test/interop/peers/**/*.test.ts"] : globs;
+const { status } = spawnSync("node", ["--test", "--test-concurrency=2", "--test-reporter=dot", ...files], {
+  stdio: "inherit",
+  env: { ...process.env, INTEROP_RESULTS: folder },
+});
 const results = readdirSync(folder).map(
   (name) => JSON.parse(readFileSync(join(folder, name), "utf8")) as PeerResult,
 );

@@ -13,7 +13,6 @@ import { RecordingWriter } from "#recording";
 import { duplex } from "#ssh";
 import { AgentClient, Keyring, serveAgent } from "#ssh/agent";
 import { generateKey } from "#ssh/keys";
-import { receive, send } from "#ssh/scp";
 import { eventually } from "../support/eventually.ts";
 import { type HostOptions, type Program, type ServedSession, TestCluster } from "./cluster.ts";
 import { scpHost } from "./scp-host.ts";

@@ -1,5 +1,5 @@
 """paramiko as a client, by certificate: first at the proxy, from there at the node. Prints what it found as JSON."""
-import json, os, sys
+import json, os, sys, time
 import paramiko
 
 key_file, host_keys, proxy, node, login, folder = sys.argv[1:]
@@ -22,11 +22,19 @@ channel = jump.get_transport().open_channel("direct-tcpip", ("testnode.main", in
 there = connect("testnode.main", node, channel)
 
 
+def over(channel):
+    """Waits for the other side's close: one that comes while keys are exchanged stops paramiko (2.12) for good."""
+    while not channel.closed:
+        time.sleep(0.01)
+
+
 def run(command, data=b""):
     stdin, stdout, stderr = there.exec_command(command)
     stdin.write(data)
     stdin.channel.shutdown_write()
-    return [stdout.read().decode(), stderr.read().decode().endswith("why\n"), stdout.channel.recv_exit_status()]
+    ran = [stdout.read().decode(), stderr.read().decode().endswith("why\n"), stdout.channel.recv_exit_status()]
+    over(stdout.channel)
+    return ran
 
 
 found["exec"] = run("cat; echo why >&2; exit 7", b"hello")
@@ -34,6 +42,7 @@ session = there.get_transport().open_session()
 session.get_pty("vt100", 97, 31)
 session.exec_command("stty size; echo $TERM")
 found["terminal"] = session.makefile().read().decode()
+over(session)
 there.get_transport().renegotiate_keys()
 found["after new keys"] = run("echo in; echo why >&2")
 big = os.urandom(3 << 20)

@@ -3,25 +3,16 @@ import { execFileSync } from "node:child_process";
 import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { after, before } from "node:test";
-import { systemClock } from "#core/clock";
-import { silentLog } from "#core/log";
-import { connect } from "#ssh";
 import { ciphers, hostKeyAlgorithms, keyExchanges, macs } from "#ssh/crypto";
 import {
-  checkCertificate,
   fingerprint,
   formatPrivateKey,
   formatPublicKeyLine,
   generateKey,
-  issueCertificate,
-  noExpiry,
   PrivateKey,
   parsePublicKeyLine,
-  sameKey,
 } from "#ssh/keys";
-import { openSession } from "#ssh/session";
 import { eventually } from "../../support/eventually.ts";
 import { findProgram, skipUnless } from "../../support/installed.ts";
 import { freePort } from "../../support/port.ts";
@@ -32,7 +23,6 @@ import { dial, listen } from "../openssh.ts";
 import { pairwise } from "../pairwise.ts";
 import { startPlainServer } from "../plain-server.ts";
 import { versionOf, withPeer } from "./peer.ts";
-import { python, pythonVersion, withoutPython } from "./python.ts";
 
 const against = "a server of src/ssh, by plain keys";
 const stack = new AsyncDisposableStack();
@@ -308,83 +298,5 @@ withPeer(
         }
       },
     );
-  },
-);
-
-withPeer(
-  {
-    peer: "asyncssh server",
-    against: "a client of src/ssh, by certificates and plain keys",
-    version: () => pythonVersion("asyncssh"),
-    skip: withoutPython("asyncssh"),
-  },
-  (check) => {
-    check("command, error output, exit code, 3 MiB both ways", async (signal) => {
-      const [userCa, hostCa, host] = [
-        await generateKey("ed25519"),
-        await generateKey("ed25519"),
-        await generateKey("ed25519"),
-      ];
-      const about = { serial: 1n, keyId: "test", validAfter: 0n, validBefore: noExpiry };
-      const certified = await issueCertificate(
-        { ...about, key: host.publicKey, type: "host", principals: ["db.example.com"] },
-        hostCa.signer(),
-      );
-      await writeFile(dir.at("asyncssh-host"), formatPrivateKey(host), { mode: 0o600 });
-      await writeFile(dir.at("asyncssh-host-cert.pub"), formatPublicKeyLine({ key: certified }));
-      const lines = [
-        `cert-authority ${formatPublicKeyLine({ key: userCa.publicKey })}`,
-        ...keys.map(({ publicKey }) => formatPublicKeyLine({ key: publicKey })),
-      ];
-      await writeFile(dir.at("asyncssh-authorized"), `${lines.join("\n")}\n`);
-      await using server = await Program.start(python, [
-        ...["-W", "ignore", join(import.meta.dirname, "asyncssh-server.py")],
-        ...[dir.at("asyncssh-host"), dir.at("asyncssh-authorized")],
-      ]);
-      const [, port] = await server.line(/port (\d+)\n/);
-      for (const key of keys) {
-        const certificate = await issueCertificate(
-          { ...about, key: key.publicKey, type: "user", principals: ["joe"] },
-          userCa.signer(),
-        );
-        for (const signer of [key.signer(certificate), key.signer()]) {
-          await using connection = await connect(
-            {
-              stream: await dial(Number(port)),
-              user: "joe",
-              version: "Teleport",
-              signers: [signer],
-              verifyHost: (shown) => {
-                const isAuthority = (authority: typeof shown): boolean =>
-                  sameKey(authority, hostCa.publicKey);
-                checkCertificate(shown, {
-                  ...{ type: "host", isAuthority, principal: "db.example.com", now: systemClock.now() },
-                });
-              },
-              clock: systemClock,
-              log: silentLog,
-            },
-            signal,
-          );
-          const session = await openSession(connection);
-          assert.equal(await session.exec("anything"), true);
-          const sending = session.channel.write(Buffer.from(text)).then(() => session.channel.end());
-          const read = async (from: AsyncIterable<Uint8Array>): Promise<string> => {
-            const parts: Uint8Array[] = [];
-            for await (const part of from) parts.push(part);
-            return Buffer.concat(parts).toString();
-          };
-          const [out, err] = await Promise.all([
-            read(session.channel),
-            read(session.channel.stderr),
-            sending,
-          ]);
-          assert.ok(out === text);
-          assert.equal(err, "why\n");
-          await session.channel.close();
-          assert.deepEqual(await session.exit, { code: 7 });
-        }
-      }
-    });
   },
 );

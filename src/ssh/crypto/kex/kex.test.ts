@@ -2,15 +2,20 @@ import assert from "node:assert/strict";
 import {
   createECDH,
   createHash,
+  createPrivateKey,
   createPublicKey,
   diffieHellman,
   encapsulate,
   generateKeyPairSync,
 } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { suite, test } from "node:test";
 import { Fault } from "#core/errors";
 import { keyExchanges } from "../algorithms.ts";
 import type { KeyExchange } from "./kex.ts";
+import { startWith } from "./mlkem768x25519.ts";
+import { x25519Key } from "./x25519.ts";
 
 const named = (name: string): KeyExchange => {
   const found = keyExchanges.find((one) => one.name === name);
@@ -138,6 +143,21 @@ suite("key exchanges", () => {
     const secret = finish(Buffer.concat([ciphertext, curve.publicKey.export({ format: "raw-public" })]));
     const hash = createHash("sha256").update(sharedKey).update(shared).digest("hex");
     assert.equal(secret.toHex(), `00000020${hash}`);
+  });
+
+  test("mlkem768x25519: a recorded exchange comes to the same secret", () => {
+    const file = join(import.meta.dirname, "../../../../test/vectors/kex/mlkem768x25519.json");
+    const vector = JSON.parse(readFileSync(file, "utf8")) as Record<string, string>;
+    const bytes = (name: string): Uint8Array => Uint8Array.fromHex(vector[name] ?? "");
+    const client = startWith(
+      createPrivateKey({ key: bytes("kemSeed"), format: "raw-seed", asymmetricKeyType: "ml-kem-768" }),
+      x25519Key(
+        createPrivateKey({ key: bytes("curveKey"), format: "raw-private", asymmetricKeyType: "x25519" }),
+      ),
+    );
+    const sum = createHash("sha256").update(client.value).digest("hex");
+    assert.equal(sum, vector.clientValueSha256);
+    assert.equal(client.finish(bytes("serverValue")).toHex(), vector.secret);
   });
 
   test("S08: mlkem768x25519 refuses a KEM key out of range and curve points of low order", () => {

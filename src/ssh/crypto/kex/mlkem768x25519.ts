@@ -1,4 +1,11 @@
-import { createHash, createPublicKey, decapsulate, encapsulate, generateKeyPairSync } from "node:crypto";
+import {
+  createHash,
+  createPublicKey,
+  decapsulate,
+  encapsulate,
+  generateKeyPairSync,
+  type KeyObject,
+} from "node:crypto";
 import { Fault } from "#core/errors";
 import { Writer } from "../../wire/codec.ts";
 import type { KeyExchange } from "./kex.ts";
@@ -14,18 +21,7 @@ const ciphertextLength = 1088;
 export const mlkem768x25519: KeyExchange = {
   name: "mlkem768x25519-sha256",
   hash: "sha256",
-  start() {
-    const kem = generateKeyPairSync("ml-kem-768");
-    const curve = x25519Key();
-    const value = Buffer.concat([kem.publicKey.export({ format: "raw-public" }), curve.value]);
-    return {
-      value,
-      finish(peer) {
-        const [ciphertext, curveValue] = split(peer, ciphertextLength);
-        return combine(decapsulate(kem.privateKey, ciphertext), curve.agree(curveValue));
-      },
-    };
-  },
+  start: () => startWith(generateKeyPairSync("ml-kem-768").privateKey, x25519Key()),
   answer(peer) {
     const [kemKey, curveValue] = split(peer, publicKeyLength);
     const { sharedKey, ciphertext } = encapsulateTo(kemKey);
@@ -36,6 +32,20 @@ export const mlkem768x25519: KeyExchange = {
     };
   },
 };
+
+/** The client's part with keys that are given. */
+export function startWith(
+  kem: KeyObject,
+  curve: ReturnType<typeof x25519Key>,
+): ReturnType<KeyExchange["start"]> {
+  return {
+    value: Buffer.concat([createPublicKey(kem).export({ format: "raw-public" }), curve.value]),
+    finish(peer) {
+      const [ciphertext, curveValue] = split(peer, ciphertextLength);
+      return combine(decapsulate(kem, ciphertext), curve.agree(curveValue));
+    },
+  };
+}
 
 function split(value: Uint8Array, kemLength: number): [Uint8Array, Uint8Array] {
   if (value.length !== kemLength + x25519Length)

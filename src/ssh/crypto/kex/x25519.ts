@@ -5,9 +5,12 @@ import type { KeyExchange } from "./kex.ts";
 
 export const x25519Length = 32;
 
-/** A fresh X25519 key: its public value, and the 32-byte agreement with the peer's (RFC 7748 §6.1). */
-export function x25519Key(): { value: Uint8Array; agree(peer: Uint8Array): Uint8Array } {
-  const { privateKey, publicKey } = generateKeyPairSync("x25519");
+/** An X25519 key, a fresh one unless given: its public value, and the 32-byte agreement with the peer's (RFC 7748 §6.1). */
+export function x25519Key(privateKey: KeyObject = generateKeyPairSync("x25519").privateKey): {
+  value: Uint8Array;
+  agree(peer: Uint8Array): Uint8Array;
+} {
+  const publicKey = createPublicKey(privateKey);
   return { value: publicKey.export({ format: "raw-public" }), agree: (peer) => agree(privateKey, peer) };
 }
 
