@@ -10,7 +10,8 @@ const size = 64 * 1024;
 
 /**
  * A pipe that is read into one buffer again and again: a chunk is good until the next is asked for. Reading a pipe as a
- * stream allocates 64 KiB for each read, which costs a bulk copy a fifth of its time.
+ * stream allocates 64 KiB for each read, which costs a bulk copy a fifth of its time; and it reads while nothing asks, so
+ * that a program which writes small pieces is read piece by piece, with a packet for each.
  */
 export class PipeOutput implements Output, AsyncIterator<Uint8Array> {
   readonly #socket: Socket;

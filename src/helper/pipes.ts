@@ -8,9 +8,10 @@ import { trustedEnv } from "./account.ts";
 import { type Output, PipeOutput } from "./output.ts";
 
 /** Three pipes to a command that is about to start. */
-export interface Stdio<Out extends Output = Readable> {
+export interface Stdio {
   readonly stdin: Writable;
-  readonly stdout: Out;
+  /** A chunk is good until the next is asked for. */
+  readonly stdout: Output;
   readonly stderr: Readable;
   /** Where the command's side is to be opened, by root. */
   readonly paths: { readonly stdin: string; readonly stdout: string; readonly stderr: string };
@@ -36,16 +37,7 @@ export class Pipes {
     this.#dir = dir;
   }
 
-  take(): Promise<Stdio> {
-    return this.#take((fd) => stream(fd, false));
-  }
-
-  /** For much output that nobody keeps, see `PipeOutput`. */
-  takeForBulk(): Promise<Stdio<PipeOutput>> {
-    return this.#take((fd) => new PipeOutput(fd));
-  }
-
-  async #take<Out extends Output>(output: (fd: number) => Out): Promise<Stdio<Out>> {
+  async take(): Promise<Stdio> {
     while (this.#ready.length < 3) {
       this.#making ??= this.#make().finally(() => {
         this.#making = undefined;
@@ -62,7 +54,7 @@ export class Pipes {
     ) as [number, number, number];
     return {
       stdin: stream(into, true),
-      stdout: output(out),
+      stdout: new PipeOutput(out),
       stderr: stream(err, false),
       paths,
       opened() {

@@ -6,7 +6,6 @@ import { Fault } from "#core/errors";
 import { type Account, trustedEnv } from "./account.ts";
 import { isHarmless, parseUserEnvironment, type Variables } from "./environment.ts";
 import type { LoggedIn, LoginOrder, Logins } from "./logins.ts";
-import type { Output } from "./output.ts";
 import type { Pipes, Stdio } from "./pipes.ts";
 import type { Running, Spawner } from "./spawn.ts";
 
@@ -64,13 +63,13 @@ export class Programs {
   /** Serves scp as the login (SSH-20), `args` without the program's name. */
   async scp(account: Account, args: readonly string[]): Promise<Serving> {
     this.check(account);
-    return this.#overPipes(account, await this.#pipes.takeForBulk(), { run: "scp", file: "", args, env: {} });
+    return this.#overPipes(account, await this.#pipes.take(), { run: "scp", file: "", args, env: {} });
   }
 
   /** Serves SFTP as the login; `reports` are `SftpReport`s. It ends with its input, not by HUP. */
   async sftp(account: Account): Promise<Serving> {
     this.check(account);
-    return this.#overPipes(account, await this.#pipes.takeForBulk(), {
+    return this.#overPipes(account, await this.#pipes.take(), {
       run: "sftp",
       file: "",
       args: [],
@@ -105,9 +104,9 @@ export class Programs {
   async signal(account: Account, group: number, name: string): Promise<void> {
     const running = await this.#plain(account, "/bin/sh", ["-c", `kill -s ${name} -- -${group}`], trustedEnv);
     running.stdin.end();
-    running.stdout.resume();
     running.stderr.resume();
     await running.exit;
+    running.stdout.destroy();
   }
 
   /** What a break on this terminal is for whoever reads from it (termios(3), IGNBRK and BRKINT): Linux makes nothing of it. */
@@ -147,7 +146,7 @@ export class Programs {
       () => {},
     );
     const chunks: Uint8Array[] = [];
-    for await (const chunk of running.stdout) chunks.push(chunk as Uint8Array);
+    for await (const chunk of running.stdout) chunks.push(Buffer.from(chunk));
     done.abort();
     await Promise.all([killed, running.exit]);
     return parseUserEnvironment(new TextDecoder().decode(Buffer.concat(chunks)));
@@ -166,11 +165,11 @@ export class Programs {
     return this.#overPipes(account, await this.#pipes.take(), { run: "program", file, args, env });
   }
 
-  async #overPipes<Out extends Output>(
+  async #overPipes(
     account: Account,
-    { paths, opened, stdin, stdout, stderr }: Stdio<Out>,
+    { paths, opened, stdin, stdout, stderr }: Stdio,
     what: Pick<LoginOrder, "run" | "file" | "args" | "env">,
-  ): Promise<Running<Out> & Pick<LoggedIn, "reports">> {
+  ): Promise<Serving> {
     try {
       const order = { account, become: this.#uid === 0, stdio: paths, ...what };
       const { pid, exit, kill, reports } = await this.#logins.start(order);
@@ -184,8 +183,8 @@ export class Programs {
   }
 }
 
-/** A server of ours that runs as a login; a chunk of its output is good until the next is asked for. */
-type Serving = Running<Output> & Pick<LoggedIn, "reports">;
+/** What runs in a process that became the login. */
+type Serving = Running & Pick<LoggedIn, "reports">;
 
 /**
  * The login's shell with the command, in the home. It goes there with the login's rights, since the home may be closed

@@ -1,19 +1,17 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import type { Duplex, Readable } from "node:stream";
+import type { Duplex } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { Fault } from "#core/errors";
 import type { Account } from "./account.ts";
 import { trustedEnv } from "./account.ts";
 import { lines } from "./lines.ts";
-import type { Output } from "./output.ts";
 import type { Pipes, Stdio } from "./pipes.ts";
 
 /** How a process ended: by itself with a code, or by a signal, named as RFC 4254 §6.10 does (without SIG). */
 export type Exit = { readonly code: number } | { readonly signal: string };
 
 /** A process of a login that talks over pipes. */
-export interface Running<Out extends Output = Readable>
-  extends Pick<Stdio<Out>, "stdin" | "stdout" | "stderr"> {
+export interface Running extends Pick<Stdio, "stdin" | "stdout" | "stderr"> {
   readonly pid: number;
   readonly exit: Promise<Exit>;
   /** To everything in the session that the process leads; nothing once it has ended. */

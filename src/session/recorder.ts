@@ -44,11 +44,13 @@ export async function recordTo(
 
   function append(bytes: Uint8Array, lines: Uint8Array): void {
     if (bytes.length + lines.length === 0) return;
-    backlog += bytes.length;
+    // Whoever showed them may use their buffer again.
+    const kept = Buffer.from(bytes);
+    backlog += kept.length;
     pending = pending.then(async () => {
       try {
         // The bytes first: the log never speaks of bytes that are not there.
-        if (bytes.length > 0) await files?.bytes.appendFile(bytes);
+        if (kept.length > 0) await files?.bytes.appendFile(kept);
         await files?.log.appendFile(lines);
       } catch (err) {
         const broken = files;
@@ -56,7 +58,7 @@ export async function recordTo(
         failed(err);
         await Promise.allSettled([broken?.bytes.close(), broken?.log.close()]);
       }
-      backlog -= bytes.length;
+      backlog -= kept.length;
     });
   }
 
