@@ -1,7 +1,7 @@
 # Needs Node 20 or newer and npm 11; the Node that everything runs on comes with the packages.
 
 .POSIX:
-.PHONY: start deps test check interop bench web
+.PHONY: start deps test check interop bench build web
 
 start: deps
 	@exec bin/teleport start
@@ -30,5 +30,10 @@ interop: deps
 	@sh scripts/install-test-tools.sh
 	@npm run --silent interop
 
+# The release's files in dist/: commands that need neither packages nor a compiler.
+build: deps
+	@npm run --silent build
+
+# On the release, as operators run it.
 bench: deps
 	@npm run --silent bench

@@ -11,11 +11,12 @@ import { measureMemory } from "./memory.ts";
 import { openSsh } from "./openssh.ts";
 import { ours } from "./ours.ts";
 import { measureRate } from "./rate.ts";
+import { measureSftp } from "./sftp.ts";
 import type { Side } from "./side.ts";
 import { measureStart } from "./start.ts";
 
 const usage = `npm run bench -- [part ...] [--runs=N] [--json=FILE] [--only-openssh]
-parts: exec bulk echo rate memory start; all of them when none is named`;
+parts: exec bulk sftp echo rate memory start; all of them when none is named`;
 
 const parts: Record<string, (sides: readonly Side[], runs?: number) => Promise<Figure[]>> = {
   start: (_sides, runs) => measureStart(runs),
@@ -23,6 +24,7 @@ const parts: Record<string, (sides: readonly Side[], runs?: number) => Promise<F
   echo: measureEcho,
   rate: measureRate,
   bulk: measureBulk,
+  sftp: measureSftp,
   memory: measureMemory,
 };
 

@@ -11,7 +11,7 @@ import { type TempDir, tempDir } from "../test/support/temp-dir.ts";
 import type { Login } from "./login.ts";
 import { everyHost, type Side } from "./side.ts";
 
-const bin = (name: string): string => join(import.meta.dirname, "../bin", name);
+const bin = (name: string): string => join(import.meta.dirname, "../dist/bin", name);
 
 /** One daemon with all three services on 127.0.0.1, and a user with certificates. Reached by stock `ssh` in both ways. */
 export async function ours(login: Login): Promise<{ sides: readonly Side[] } & AsyncDisposable> {

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { mustRun } from "../test/support/run.ts";
 import { type Figure, figure, inTurns } from "./figures.ts";
 
-const tsh = join(import.meta.dirname, "../bin/tsh");
+const tsh = join(import.meta.dirname, "../dist/bin/tsh");
 
 /** How long a command needs to start, beside the least that its runtime needs. */
 export async function measureStart(runs = 15): Promise<Figure[]> {

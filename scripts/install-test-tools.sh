@@ -9,7 +9,10 @@ need ssh openssh-client
 need /usr/sbin/sshd openssh-server
 need chromium chromium
 need expect expect
+need sshfs sshfs
 need openssl openssl
+need faketime faketime
+need ansible ansible-core
 need dbclient dropbear-bin
 need plink putty-tools
 need /usr/lib/python3/dist-packages/paramiko python3-paramiko

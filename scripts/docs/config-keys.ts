@@ -11,12 +11,43 @@ export const configKeys: Readonly<Record<string, string>> = {
     "What `tctl status` prints as CA pin: the auth service is verified by it at the first start.",
   "teleport.auth_servers": "Where the auth service is. Left out: on this host.",
   "teleport.advertise_ip": "Address under which others reach the node of this host.",
-  "teleport.connection_limits.max_connections": "Connections that each listener holds at a time.",
+  "teleport.connection_limits.max_connections":
+    "Connections that each listener holds at a time for one source address.",
   "teleport.connection_limits.max_users": "Different users that a node serves at a time.",
   "teleport.connection_limits.rates": none,
   "teleport.connection_limits.rates[].period": none,
   "teleport.connection_limits.rates[].average": none,
   "teleport.connection_limits.rates[].burst": none,
+  "teleport.connection_limits.max_unauthenticated":
+    "Connections of an SSH listener that have not logged in, as sshd's `MaxStartups`: from the first number on, the second percent of new ones are refused, rising to all of them at the third.",
+  "teleport.connection_limits.max_unauthenticated_per_source":
+    "Connections of one source that have not logged in; more are refused.",
+  "teleport.connection_limits.source_netblock":
+    "Leading bits of an IPv4 and of an IPv6 address that make one source.",
+  "teleport.connection_limits.login_grace": "Time in which an SSH client must have logged in.",
+  "teleport.connection_limits.max_auth_tries":
+    "Refused attempts to log in on one connection, of every method; the first question for the methods is free.",
+  "teleport.connection_limits.max_channels": "Channels that a client may have open on one connection.",
+  "teleport.connection_limits.max_sessions":
+    "Sessions (shells, commands, file transfers) that a client may have open on one connection to a node.",
+  "teleport.connection_limits.max_buffered":
+    "Bytes of all channels of a connection that may wait for whoever reads them. Channels get smaller windows as it runs short, and are refused when it has run out.",
+  "teleport.connection_limits.max_requests":
+    "Requests on a connection and its channels that may wait for an answer; more end the connection.",
+  "teleport.connection_limits.penalties.enabled":
+    "Whether sources whose connections fail to log in are blocked for a while, as by sshd's `PerSourcePenalties`. Each failure adds a time to the source's debt, which shrinks as time goes by. The times are mild, for many users may share a source: about one bad login a second goes on for ever.",
+  "teleport.connection_limits.penalties.refused":
+    "Added by a login that was refused; a login that succeeds takes off as much.",
+  "teleport.connection_limits.penalties.late": "Added when `login_grace` runs out.",
+  "teleport.connection_limits.penalties.broken": "Added by a client that breaks the protocol.",
+  "teleport.connection_limits.penalties.left":
+    "Added by a client that began to speak SSH and left without trying to log in. One that only connects and hangs up, as load balancers do, costs nothing.",
+  "teleport.connection_limits.penalties.block_from":
+    "A source whose debt reaches this is refused until its debt is over.",
+  "teleport.connection_limits.penalties.block_at_most": "No debt grows beyond this.",
+  "teleport.connection_limits.penalties.max_sources": "Sources that are remembered.",
+  "teleport.connection_limits.penalties.exempt":
+    "Addresses and ranges without penalties, such as those of jump hosts. For a node, the proxies of its cluster are exempt too. The limits by number hold for them all the same.",
   "teleport.log.output":
     "Where the log of the daemon goes. `syslog` falls back to standard error, with a line that says so.",
   "teleport.log.severity": "What is logged at least.",

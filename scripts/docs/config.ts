@@ -62,6 +62,26 @@ version. Values without which a cluster would be less safe than its file says ar
 sections without effect \`teleport start\` warns.
 
 ${sections.join("\n\n")}
+
+## Limits of SSH listeners
+
+The keys under \`teleport.connection_limits\` hold for the SSH ports of the proxy and the node. A source is an address, or a
+network of \`source_netblock\` bits, as the socket has it: what a client or a proxy says of addresses counts for the audit log
+only. What the limits do shows under \`/metrics\` of \`--diag-addr\`, each with \`service\`, which is \`proxy\` or \`node\`:
+
+| metric | what it counts |
+| --- | --- |
+| \`teleport_ssh_connections\` | open connections |
+| \`teleport_ssh_connections_unauthenticated\` | those that have not logged in: \`max_unauthenticated\` |
+| \`teleport_ssh_connections_refused_total\` | refused connections by \`reason\`: \`connections_per_source\` (\`max_connections\`), \`unauthenticated\`, \`unauthenticated_per_source\`, \`penalty\` |
+| \`teleport_ssh_logins_total\` | how connections came out of the login, by \`outcome\`: \`success\`, \`refused\` (\`max_auth_tries\` among them), \`late\` (\`login_grace\`), \`broken\`, \`left\` |
+| \`teleport_ssh_penalized_sources\` | sources with a debt: \`penalties\` |
+| \`teleport_ssh_limit_reached_total\` | how often clients that had logged in reached a \`limit\`: \`channels\`, \`sessions\`, \`buffered\`, \`requests\`, \`users\` |
+
+Fixed are: one version line of at most 255 bytes with nothing before it but a proxy's word of at most 256; packets of at most
+35,000 bytes before the login and 256 KiB after it; 64 requests and four key exchanges before the login; a minute for a later key
+exchange; a window of at most 2 MiB, 256 waiting requests and 1 MiB of them on a channel; 32 MiB that a client makes the server
+write and does not read.
 `;
 }
 

@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import type { HostCerts } from "#contract/auth";
+import { anyProxy } from "#contract/names";
 import { day } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { SystemRole } from "#model";
@@ -29,7 +30,6 @@ export interface HostCertRequest {
 
 /** The name every auth server's certificate has, so that it can be found by any address (OVW-24). */
 const authName = "teleport.cluster.local";
-const kubeName = "remote.kube.proxy.teleport.cluster.local";
 
 /**
  * The SSH and X.509 certificates of a member (OVW-16, OVW-17). Throws `access_denied` for names that belong to another
@@ -89,12 +89,14 @@ function principalsOf(request: HostCertRequest, clusterName: string): string[] {
     `${node_name}.${clusterName}`,
     node_name,
     ...asked,
-    ...(role === "Proxy" ? ["127.0.0.1", kubeName] : []),
+    ...(role === "Proxy" ? ["127.0.0.1", anyProxy] : []),
   ];
   for (const name of principals) {
     const uuid = /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:\.|$)/i.exec(name)?.[1];
     if (uuid && uuid.toLowerCase() !== host_id.toLowerCase())
       throw new Fault("access_denied", `${JSON.stringify(name)} is the name of another host than ${host_id}`);
+    if (role !== "Proxy" && name.toLowerCase() === anyProxy)
+      throw new Fault("access_denied", `${JSON.stringify(name)} is kept for the proxies`);
   }
   return [...new Set(principals)];
 }
@@ -107,11 +109,11 @@ function dnsNamesOf({ dns_names, role }: HostCertRequest): string[] {
     const lower = name.toLowerCase();
     const covers = lower.startsWith("*.") && authName.endsWith(lower.slice(1));
     const isAuthName = covers || lower === authName || lower.endsWith(`.${authName}`);
-    if (isAuthName && !(role === "Proxy" && lower === kubeName))
+    if (isAuthName && !(role === "Proxy" && lower === anyProxy))
       throw new Fault("access_denied", `${JSON.stringify(name)} is kept for the auth servers`);
   }
   const own = role === "Auth" || role === "Admin" ? [authName, `*.${authName}`] : [];
-  return [...new Set([...own, ...(role === "Proxy" ? [kubeName] : []), ...dns_names])];
+  return [...new Set([...own, ...(role === "Proxy" ? [anyProxy] : []), ...dns_names])];
 }
 
 /** The host of `host:port`, `[v6]:port` or an address alone. */

@@ -153,6 +153,8 @@ suite("joining", () => {
       "TELEPORT.cluster.local",
     ])
       await assert.rejects(join({ dns_names: [name] }), denied(/kept for the auth servers/));
+    const anyProxy = ["Remote.kube.proxy.teleport.cluster.local"];
+    await assert.rejects(join({ additional_principals: anyProxy }), denied(/kept for the proxies/));
   });
 
   test("S27: principals that mean more than one name are not certified", async () => {

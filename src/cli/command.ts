@@ -65,6 +65,19 @@ export const flag = {
       },
       more,
     ),
+  /** A whole number from 1 up to a bound. */
+  count: (about: string, most: number, more: More = {}) =>
+    single(
+      about,
+      "N",
+      (text) => {
+        const count = /^\d{1,9}$/.test(text) ? Number(text) : 0;
+        if (count < 1 || count > most)
+          throw wrong(`${JSON.stringify(text)} is not a number from 1 to ${most}`);
+        return count;
+      },
+      more,
+    ),
   /** A positive span of time in milliseconds, e.g. `1h30m`. */
   duration: (about: string, more: More = {}) =>
     single(

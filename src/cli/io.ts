@@ -24,6 +24,8 @@ export interface Io {
     onResize(listener: () => void): () => void;
     /** Has the terminal of standard input pass keys and output through unchanged; the answer puts it back. */
     raw(): () => void;
+    /** Stops this program until whoever started it lets it go on, as control-Z does. */
+    suspend(): void;
   };
   /** What is left of standard input, as it comes. */
   input(): AsyncIterable<Uint8Array>;
@@ -55,6 +57,8 @@ export interface World {
   readonly machine: Machine;
   /** Has the terminal of standard input pass keys and output through unchanged; the answer puts it back. */
   rawTerminal?(): () => void;
+  /** Stops this program until it is told to go on. */
+  suspend?(): void;
   /** The terminal the person sits at, for secrets; asked for only when standard input is a terminal. */
   openTerminal(): Promise<Terminal>;
 }
@@ -86,6 +90,7 @@ export function makeIo(world: World): Io {
         return () => void world.stdout.removeListener("resize", listener);
       },
       raw: () => world.rawTerminal?.() ?? (() => {}),
+      suspend: () => world.suspend?.(),
     },
     input: () => input.chunks(),
     readAll: (signal) => input.rest(signal),

@@ -18,6 +18,8 @@ export async function main(program: Program): Promise<never> {
     env: process.env,
     machine: { uid: process.geteuid?.() ?? -1, home: home(), hostname: hostname(), user: userName() },
     rawTerminal,
+    // The whole job, as the terminal would: whatever started us in it is to stop too.
+    suspend: () => void process.kill(0, "SIGTSTP"),
     openTerminal,
   });
   // The reader of a pipe may have seen enough (`tctl get users | head -1`); that is no error of ours.

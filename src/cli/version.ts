@@ -6,12 +6,18 @@ const root = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 
 /** Of this program, e.g. `5.0.0`. */
 export async function productVersion(): Promise<string> {
-  return (JSON.parse(await readFile(join(root, "package.json"), "utf8")) as { version: string }).version;
+  return (await packageFile()).version;
+}
+
+/** A release carries its commit; a checkout has git's. */
+async function packageFile(): Promise<{ version: string; commit?: string }> {
+  return JSON.parse(await readFile(join(root, "package.json"), "utf8"));
 }
 
 /** `Teleport v<semver> git:<commit> <runtime>` (CLI-03). */
 export async function versionLine(): Promise<string> {
-  return `Teleport v${await productVersion()} git:${(await commitOf(root)) ?? "unknown"} node${process.versions.node}`;
+  const { version, commit = await commitOf(root) } = await packageFile();
+  return `Teleport v${version} git:${commit ?? "unknown"} node${process.versions.node}`;
 }
 
 /** The first digits of the commit that is checked out in `folder`, without asking git, which may not be installed. */

@@ -3,7 +3,7 @@ import { suite, test } from "node:test";
 import fc from "fast-check";
 import { Fault } from "#core/errors";
 import { anyText } from "../../test/support/text.ts";
-import { checkLogin, isHost, parseDestination, parseLabels, parseProxy } from "./address.ts";
+import { checkLogin, isHost, parseDestination, parseJumps, parseLabels, parseProxy } from "./address.ts";
 
 const refused = (err: unknown): boolean => Fault.is(err, "bad_parameter");
 
@@ -88,5 +88,32 @@ suite("label selectors", () => {
   });
   for (const text of ["a", "=b", "a=b,", "-x=y"]) {
     test(`refuses ${JSON.stringify(text)}`, () => assert.throws(() => parseLabels(text), refused));
+  }
+});
+
+suite("hosts to jump over", () => {
+  for (const [text, want] of [
+    ["none", []],
+    ["proxy", [[undefined, "proxy", undefined]]],
+    ["joe@proxy:3023", [["joe", "proxy", 3023]]],
+    ["ssh://joe@proxy:3023", [["joe", "proxy", 3023]]],
+    ["[::1]:22", [[undefined, "::1", 22]]],
+    [
+      "one, root@two:22",
+      [
+        [undefined, "one", undefined],
+        ["root", "two", 22],
+      ],
+    ],
+  ] as const) {
+    test(text, () => {
+      assert.deepEqual(
+        parseJumps(text).map(({ login, host, port }) => [login, host, port]),
+        want,
+      );
+    });
+  }
+  for (const text of ["", "a,", "a:0", "a:70000", "a:x", "-a", "a b", "$(id)", "a;b", "@a", "-x@a"]) {
+    test(`S57: refuses ${JSON.stringify(text)}`, () => assert.throws(() => parseJumps(text), refused));
   }
 });

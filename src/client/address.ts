@@ -71,3 +71,28 @@ export function parseLabels(text: string): Readonly<Record<string, string>> {
   });
   return Object.fromEntries(pairs);
 }
+
+/** A host to go through on the way to another (`-J`). */
+export interface Jump {
+  readonly login: string | undefined;
+  readonly host: string;
+  readonly port: number | undefined;
+}
+
+/** Reads `[login@]host[:port][,...]`; `none` is no host. Throws `bad_parameter`. */
+export function parseJumps(text: string): readonly Jump[] {
+  if (text === "none") return [];
+  return text.split(",").map((one) => {
+    const match = /^(?:ssh:\/\/)?(?:(.*)@)?(?:\[([^\]]+)\]|([^:@]+))(?::(\d{1,5}))?$/.exec(one.trim());
+    const [, login, ip6, name, digits] = match ?? [];
+    const host = ip6 ?? name ?? "";
+    const port = digits === undefined ? undefined : Number(digits);
+    if (!isHost(host) || port === 0 || (port ?? 1) > 65_535) {
+      throw new Fault(
+        "bad_parameter",
+        `${JSON.stringify(one)} is not a host to jump over; write it as [login@]host[:port]`,
+      );
+    }
+    return { login: login === undefined ? undefined : checkLogin(login), host, port };
+  });
+}

@@ -1,13 +1,13 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
-import type { Connection } from "#ssh";
-import { OpenFailure } from "#ssh";
+import { type ChannelRequest, OpenFailure } from "#ssh";
 import { AgentClient } from "#ssh/agent";
 import { splice } from "#ssh/forward";
 import type { Credentials } from "./keystore.ts";
+import type { Taker } from "./openings.ts";
 
 /** How an agent's list shows our keys (TSH-54). */
-const commentOf = (user: string): string => `teleport:${user}`;
+export const commentOf = (user: string): string => `teleport:${user}`;
 
 /** Opens the agent on a socket path, `SSH_AUTH_SOCK`. Rejects with the system's error when nobody is there. */
 export async function openAgent(path: string, signal: AbortSignal): Promise<AgentClient> {
@@ -31,20 +31,22 @@ export const unloadAgent = (agent: AgentClient, user?: string): Promise<number> 
     user === undefined ? comment.startsWith("teleport:") : comment === commentOf(user),
   );
 
-/** Lets the host at the other end of `connection` use the agent on a socket path, until the connection ends (TSH-22 `-A`). */
-export function lendAgent(connection: Connection, path: string): void {
-  connection.onOpen(async (request) => {
-    if (request.kind !== "auth-agent@openssh.com") return;
-    let socket: Socket;
-    try {
-      socket = await open(path);
-    } catch {
-      request.reject(OpenFailure.connectFailed, "the agent does not answer");
-      return;
-    }
-    // A broken pipe ends this one use of the agent and nothing else.
-    void splice(request.accept(), socket).catch(() => {});
-  });
+/** Lets a host use the agent on a socket path (TSH-22 `-A`): what takes the channels that it opens for that. */
+export const lendAgent =
+  (path: string): Taker =>
+  (request) =>
+    request.kind === "auth-agent@openssh.com" && lend(request, path);
+
+async function lend(request: ChannelRequest, path: string): Promise<void> {
+  let socket: Socket;
+  try {
+    socket = await open(path);
+  } catch {
+    request.reject(OpenFailure.connectFailed, "the agent does not answer");
+    return;
+  }
+  // A broken pipe ends this one use of the agent and nothing else.
+  void splice(request.accept(), socket).catch(() => {});
 }
 
 async function open(path: string): Promise<Socket> {

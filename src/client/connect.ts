@@ -1,23 +1,25 @@
 import type { Duplex } from "node:stream";
-import { type Clock, type Millis, second } from "#core/clock";
+import { type Millis, second } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
-import { dial, parseAddress } from "#net";
+import { dial, formatAddress, parseAddress } from "#net";
 import { type Connection, connect, duplex } from "#ssh";
-import { checkCertificate, type PublicKey, type Signer, sameKey } from "#ssh/keys";
+import { DirectTcpip } from "#ssh/forward";
+import type { PublicKey, Signer } from "#ssh/keys";
 import { openSession } from "#ssh/session";
-import type { HostAuthority, HostKey } from "./keystore.ts";
+import type { Jump } from "./address.ts";
+import type { HostKey } from "./keystore.ts";
+import { type Trust, verifyHost, verifyJump, verifyProxy } from "./verify.ts";
 
-export interface ConnectOptions {
+export interface ConnectOptions extends Trust {
   /** `host:port` of the proxy's SSH door. */
   readonly proxy: string;
-  /** The cluster that the proxy is of. */
-  readonly cluster: string;
   readonly signer: Signer;
-  readonly authorities: readonly HostAuthority[];
-  readonly hostKeys: readonly HostKey[];
-  readonly clock: Clock;
   readonly log: Log;
+  /** How long a connection may take to be made; default 30 s. */
+  readonly timeout?: Millis;
+  /** How a line that is dead without saying so is found; default every minute, three times; false never asks. */
+  readonly keepAlive?: { readonly every: Millis; readonly count: number } | false;
   /** Text of the servers for the person, not to be trusted. */
   readonly onBanner?: (text: string) => void;
 }
@@ -31,40 +33,109 @@ export interface HostTarget {
 }
 
 const version = "Teleport";
-/** How long a proxy may take to answer the dial. */
-const dialTimeout: Millis = 30 * second;
-/** A line that is dead without saying so is found after three times this. */
-const keepAlive = { every: 60 * second, count: 3 };
+/** How long a proxy may take to answer the dial, and then to let us in. */
+const defaultTimeout: Millis = 30 * second;
+const defaultKeepAlive = { every: 60 * second, count: 3 };
+/** Where a proxy and a node listen when nothing is said. */
+const defaultPorts = { proxy: 3023, node: 3022 };
 
-/** A connection to the proxy, and through it to everything else. */
+/** A connection to the proxy, or to a host that stands in for it (`-J`), and through it to everything else. */
 export class ProxyConnection implements AsyncDisposable {
   readonly #options: ConnectOptions;
   readonly #connection: Connection;
+  readonly #is: "proxy" | "node";
+  /** What carries this connection, and is of no other use. */
+  readonly #below: ProxyConnection | undefined;
 
-  private constructor(options: ConnectOptions, connection: Connection) {
+  private constructor(
+    options: ConnectOptions,
+    connection: Connection,
+    is: "proxy" | "node",
+    below?: ProxyConnection,
+  ) {
     this.#options = options;
     this.#connection = connection;
+    this.#is = is;
+    this.#below = below;
   }
 
   /** Rejects with a sentence for the person; `signal` also ends the connection later. */
   static async open(options: ConnectOptions, signal: AbortSignal): Promise<ProxyConnection> {
-    const { proxy, signer, clock } = options;
-    const principal = signer.publicKey.certificate?.principals[0];
-    if (principal === undefined) throw new Fault("access_denied", "the certificate names no login");
-    const stream = await dialInTime(proxy, clock, signal);
+    const { proxy } = options;
+    const stream = await dialInTime(proxy, defaultPorts.proxy, options, signal);
     const verified = verifier((key) => verifyProxy(key, options));
     try {
+      // Any login of the certificate will do at the proxy; the node asks for the one that counts.
       const connection = await connect(
-        // Any login of the certificate will do at the proxy; the node asks for the one that counts.
-        { ...common(options), stream, user: principal, verifyHost: verified.verify },
+        { ...common(options), stream, user: anyLogin(options), verifyHost: verified.verify },
         signal,
       );
-      return new ProxyConnection(options, connection);
+      return new ProxyConnection(options, connection, "proxy");
     } catch (err) {
       stream.destroy();
       signal.throwIfAborted();
       throw verified.refusal ? notOurProxy(proxy, verified.refusal) : proxyFault(proxy, err);
     }
+  }
+
+  /**
+   * A connection to the last of some hosts, each reached through the one before, in place of the proxy. Proxies of clusters
+   * that are known here can be among them, and nodes, which `login` logs in to. As `open` otherwise.
+   */
+  static async jump(
+    options: ConnectOptions,
+    jumps: readonly Jump[],
+    login: string,
+    signal: AbortSignal,
+  ): Promise<ProxyConnection> {
+    let at: ProxyConnection | undefined;
+    for (const jump of jumps) {
+      try {
+        at = await ProxyConnection.#over(jump, at, options, login, signal);
+      } catch (cause) {
+        await at?.[Symbol.asyncDispose]();
+        signal.throwIfAborted();
+        const why = (cause as Error).message;
+        throw new Fault("unreachable", `cannot jump over ${jump.host}: ${why}`, { cause });
+      }
+    }
+    if (!at) throw new Fault("bad_parameter", "no host is named to jump over");
+    return at;
+  }
+
+  static async #over(
+    jump: Jump,
+    from: ProxyConnection | undefined,
+    options: ConnectOptions,
+    login: string,
+    signal: AbortSignal,
+  ): Promise<ProxyConnection> {
+    const address = formatAddress({ host: jump.host, port: jump.port ?? defaultPorts.proxy });
+    const stream = from
+      ? (await from.#toward(jump.host, jump.port ?? 0, options.cluster)).stream
+      : await dialInTime(address, defaultPorts.proxy, options, signal);
+    const principals = options.signer.publicKey.certificate?.principals ?? [];
+    const user = jump.login ?? (principals.includes(login) ? login : anyLogin(options));
+    let is: "proxy" | "node" = "node";
+    const verified = verifier((key) => {
+      is = verifyJump(key, jump, options);
+    });
+    try {
+      const connection = await connect(
+        { ...common(options), stream, user, verifyHost: verified.verify },
+        signal,
+      );
+      return new ProxyConnection(options, connection, is, from);
+    } catch (err) {
+      stream.destroy();
+      throw verified.refusal ?? err;
+    }
+  }
+
+  /** Whether sessions are recorded at the proxy, which needs the user's agent for that (TSH-25). */
+  async recordsSessions(): Promise<boolean> {
+    const answer = await this.#connection.request("recording-proxy@teleport.com", new Uint8Array(0), true);
+    return answer !== undefined && Buffer.from(answer).toString() === "true";
   }
 
   /** A byte stream to what a `proxy:` subsystem names: `proxy:host:port@cluster`. */
@@ -77,6 +148,12 @@ export class ProxyConnection implements AsyncDisposable {
    * and closes, since OpenSSH's client would show nothing otherwise.
    */
   async #start(subsystem: string): Promise<{ stream: Duplex; said: Promise<string> }> {
+    if (this.#is === "node") {
+      throw new Fault(
+        "bad_parameter",
+        "the host to jump over is no proxy: name the host behind it by its name or address",
+      );
+    }
     const session = await openSession(this.#connection);
     // Read to the end in any case: what nobody reads would fill the window.
     const said = collect(session.channel.stderr).then((text) => text.trim());
@@ -112,15 +189,16 @@ export class ProxyConnection implements AsyncDisposable {
     signal: AbortSignal,
   ): Promise<Connection> {
     const { host, port, cluster, login } = target;
-    const named = host.includes(":") ? `[${host}]` : host;
-    const { stream, said } = await this.#start(`proxy:${named}:${port}@${cluster}`);
+    const { stream, said } = await this.#toward(host, port, cluster);
+    const { keepAlive: asked = defaultKeepAlive } = this.#options;
+    const keepAlive = asked ? { keepAlive: asked } : {};
     const verified = verifier(async (key) => {
       const plain = verifyHost(key, target, this.#options);
       if (plain) await acceptPlain(plain);
     });
     try {
       return await connect(
-        { ...common(this.#options), stream, user: login, verifyHost: verified.verify, keepAlive },
+        { ...common(this.#options), stream, user: login, verifyHost: verified.verify, ...keepAlive },
         signal,
       );
     } catch (err) {
@@ -139,27 +217,53 @@ export class ProxyConnection implements AsyncDisposable {
     }
   }
 
+  /** A stream to a host: a proxy finds out where it is, a node dials what it is told. */
+  async #toward(
+    host: string,
+    port: number,
+    cluster: string,
+  ): Promise<{ stream: Duplex; said: Promise<string> }> {
+    if (this.#is === "proxy") {
+      return this.#start(`proxy:${formatAddress({ host, port })}@${cluster}`);
+    }
+    const target = { host, port: port || defaultPorts.node, originatorHost: "127.0.0.1", originatorPort: 0 };
+    const { channel } = await this.#connection.open("direct-tcpip", DirectTcpip.encode(target));
+    return { stream: duplex(channel), said: Promise.resolve("") };
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#connection.disconnect();
     await this.#connection.closed;
+    await this.#below?.[Symbol.asyncDispose]();
   }
 }
 
 const answerLimit = 16 * 1024 * 1024; // bytes
 
-function common({ signer, clock, log, onBanner }: ConnectOptions) {
-  return { version, signers: [signer], clock, log, ...(onBanner && { onBanner }) };
+function common({ signer, clock, log, onBanner, timeout = defaultTimeout }: ConnectOptions) {
+  return { version, signers: [signer], clock, log, timeout, ...(onBanner && { onBanner }) };
 }
 
-async function dialInTime(proxy: string, clock: Clock, signal: AbortSignal): Promise<Duplex> {
+function anyLogin({ signer }: ConnectOptions): string {
+  const principal = signer.publicKey.certificate?.principals[0];
+  if (principal === undefined) throw new Fault("access_denied", "the certificate names no login");
+  return principal;
+}
+
+async function dialInTime(
+  to: string,
+  port: number,
+  { clock, timeout = defaultTimeout }: ConnectOptions,
+  signal: AbortSignal,
+): Promise<Duplex> {
   const late = new AbortController();
   const done = new AbortController();
-  clock.sleep(dialTimeout, done.signal, { background: true }).then(
-    () => late.abort(new Fault("unreachable", `the proxy ${proxy} does not answer`)),
+  clock.sleep(timeout, done.signal, { background: true }).then(
+    () => late.abort(new Fault("unreachable", `the proxy ${to} does not answer`)),
     () => {}, // answered in time
   );
   try {
-    return await dial(parseAddress(proxy, 3023), AbortSignal.any([signal, late.signal]));
+    return await dial(parseAddress(to, port), AbortSignal.any([signal, late.signal]));
   } finally {
     done.abort();
   }
@@ -202,63 +306,6 @@ function proxyFault(proxy: string, cause: unknown): Fault {
     `no SSH connection to the proxy ${proxy}: ${why}; check the SSH port of --proxy`,
     { cause },
   );
-}
-
-/** Any proxy of the cluster: its names may lie behind a balancer that it does not know, its role it cannot borrow. */
-function verifyProxy(key: PublicKey, options: ConnectOptions): void {
-  const certificate = ofCluster(key, options.cluster, options);
-  if (certificate.extensions.get("x-teleport-role") !== "Proxy") {
-    throw new Fault("access_denied", "it is a host of the cluster, but no proxy");
-  }
-}
-
-/** Throws, or answers with the plain key that the user has to decide on (TSH-25). */
-function verifyHost(
-  key: PublicKey,
-  { host, port, cluster }: HostTarget,
-  options: ConnectOptions,
-): HostKey | undefined {
-  if (!key.certificate) {
-    const name = `${host.toLowerCase()}:${port}@${cluster}`;
-    const known = options.hostKeys.filter((one) => one.host === name);
-    if (known.some((one) => sameKey(one.key, key))) return undefined;
-    if (known.length === 0) return { host: name, key };
-    throw new Fault(
-      "access_denied",
-      `${host} shows another key than the known one: somebody may be in between`,
-    );
-  }
-  let certificate: ReturnType<typeof checkCertificate>;
-  try {
-    certificate = ofCluster(key, cluster, options);
-  } catch (err) {
-    throw new Fault(
-      "access_denied",
-      `${host} could not prove that it is a host of ${cluster}: ${(err as Error).message}`,
-      { cause: err },
-    );
-  }
-  const names = [host, `${host}.${cluster}`].map((name) => name.toLowerCase());
-  if (!certificate.principals.some((principal) => names.includes(principal.toLowerCase()))) {
-    throw new Fault(
-      "access_denied",
-      `the host that answers for ${host} has a certificate for other names: ${certificate.principals.join(", ")}`,
-    );
-  }
-  return undefined;
-}
-
-/** A cluster's own authority counts, and no other: the hosts of one cluster must not pass for those of another. */
-function ofCluster(
-  key: PublicKey,
-  cluster: string,
-  { authorities, clock }: Pick<ConnectOptions, "authorities" | "clock">,
-): ReturnType<typeof checkCertificate> {
-  return checkCertificate(key, {
-    type: "host",
-    isAuthority: (ca) => authorities.some((known) => known.cluster === cluster && sameKey(known.key, ca)),
-    now: clock.now(),
-  });
 }
 
 /** Error output of a proxy, bounded: it is shown to a person. */

@@ -4,17 +4,24 @@ export type { Connection } from "#ssh";
 export { fingerprint } from "#ssh/keys";
 export {
   type Destination,
+  type Jump,
   type ProxyAddress,
   parseDestination,
+  parseJumps,
   parseLabels,
   parseProxy,
 } from "./address.ts";
 export { lendAgent, loadAgent, openAgent, unloadAgent } from "./agent.ts";
 export { type ConnectOptions, type HostTarget, ProxyConnection } from "./connect.ts";
+export type { EscapeReader, Typed } from "./escapes.ts";
+export type { Forward, ForwardFlag } from "./forward-spec.ts";
+export type { Forwards } from "./forwards.ts";
 export { type Credentials, expiryOf, type HostKey, Keystore, rolesOf, signerOf } from "./keystore.ts";
+export { Openings } from "./openings.ts";
 export { type Profile, Profiles, proxyHost } from "./profile.ts";
-export type { Place } from "./scp.ts";
-export { type Ending, type Local, type LocalTerminal, run } from "./shell.ts";
+export type { Place, Progress } from "./scp.ts";
+export { connectStdio, type Ending, type Local, type LocalTerminal, run } from "./shell.ts";
+export { sshConfig } from "./ssh-config.ts";
 export { isOlder } from "./version.ts";
 export type { WebClientOptions } from "./web.ts";
 
@@ -24,5 +31,16 @@ export const loginApi = () => import("./login.ts");
 export const authApi = () => import("./auth.ts");
 /** `openRecording`, `Player`, `playerKeys`. */
 export const player = () => import("./play.ts");
+/** `LoginKeys`, `serveAgentAt`, `agentAnswers`: an agent of our own. */
+export const localAgent = () => import("./local-agent.ts");
 /** `upload`, `download`, `parsePlace`. */
 export const scpApi = () => import("./scp.ts");
+/** `Forwards`, `parseForward`, `parseListening`, `placeText`: `-L`, `-R` and `-D`. */
+export const forwarding = async () => {
+  const [forwards, spec] = await Promise.all([import("./forwards.ts"), import("./forward-spec.ts")]);
+  return { ...forwards, ...spec };
+};
+/** `EscapeReader`, `withoutEscapes`, `parseEscape`: what `~` at the beginning of a line means. */
+export const escapes = () => import("./escapes.ts");
+/** `readKnownHosts`, `addKnownHost`: a known_hosts file of the user's own. */
+export const knownHostsFile = () => import("./known-hosts-file.ts");

@@ -124,6 +124,7 @@ suite("the keystore", () => {
     ["proxy", "a\nb"],
     ["proxy", "certs.pem"],
     ["proxy", "joe-cert.pub"],
+    ["proxy", "known_hosts"],
     ["proxy", ""],
   ] as const) {
     test(`S57: ${JSON.stringify([proxy, user])} names no files`, async () => {

@@ -1,5 +1,6 @@
 import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { anyProxy } from "#contract/names";
 import type { Millis } from "#core/clock";
 import { Fault } from "#core/errors";
 import { readSubject, validity } from "#pki";
@@ -148,6 +149,25 @@ export class Keystore {
     await rm(this.#knownHosts, { force: true });
   }
 
+  /**
+   * Writes for OpenSSH by which keys the hosts of each cluster are certified, and the proxies of `rootCluster` under the
+   * name that all of them have. Answers the path, a `UserKnownHostsFile`.
+   */
+  async writeKnownHosts(
+    proxy: string,
+    rootCluster: string,
+    authorities: readonly HostAuthority[],
+  ): Promise<string> {
+    if (!isHost(proxy)) throw new Fault("bad_parameter", `${JSON.stringify(proxy)} is not a proxy's host`);
+    const lines = authorities.map(({ cluster, key }) => {
+      const names = cluster === rootCluster ? `*.${cluster},${anyProxy}` : `*.${cluster}`;
+      return `@cert-authority ${names} ${formatPublicKeyLine({ key })}\n`;
+    });
+    const path = join(this.#home, "keys", proxy, "known_hosts");
+    await writeWhole(path, [...new Set(lines)].join(""), 0o600);
+    return path;
+  }
+
   /** Takes a host's plain key for good. */
   async trust(host: HostKey): Promise<void> {
     const { hostAuthorities, hostKeys } = readKnown((await readIfThere(this.#knownHosts)) ?? "");
@@ -177,7 +197,7 @@ export class Keystore {
 
 /** Whether a user's name can name files, none of which is another user's or the folder's own. */
 const isUserName = (user: string): boolean =>
-  /^[^/\\\p{Cc}]{1,200}$/u.test(user) && !/^\.|\.(pub|pem)$/.test(user);
+  /^[^/\\\p{Cc}]{1,200}$/u.test(user) && !/^\.|\.(pub|pem)$|^known_hosts$/.test(user);
 
 /** What can be a cluster's name in `known_hosts`: no pattern, no option, nothing that begins a host's line. */
 export const isClusterName = (name: string): boolean => /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}$/.test(name);

@@ -1,7 +1,7 @@
 import { type Copied, sources, Target } from "#copy";
 import { Fault } from "#core/errors";
 import type { Connection } from "#ssh";
-import { receive, type ScpLink, type SinkFolder, send } from "#ssh/scp";
+import { receive, type ScpLink, type SinkFolder, type SourceEntry, send } from "#ssh/scp";
 import { openSession, type Session } from "#ssh/session";
 import { checkLogin, isHost } from "./address.ts";
 
@@ -33,8 +33,17 @@ export interface CopyOptions {
   readonly preserve: boolean;
   /** Told of each file, when it is done. */
   readonly report: (copied: Copied) => void;
+  /** Told how far a file is, often. The name is the one at the other end, untrusted text. */
+  readonly progress?: (file: Progress) => void;
   /** Error output of the remote side, untrusted text. */
   readonly onError: (text: string) => void;
+}
+
+export interface Progress {
+  readonly name: string;
+  /** Bytes. */
+  readonly done: number;
+  readonly size: number;
 }
 
 /** How a copy ended: sentences about what could not be copied, and the exit code. */
@@ -56,7 +65,7 @@ export async function upload(
     paths.map((path) => Buffer.from(path)),
     { recursive, preserve, report },
   );
-  return converse(connection, flags, target, options, (link) => send(link, from));
+  return converse(connection, flags, target, options, (link) => send(link, watchedSources(from, options)));
 }
 
 /** Gets what a remote path names, which may have wildcards, into a local file or folder. */
@@ -68,8 +77,58 @@ export async function download(
 ): Promise<CopyResult> {
   const { recursive, preserve, report, mustBeFolder } = options;
   const into = await openTarget(target, { mustBeFolder, preserve, report });
-  const asked = only(expectedNames(path), into);
+  const asked = only(expectedNames(path), watchedFolder(into, options));
   return converse(connection, "-f", path, options, (link) => receive(link, asked, { recursive }));
+}
+
+/** The same entries, of which each byte that is read is told. */
+async function* watchedSources(
+  entries: AsyncIterable<SourceEntry>,
+  options: CopyOptions,
+): AsyncGenerator<SourceEntry> {
+  const { progress } = options;
+  for await (const entry of entries) {
+    if (!progress || entry.kind === "trouble") yield entry;
+    else if (entry.kind === "directory")
+      yield { ...entry, entries: () => watchedSources(entry.entries(), options) };
+    else yield { ...entry, read: () => watched(entry, progress) };
+  }
+}
+
+async function* watched(
+  { name, size, read }: Extract<SourceEntry, { kind: "file" }>,
+  progress: (file: Progress) => void,
+): AsyncGenerator<Uint8Array> {
+  const text = Buffer.from(name).toString();
+  let done = 0;
+  for await (const chunk of read()) {
+    progress({ name: text, done, size });
+    done += chunk.length;
+    yield chunk;
+  }
+}
+
+/** The same folder, of which each byte that is written is told. */
+function watchedFolder(folder: SinkFolder, options: CopyOptions): SinkFolder {
+  const { progress } = options;
+  if (!progress) return folder;
+  return {
+    async file(name, mode, size, times) {
+      const file = await folder.file(name, mode, size, times);
+      const text = Buffer.from(name).toString();
+      let done = 0;
+      return {
+        async write(chunk) {
+          await file.write(chunk);
+          done += chunk.length;
+          progress({ name: text, done, size });
+        },
+        close: (reason) => file.close(reason),
+      };
+    },
+    directory: async (name, mode, times) => watchedFolder(await folder.directory(name, mode, times), options),
+    done: () => folder.done(),
+  };
 }
 
 async function openTarget(path: string, options: Parameters<typeof Target.open>[1]): Promise<Target> {

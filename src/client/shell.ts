@@ -1,5 +1,6 @@
 import type { Writable } from "node:stream";
-import type { Connection } from "#ssh";
+import type { Channel, Connection } from "#ssh";
+import { DirectTcpip } from "#ssh/forward";
 import { type Exit, openSession, type Session } from "#ssh/session";
 
 /** The terminal or pipes that a remote command is connected with. */
@@ -56,7 +57,7 @@ export async function run(connection: Connection, local: Local, options: RunOpti
       await session.channel.close();
       return "refused";
     }
-    void feed(local.stdin, session, feeding.signal);
+    void feed(local.stdin, session.channel, feeding.signal);
     return (await session.exit) ?? "lost";
   } catch {
     // The channel closed before everything was answered.
@@ -66,6 +67,24 @@ export async function run(connection: Connection, local: Local, options: RunOpti
     await pumps;
     release();
   }
+}
+
+/**
+ * Connects local input and output to a port on the host's side (`ssh -W`), until that is at its end. Throws `unreachable` in
+ * the host's words when there is no connection to it.
+ */
+export async function connectStdio(
+  connection: Connection,
+  { stdin, stdout }: Pick<Local, "stdin" | "stdout">,
+  to: { readonly host: string; readonly port: number },
+): Promise<void> {
+  const target = DirectTcpip.encode({ ...to, originatorHost: "127.0.0.1", originatorPort: 0 });
+  const { channel } = await connection.open("direct-tcpip", target);
+  const feeding = new AbortController();
+  void feed(stdin, channel, feeding.signal);
+  await pump(channel, stdout);
+  feeding.abort();
+  await channel.close({ discard: true });
 }
 
 const sizeOf = (terminal: LocalTerminal) => ({ ...terminal.size(), widthPixels: 0, heightPixels: 0 });
@@ -106,7 +125,7 @@ async function pump(from: AsyncIterable<Uint8Array>, to: Writable): Promise<void
 /** Sends local input until it ends or the session does. The end of the input is passed on, the output goes on. */
 async function feed(
   stdin: AsyncIterable<Uint8Array> | undefined,
-  { channel }: Session,
+  channel: Channel,
   signal: AbortSignal,
 ): Promise<void> {
   try {

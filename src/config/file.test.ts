@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import fc from "fast-check";
+import { minute, second } from "#core/clock";
 import { Fault } from "#core/errors";
 import { anyText } from "../../test/support/text.ts";
 import { parseConfigFile } from "./file.ts";
@@ -62,7 +63,31 @@ suite("configuration file", () => {
     );
     assert.deepEqual(teleport, {
       auth_servers: [],
-      connection_limits: { max_connections: 15_000, max_users: 250, rates: [] },
+      connection_limits: {
+        max_connections: 15_000,
+        max_users: 250,
+        rates: [],
+        max_unauthenticated: { start: 1000, rate: 30, full: 3000 },
+        max_unauthenticated_per_source: 500,
+        source_netblock: { ipv4: 32, ipv6: 64 },
+        login_grace: 2 * minute,
+        max_auth_tries: 6,
+        max_channels: 1024,
+        max_sessions: 100,
+        max_buffered: 128 * 1024 * 1024,
+        max_requests: 1024,
+        penalties: {
+          enabled: true,
+          refused: second,
+          late: 10 * second,
+          broken: 5 * second,
+          left: second,
+          block_from: minute,
+          block_at_most: 10 * minute,
+          max_sources: 65_536,
+          exempt: ["127.0.0.0/8", "::1"],
+        },
+      },
       log: { output: { to: "stderr" }, severity: "warn" },
       storage: {
         backend: { type: "dir" },
@@ -175,6 +200,16 @@ suite("configuration file", () => {
       [{ period: 60_000, average: 10, burst: 20 }],
     ],
     [
+      "teleport: {connection_limits: {max_unauthenticated: '10:50:20', source_netblock: '24:48'}}",
+      "teleport.connection_limits.max_unauthenticated",
+      { start: 10, rate: 50, full: 20 },
+    ],
+    [
+      "teleport: {connection_limits: {penalties: {exempt: [10.0.0.0/8, 'fd00::/8', 192.0.2.1]}}}",
+      "teleport.connection_limits.penalties.exempt",
+      ["10.0.0.0/8", "fd00::/8", "192.0.2.1"],
+    ],
+    [
       "proxy_service: {openssh_targets: ['db:22', '10.0.0.0/8:*', '[fd00::/8]:22', '*:*']}",
       "proxy_service.openssh_targets",
       [
@@ -232,6 +267,27 @@ suite("configuration file", () => {
       role_map: [{ remote: "admin", local: ["dev"] }],
     });
   });
+
+  for (const limits of [
+    "max_unauthenticated: 10",
+    "max_unauthenticated: '20:30:10'",
+    "max_unauthenticated: '0:30:10'",
+    "max_unauthenticated: '1:101:10'",
+    "source_netblock: '33:64'",
+    "source_netblock: '32:129'",
+    "source_netblock: 32",
+    "penalties: {exempt: [10.0.0.0/33]}",
+    "penalties: {exempt: [10.0.0.256]}",
+    "penalties: {exempt: ['::1/129']}",
+    "penalties: {exempt: ['g::1']}",
+    "penalties: {exempt: [localhost]}",
+  ]) {
+    test(`refuses connection_limits of ${limits}`, () =>
+      assert.throws(
+        () => parse(`teleport: {connection_limits: {${limits}}}`),
+        (err) => Fault.is(err, "bad_parameter"),
+      ));
+  }
 
   for (const [yaml, complaint] of [
     ["teleport:\n  nodenam: x", 't.yaml:2:3: teleport: unknown key "nodenam"; did you mean "nodename"?'],

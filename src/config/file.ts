@@ -81,6 +81,44 @@ const dialTarget = scalar("host:port", (value): DialTarget => {
   return { host, port: port === "*" ? "*" : Number(port) };
 });
 
+/** OpenSSH's MaxStartups. */
+const startups = scalar("start:rate:full", (value) => {
+  const [, start, rate, full] = /^(\d{1,8}):(\d{1,3}):(\d{1,8})$/.exec(value) ?? [];
+  const read = { start: Number(start), rate: Number(rate), full: Number(full) };
+  if (!(read.start >= 1 && read.rate <= 100 && read.start <= read.full)) {
+    throw new Fault(
+      "bad_parameter",
+      `${JSON.stringify(value)} is no limit; write start:rate:full, such as 1000:30:3000, with a rate up to 100`,
+    );
+  }
+  return read;
+});
+
+/** OpenSSH's PerSourceNetBlockSize. */
+const netblock = scalar("bits:bits", (value) => {
+  const [, ipv4, ipv6] = /^(\d{1,3}):(\d{1,3})$/.exec(value) ?? [];
+  const read = { ipv4: Number(ipv4), ipv6: Number(ipv6) };
+  if (!(read.ipv4 <= 32 && read.ipv6 <= 128)) {
+    throw new Fault(
+      "bad_parameter",
+      `${JSON.stringify(value)} are no sizes of networks; write the bits for IPv4 and IPv6, such as 32:64`,
+    );
+  }
+  return read;
+});
+
+const addressRange = scalar("an address or a range", (value) => {
+  const [, host = "", bits] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(value) ?? [];
+  const isV4 = /^\d+(\.\d+){3}$/.test(host);
+  const isAddress = isV4
+    ? host.split(".").every((part) => Number(part) < 256)
+    : host.includes(":") && URL.canParse(`http://[${host}]/`);
+  if (!isAddress || Number(bits ?? 0) > (isV4 ? 32 : 128)) {
+    throw new Fault("bad_parameter", `${JSON.stringify(value)} is no address and no range; write 10.0.0.0/8`);
+  }
+  return value;
+});
+
 const teleport = section({
   nodename: text.optional(),
   data_dir: path.optional(),
@@ -93,6 +131,26 @@ const teleport = section({
     max_connections: whole(1, 10_000_000).prefault("15000"),
     max_users: whole(1, 10_000_000).prefault("250"),
     rates: list(section({ period: duration, average: whole(1, 1e9), burst: whole(1, 1e9) })).prefault([]),
+    max_unauthenticated: startups.prefault("1000:30:3000"),
+    max_unauthenticated_per_source: whole(1, 10_000_000).prefault("500"),
+    source_netblock: netblock.prefault("32:64"),
+    login_grace: duration.prefault("2m"),
+    max_auth_tries: whole(1, 1000).prefault("6"),
+    max_channels: whole(1, 65_536).prefault("1024"),
+    max_sessions: whole(1, 65_536).prefault("100"),
+    max_buffered: size.prefault("128MiB"),
+    max_requests: whole(1, 65_536).prefault("1024"),
+    penalties: section({
+      enabled: yesNo.prefault("yes"),
+      refused: duration.prefault("1s"),
+      late: duration.prefault("10s"),
+      broken: duration.prefault("5s"),
+      left: duration.prefault("1s"),
+      block_from: duration.prefault("1m"),
+      block_at_most: duration.prefault("10m"),
+      max_sources: whole(1, 10_000_000).prefault("65536"),
+      exempt: list(addressRange).prefault(["127.0.0.0/8", "::1"]),
+    }).prefault({}),
   }).prefault({}),
   log: section({
     output: logOutput.prefault("stderr"),

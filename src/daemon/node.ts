@@ -2,14 +2,15 @@ import { join } from "node:path";
 import { uploadRecording } from "#authclient";
 import type { Config } from "#config";
 import type { Service } from "#core/service";
-import { Accounts, Logins, Pipes, Programs, Spawner } from "#helper";
-import type { Mirror } from "#mirror";
+import { Accounts, Logins, Pipes, Programs, Sockets, Spawner } from "#helper";
+import type { ClusterView, Mirror } from "#mirror";
 import type { Node } from "#model";
 import { door, formatAddress } from "#net";
 import { NodeServer } from "#node";
 import { endAbandoned, Spool, uploader } from "#session";
 import { reachableHost } from "./addresses.ts";
 import type { Asked } from "./identity.ts";
+import { sshLimits } from "./limits.ts";
 import type { Member } from "./member.ts";
 import { presence } from "./presence.ts";
 import type { World } from "./world.ts";
@@ -45,8 +46,10 @@ export async function nodeRole(
   const logins = stack.use(new Logins({ size: warmLogins }));
   logins.warm();
   const programs = new Programs({ spawner, logins, pipes, clock, uid });
+  const sockets = stack.use(new Sockets({ clock, uid }));
   const spool = await Spool.open(join(teleport.data_dir, "log", "upload", "sessions", "default"));
   const telling = { emitter: member.audit, clock, random, log };
+  const limits = sshLimits("node", config, world, log, (address) => isProxy(address, mirror));
   const server = new NodeServer({
     hostId,
     hostSigners: () => member.identity().signers,
@@ -54,11 +57,12 @@ export async function nodeRole(
     view: mirror,
     accounts: new Accounts({ clock }),
     programs,
+    sockets,
     spool,
     telling,
     acceptEnv: own.accept_env,
     permitUserEnv: own.permit_user_env,
-    maxUsers: teleport.connection_limits.max_users,
+    limits,
     version,
     algorithms: { ciphers: teleport.ciphers, kex: teleport.kex_algos, macs: teleport.mac_algos },
     clock,
@@ -69,8 +73,8 @@ export async function nodeRole(
     name: "node",
     address: own.listen_addr,
     setting: "ssh_service.listen_addr",
-    maxConnections: teleport.connection_limits.max_connections,
-    handle: (socket, ends, signal) => server.handle(socket, ends, signal),
+    gate: limits.gate,
+    handle: (socket, ends, signal, guest) => server.handle(socket, ends, signal, guest),
     onListening: (bound) => world.say(`[SSH]   Service is starting on ${formatAddress(bound)}`),
     log,
   });
@@ -92,6 +96,12 @@ export async function nodeRole(
   });
   return [recordings, ssh, announced];
 }
+
+/** Whether a proxy of the cluster is at this address: what its users do at the node is not the proxy's fault. */
+const isProxy = (address: string, view: ClusterView): boolean => {
+  const host = formatAddress({ host: address, port: 0 }).slice(0, -1);
+  return view.proxies().some(({ spec }) => [spec.addr, spec.ssh_addr].some((said) => said?.startsWith(host)));
+};
 
 function recordOf(config: Config, { hostId, version }: World): Node {
   const { ssh_service: own, teleport } = config;

@@ -11,6 +11,7 @@ import { dialPolicy } from "#tunnel";
 import { webApi } from "#webapi";
 import { listeners, reachableHost } from "./addresses.ts";
 import type { Asked } from "./identity.ts";
+import { sshLimits } from "./limits.ts";
 import type { Member } from "./member.ts";
 import { presence } from "./presence.ts";
 import { webCertificate } from "./web-cert.ts";
@@ -46,7 +47,9 @@ export async function proxyRole(
     own.openssh_targets.map(({ host, port }) => `${host.includes(":") ? `[${host}]` : host}:${port}`),
     () => listeners(doors),
   );
+  const limits = sshLimits("proxy", config, world, log);
   const server = new ProxyServer({
+    login: limits.login,
     hostId,
     hostSigners: () => member.identity().signers,
     view: mirror,
@@ -66,8 +69,8 @@ export async function proxyRole(
     name: "proxy",
     address: own.listen_addr,
     setting: "proxy_service.listen_addr",
-    maxConnections: teleport.connection_limits.max_connections,
-    handle: (socket, _ends, signal) => server.handle(socket, signal),
+    gate: limits.gate,
+    handle: (socket, _ends, signal, guest) => server.handle(socket, signal, guest),
     onListening: (bound) => world.say(`[PROXY] SSH proxy service is starting on ${formatAddress(bound)}`),
     log,
   });

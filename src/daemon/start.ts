@@ -11,6 +11,7 @@ import { formatAddress } from "#net";
 import { authRole } from "./auth.ts";
 import { hostUuid, openDataDir, writeWhole } from "./data-dir.ts";
 import { diagnostics, Health } from "./diagnostics.ts";
+import { LimitMetrics } from "./limits.ts";
 import { type Member, openMember, type RemoteAuth } from "./member.ts";
 import { nextStep } from "./next-step.ts";
 import { nodeNames, nodeRole } from "./node.ts";
@@ -42,8 +43,10 @@ export async function startDaemon(config: Config, parts: DaemonParts, signal: Ab
   await using stack = new AsyncDisposableStack();
   const { warning } = await openDataDir(teleport.data_dir);
   if (warning !== undefined && config.auth_service.enabled) parts.warn(warning);
+  const registry = metricsOf();
   const world: World = {
     ...parts,
+    metrics: new LimitMetrics(registry),
     hostId: await hostUuid(teleport.data_dir),
     health,
     clock,
@@ -61,7 +64,7 @@ export async function startDaemon(config: Config, parts: DaemonParts, signal: Ab
       diagnostics({
         address: told.diag_addr,
         health,
-        metrics: metricsOf(),
+        metrics: registry,
         listening: (at) => parts.say(`[DIAG]  Diagnostics service is starting on ${formatAddress(at)}`),
       }),
     );

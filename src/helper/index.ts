@@ -5,5 +5,6 @@ export { type LoggedIn, Logins } from "./logins.ts";
 export { Pipes } from "./pipes.ts";
 export { Programs } from "./programs.ts";
 export type { SftpAction, SftpReport } from "./sftp/told.ts";
+export { Sockets } from "./sockets.ts";
 export { type Running, Spawner } from "./spawn.ts";
 export { sttyArguments } from "./stty.ts";

@@ -14,6 +14,7 @@ import {
   readSync,
   writeSync,
 } from "node:fs";
+import { become } from "./become.ts";
 import { closeInherited } from "./inherited.ts";
 import type { LoginOrder } from "./logins.ts";
 
@@ -84,23 +85,6 @@ async function served({
   }
   const { serveFiles } = await import("./sftp/serve.ts");
   return (report) => serveFiles(account.home, report);
-}
-
-function become({ uid, gid, groups }: LoginOrder["account"]): void {
-  process.setgroups?.([...groups]);
-  process.setgid?.(gid);
-  process.setuid?.(uid);
-  const dropped = process.getuid?.() === uid && process.geteuid?.() === uid && process.getegid?.() === gid;
-  if (!dropped || (uid !== 0 && canReturn())) throw new Error("this process could not become the login");
-}
-
-function canReturn(): boolean {
-  try {
-    process.setuid?.(0);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** Blocks until the daemon wrote a line; ends this process when the daemon is gone. */

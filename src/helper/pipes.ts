@@ -5,11 +5,12 @@ import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { promisify } from "node:util";
 import { trustedEnv } from "./account.ts";
+import { type Output, PipeOutput } from "./output.ts";
 
 /** Three pipes to a command that is about to start. */
-export interface Stdio {
+export interface Stdio<Out extends Output = Readable> {
   readonly stdin: Writable;
-  readonly stdout: Readable;
+  readonly stdout: Out;
   readonly stderr: Readable;
   /** Where the command's side is to be opened, by root. */
   readonly paths: { readonly stdin: string; readonly stdout: string; readonly stderr: string };
@@ -35,7 +36,16 @@ export class Pipes {
     this.#dir = dir;
   }
 
-  async take(): Promise<Stdio> {
+  take(): Promise<Stdio> {
+    return this.#take((fd) => stream(fd, false));
+  }
+
+  /** For much output that nobody keeps, see `PipeOutput`. */
+  takeForBulk(): Promise<Stdio<PipeOutput>> {
+    return this.#take((fd) => new PipeOutput(fd));
+  }
+
+  async #take<Out extends Output>(output: (fd: number) => Out): Promise<Stdio<Out>> {
     while (this.#ready.length < 3) {
       this.#making ??= this.#make().finally(() => {
         this.#making = undefined;
@@ -50,12 +60,9 @@ export class Pipes {
     const [into, out, err] = all.map((path) =>
       openSync(path, (path === stdin ? constants.O_WRONLY : constants.O_RDONLY) | constants.O_NONBLOCK),
     ) as [number, number, number];
-    const stream = (fd: number, writable: boolean): Socket =>
-      // Who reads or writes hears of a broken pipe; without a listener it would end the process.
-      new Socket({ fd, readable: !writable, writable }).on("error", () => {});
     return {
       stdin: stream(into, true),
-      stdout: stream(out, false),
+      stdout: output(out),
       stderr: stream(err, false),
       paths,
       opened() {
@@ -80,3 +87,7 @@ export class Pipes {
     await fs.rm(this.#dir, { recursive: true, force: true });
   }
 }
+
+const stream = (fd: number, writable: boolean): Socket =>
+  // Who reads or writes hears of a broken pipe; without a listener it would end the process.
+  new Socket({ fd, readable: !writable, writable }).on("error", () => {});

@@ -6,7 +6,8 @@ import { Fault } from "#core/errors";
 import { type Account, trustedEnv } from "./account.ts";
 import { isHarmless, parseUserEnvironment, type Variables } from "./environment.ts";
 import type { LoggedIn, LoginOrder, Logins } from "./logins.ts";
-import type { Pipes } from "./pipes.ts";
+import type { Output } from "./output.ts";
+import type { Pipes, Stdio } from "./pipes.ts";
 import type { Running, Spawner } from "./spawn.ts";
 
 /** A terminal that the daemon opened for a session. */
@@ -52,25 +53,29 @@ export class Programs {
   async exec(account: Account, command: string | undefined, env: Variables): Promise<Running> {
     this.check(account);
     const { shell } = account;
-    if (command === undefined)
-      return this.#overPipes(account, "program", shell, [`-${basename(shell)}`], env);
+    if (command === undefined) return this.#program(account, shell, [`-${basename(shell)}`], env);
     const { file, args } = inHome(account, command);
     if (this.#uid === 0 && (this.#setpriv === undefined || !isHarmless(env))) {
-      return this.#overPipes(account, "program", file, [basename(file), ...args], env);
+      return this.#program(account, file, [basename(file), ...args], env);
     }
     return this.#plain(account, file, args, env);
   }
 
   /** Serves scp as the login (SSH-20), `args` without the program's name. */
-  async scp(account: Account, args: readonly string[]): Promise<Running & Pick<LoggedIn, "reports">> {
+  async scp(account: Account, args: readonly string[]): Promise<Serving> {
     this.check(account);
-    return this.#overPipes(account, "scp", "", args, {});
+    return this.#overPipes(account, await this.#pipes.takeForBulk(), { run: "scp", file: "", args, env: {} });
   }
 
   /** Serves SFTP as the login; `reports` are `SftpReport`s. It ends with its input, not by HUP. */
-  async sftp(account: Account): Promise<Running & Pick<LoggedIn, "reports">> {
+  async sftp(account: Account): Promise<Serving> {
     this.check(account);
-    return this.#overPipes(account, "sftp", "", [], {});
+    return this.#overPipes(account, await this.#pipes.takeForBulk(), {
+      run: "sftp",
+      file: "",
+      args: [],
+      env: {},
+    });
   }
 
   /** The login's shell on a terminal: interactive without `command`, else running that (SSH-12). */
@@ -103,6 +108,24 @@ export class Programs {
     running.stdout.resume();
     running.stderr.resume();
     await running.exit;
+  }
+
+  /** What a break on this terminal is for whoever reads from it (termios(3), IGNBRK and BRKINT): Linux makes nothing of it. */
+  async breakMeans(account: Account, tty: string): Promise<"nothing" | "interrupt" | "null"> {
+    const running = await this.#plain(
+      account,
+      "/bin/sh",
+      ["-c", 'exec stty -a <"$1"', "sh", tty],
+      trustedEnv,
+    );
+    running.stdin.end();
+    running.stderr.resume();
+    let said = "";
+    for await (const chunk of running.stdout) said += String(chunk);
+    await running.exit;
+    const modes = new Set(said.split(/\s+/));
+    if (modes.has("ignbrk")) return "nothing";
+    return modes.has("brkint") ? "interrupt" : "null";
   }
 
   /** The login's `~/.tsh/environment`, read with its own rights, so that no link of its makes us read more (SSH-14). */
@@ -139,26 +162,18 @@ export class Programs {
     return this.#spawner.start(this.#setpriv, [...drop, file, ...args], env, account);
   }
 
-  async #overPipes(
+  async #program(account: Account, file: string, args: readonly string[], env: Variables): Promise<Running> {
+    return this.#overPipes(account, await this.#pipes.take(), { run: "program", file, args, env });
+  }
+
+  async #overPipes<Out extends Output>(
     account: Account,
-    run: LoginOrder["run"],
-    file: string,
-    args: readonly string[],
-    env: Variables,
-  ): Promise<Running & Pick<LoggedIn, "reports">> {
-    const { paths, opened, stdin, stdout, stderr } = await this.#pipes.take();
+    { paths, opened, stdin, stdout, stderr }: Stdio<Out>,
+    what: Pick<LoginOrder, "run" | "file" | "args" | "env">,
+  ): Promise<Running<Out> & Pick<LoggedIn, "reports">> {
     try {
-      const stdio = paths;
-      const become = this.#uid === 0;
-      const { pid, exit, kill, reports } = await this.#logins.start({
-        account,
-        become,
-        stdio,
-        run,
-        file,
-        args,
-        env,
-      });
+      const order = { account, become: this.#uid === 0, stdio: paths, ...what };
+      const { pid, exit, kill, reports } = await this.#logins.start(order);
       return { pid, exit, kill, reports, stdin, stdout, stderr };
     } catch (err) {
       for (const stream of [stdin, stdout, stderr]) stream.destroy();
@@ -168,6 +183,9 @@ export class Programs {
     }
   }
 }
+
+/** A server of ours that runs as a login; a chunk of its output is good until the next is asked for. */
+type Serving = Running<Output> & Pick<LoggedIn, "reports">;
 
 /**
  * The login's shell with the command, in the home. It goes there with the login's rights, since the home may be closed

@@ -1,17 +1,19 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import type { Duplex } from "node:stream";
+import type { Duplex, Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { Fault } from "#core/errors";
 import type { Account } from "./account.ts";
 import { trustedEnv } from "./account.ts";
 import { lines } from "./lines.ts";
+import type { Output } from "./output.ts";
 import type { Pipes, Stdio } from "./pipes.ts";
 
 /** How a process ended: by itself with a code, or by a signal, named as RFC 4254 §6.10 does (without SIG). */
 export type Exit = { readonly code: number } | { readonly signal: string };
 
 /** A process of a login that talks over pipes. */
-export interface Running extends Pick<Stdio, "stdin" | "stdout" | "stderr"> {
+export interface Running<Out extends Output = Readable>
+  extends Pick<Stdio<Out>, "stdin" | "stdout" | "stderr"> {
   readonly pid: number;
   readonly exit: Promise<Exit>;
   /** To everything in the session that the process leads; nothing once it has ended. */
@@ -153,5 +155,5 @@ export const quiet: readonly string[] = ["--disable-warning=ExperimentalWarning"
 /** A helper's own environment: never the daemon's, never a user's (S54). */
 export const helperEnv: Readonly<Record<string, string>> = { ...trustedEnv, UV_USE_IO_URING: "0" };
 /** The file that a helper process runs. */
-export const entry = (name: "spawner" | "login"): string =>
+export const entry = (name: "spawner" | "login" | "socket-server"): string =>
   fileURLToPath(new URL(`./${name}${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`, import.meta.url));

@@ -1,6 +1,7 @@
 export * from "./address.ts";
 export * from "./dial.ts";
 export { door, type Ends } from "./door.ts";
+export { Gate, type GateOptions, type GateRefusal, type Guest, gateRefusals } from "./gate.ts";
 
 import type { App, AppOptions, Reply, Request } from "./http/app.ts";
 
@@ -8,6 +9,7 @@ export { AddressBuckets, clientAddress } from "./http/clients.ts";
 export { checkCsrf, csrfToken } from "./http/csrf.ts";
 export { type HttpsListener, listenHttps } from "./http/listen.ts";
 export { parse } from "./http/parse.ts";
+export { inRanges } from "./source.ts";
 export { checkTlsPair, type TlsPair } from "./tls.ts";
 export type { App, Reply, Request };
 
@@ -16,3 +18,6 @@ export async function httpApp(options: AppOptions): Promise<App> {
   return (await import("./http/app.ts")).httpApp(options);
 }
 export * from "./listen.ts";
+
+/** `readSocks`: few programs ever serve SOCKS. */
+export const socks = () => import("./socks.ts");

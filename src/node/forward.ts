@@ -1,65 +1,110 @@
+import type { Duplex } from "node:stream";
 import { type Millis, second } from "#core/clock";
 import { Fault } from "#core/errors";
 import { dial, formatAddress } from "#net";
 import { tell } from "#session";
 import { type ChannelRequest, OpenFailure } from "#ssh";
-import { DirectTcpip, splice } from "#ssh/forward";
+import { DirectStreamlocal, DirectTcpip, splice } from "#ssh/forward";
 import { type Host, touching, type Visit } from "./visit.ts";
 
 const dialTimeout: Millis = 30 * second;
 
-/** A connection from here to where the client says (SSH-30), when the roles allow it; told either way (S38). */
+/** Where a channel is to lead, how to get there, and how it is told. */
+interface Way {
+  readonly name: string;
+  connect(signal: AbortSignal): Promise<Duplex>;
+  tell(outcome: { success: true } | { success: false; error: string }): void;
+}
+
+/** Whether `forward` serves channels of this kind. */
+export const forwards = (kind: string): boolean =>
+  kind === "direct-tcpip" || kind === "direct-streamlocal@openssh.com";
+
+/** A connection from here to where the client says (SSH-30, SSH-31), when the roles allow it; told either way (S38). */
 export async function forward(
   request: ChannelRequest,
   visit: Visit,
   host: Host,
   signal: AbortSignal,
 ): Promise<void> {
-  const target = readTarget(request);
-  if (target === undefined) return;
-  const addr = formatAddress(target);
+  const way = readWay(request, visit, host);
+  if (way === undefined) return request.reject(OpenFailure.connectFailed, "this is no address to connect to");
   const refuse = (reason: number, error: string): void => {
     request.reject(reason, error);
-    tell({ code: "T3003E", ...visit.who, addr, success: false, error }, host.telling);
+    way.tell({ success: false, error });
   };
-  if (!visit.person.access.options().portForwarding) {
-    return refuse(OpenFailure.administrativelyProhibited, "port forwarding not allowed");
-  }
-  let socket: Awaited<ReturnType<typeof dial>>;
+  if (!visit.person.access.options().portForwarding)
+    return refuse(OpenFailure.administrativelyProhibited, forbidden);
+  let stream: Duplex;
   try {
-    socket = await dialWithin(target, host, signal);
+    stream = await connectWithin(way, host, signal);
   } catch (err) {
     return refuse(OpenFailure.connectFailed, (err as Error).message);
   }
-  socket.on("error", () => {});
-  tell({ code: "T3003I", ...visit.who, addr, success: true }, host.telling);
+  stream.on("error", () => {});
+  way.tell({ success: true });
   const channel = touching(request.accept(), visit.activity);
-  await splice(channel, socket).catch((err: Error) => {
-    host.log.debug("forward broke off", { addr, error: err.message });
+  await splice(channel, stream).catch((err: Error) => {
+    host.log.debug("forward broke off", { to: way.name, error: err.message });
   });
 }
 
-function readTarget(request: ChannelRequest): { host: string; port: number } | undefined {
+/** What a client is told whose roles do not let it forward. */
+export const forbidden = "port forwarding not allowed";
+
+/** Whether a path names a Unix socket in the file system, wherever the process that opens it is. */
+export const isSocketPath = (path: string): boolean => path.startsWith("/") && !path.includes("\0");
+
+function readWay({ kind, extra }: ChannelRequest, visit: Visit, host: Host): Way | undefined {
   try {
-    const { host, port } = DirectTcpip.decode(request.extra);
-    if (port >= 1 && port <= 65_535 && host !== "" && !host.includes("\0")) return { host, port };
+    return kind === "direct-tcpip"
+      ? wayToPort(DirectTcpip.decode(extra), visit, host)
+      : wayToSocket(DirectStreamlocal.decode(extra), visit, host);
   } catch {
-    // Answered below.
+    return undefined;
   }
-  request.reject(OpenFailure.connectFailed, "this is no address to connect to");
-  return undefined;
 }
 
-async function dialWithin(target: { host: string; port: number }, { clock }: Host, outer: AbortSignal) {
+/**
+ * The daemon itself connects: nothing depends on who does, and a process of the login's would cost one more. A socket of
+ * the file system is the contrary: who may use it is a matter of rights, which must be the login's and not ours.
+ */
+function wayToPort(target: { host: string; port: number }, visit: Visit, host: Host): Way | undefined {
+  const { port } = target;
+  if (port < 1 || port > 65_535 || target.host === "" || target.host.includes("\0")) return undefined;
+  const addr = formatAddress({ host: target.host, port });
+  return {
+    name: addr,
+    connect: (signal) => dial({ host: target.host, port }, signal),
+    tell: (outcome) =>
+      outcome.success
+        ? tell({ code: "T3003I", ...visit.who, addr, ...outcome }, host.telling)
+        : tell({ code: "T3003E", ...visit.who, addr, ...outcome }, host.telling),
+  };
+}
+
+function wayToSocket({ path }: { path: string }, visit: Visit, host: Host): Way | undefined {
+  if (!isSocketPath(path)) return undefined;
+  const what = { ...visit.who, path, direction: "local" } as const;
+  return {
+    name: path,
+    connect: () => host.sockets.connect(visit.account, path),
+    tell: (outcome) =>
+      outcome.success
+        ? tell({ code: "T4033I", ...what, ...outcome }, host.telling)
+        : tell({ code: "T4033E", ...what, ...outcome }, host.telling),
+  };
+}
+
+async function connectWithin(way: Way, { clock }: Host, outer: AbortSignal): Promise<Duplex> {
   const stop = new AbortController();
   const done = new AbortController();
   void clock.sleep(dialTimeout, done.signal, { background: true }).then(
-    () =>
-      stop.abort(new Fault("unreachable", `cannot connect to ${formatAddress(target)}: it does not answer`)),
+    () => stop.abort(new Fault("unreachable", `cannot connect to ${way.name}: it does not answer`)),
     () => {},
   );
   try {
-    return await dial(target, AbortSignal.any([outer, stop.signal]));
+    return await way.connect(AbortSignal.any([outer, stop.signal]));
   } finally {
     done.abort();
   }

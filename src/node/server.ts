@@ -2,12 +2,13 @@ import type { Duplex } from "node:stream";
 import { Fault } from "#core/errors";
 import { refusals, userProblem } from "#mirror";
 import type { Labels } from "#model";
-import { type Address, formatAddress, parseAddress } from "#net";
+import { type Address, formatAddress, type Guest, parseAddress } from "#net";
 import { activity, tell, untilLimit, type Who } from "#session";
-import { type Accepted, type Algorithms, accept, type ChannelRequest, OpenFailure } from "#ssh";
+import { type Accepted, type Algorithms, accept, OpenFailure, type ServerOptions } from "#ssh";
 import type { Signer } from "#ssh/keys";
 import { authenticate, type Visitor } from "./authenticate.ts";
-import { forward } from "./forward.ts";
+import { forward, forwards } from "./forward.ts";
+import { remoteForwards } from "./remote-forward.ts";
 import { serveSession } from "./session-channel.ts";
 import type { Host, Visit } from "./visit.ts";
 
@@ -19,8 +20,17 @@ export interface NodeOptions extends Host {
   /** This program's version, for `x-teleport-version`. */
   readonly version: string;
   readonly algorithms?: Algorithms;
+  readonly limits: NodeLimits;
+}
+
+export interface NodeLimits {
+  readonly login: Pick<ServerOptions<Visitor>, "loginGrace" | "maxAuthTries" | "limits">;
   /** CFG-18: different users at a time. */
   readonly maxUsers: number;
+  /** Sessions that one connection may have open. */
+  readonly maxSessions: number;
+  /** Told of every time one of the two is reached. */
+  readonly onLimit?: (limit: "users" | "sessions") => void;
 }
 
 /** The two ends of a connection as far as they are known: behind a tunnel there is no local address (AUD-04). */
@@ -28,9 +38,6 @@ export interface Ends {
   readonly remote: Address;
   readonly local?: Address;
 }
-
-/** Sessions that one connection may have open; far above what people and Ansible use. */
-const maxSessions = 100;
 
 /** The SSH server on a machine (SSH-01 to SSH-61): people with certificates in; shells, commands, files, forwards. */
 export class NodeServer {
@@ -43,7 +50,7 @@ export class NodeServer {
   }
 
   /** Serves one client until it leaves or `signal` aborts. Never rejects: what a stranger does ends with them. */
-  async handle(stream: Duplex, ends: Ends, signal: AbortSignal): Promise<void> {
+  async handle(stream: Duplex, ends: Ends, signal: AbortSignal, guest?: Guest): Promise<void> {
     const { view, clock, log, hostId, algorithms } = this.#options;
     const refused = refusals();
     let client: Accepted<Visitor>;
@@ -61,6 +68,8 @@ export class NodeServer {
           onRefused: refused.add,
           ...(algorithms && { algorithms }),
           keepAlive: { every, count },
+          ...this.#options.limits.login,
+          ...(guest && { guest }),
           clock,
           log,
         },
@@ -124,26 +133,29 @@ export class NodeServer {
         if (reason !== undefined) disconnect(reason);
       },
     );
-    connection.onRequest((name) => this.#global(name));
+    const listening = remoteForwards(visit, this.#options);
+    connection.onRequest((name, payload) => listening.answer(name, payload) ?? this.#global(name));
     let sessions = 0;
     connection.onOpen((request) => {
       if (request.kind === "session") {
-        if (sessions >= maxSessions)
+        if (sessions >= this.#options.limits.maxSessions) {
+          this.#options.limits.onLimit?.("sessions");
           return request.reject(OpenFailure.resourceShortage, "too many sessions are open");
+        }
         sessions++;
         const channel = request.accept();
         void channel.closed.then(() => sessions--);
         serveSession(channel, visit, this.#options);
         return;
       }
-      if (request.kind === "direct-tcpip") return forward(request, visit, this.#options, signal);
-      refuse(request);
+      if (forwards(request.kind)) return forward(request, visit, this.#options, signal);
+      request.reject(OpenFailure.unknownChannelType, `${request.kind} channels are not served here`);
     });
     await connection.closed;
     over.abort();
     leave();
     this.#exit(person.user);
-    await Promise.all(visit.running);
+    await Promise.all([...visit.running, listening[Symbol.asyncDispose]()]);
   }
 
   #global(name: string): Uint8Array | boolean {
@@ -151,14 +163,15 @@ export class NodeServer {
     if (name === "recording-proxy@teleport.com") {
       return Buffer.from(String(this.#options.view.config().session_recording === "proxy"));
     }
-    if (name.startsWith("tcpip-forward") || name.startsWith("streamlocal-forward")) {
-      this.#options.log.info("remote forwarding is not served by this node yet", { request: name });
-    }
     return false;
   }
 
   #enter(user: string): boolean {
-    if (!this.#users.has(user) && this.#users.size >= this.#options.maxUsers) return false;
+    const { maxUsers, onLimit } = this.#options.limits;
+    if (!this.#users.has(user) && this.#users.size >= maxUsers) {
+      onLimit?.("users");
+      return false;
+    }
     this.#users.set(user, (this.#users.get(user) ?? 0) + 1);
     return true;
   }
@@ -168,14 +181,6 @@ export class NodeServer {
     if (left > 0) this.#users.set(user, left);
     else this.#users.delete(user);
   }
-}
-
-function refuse(request: ChannelRequest): void {
-  const known = request.kind === "direct-streamlocal@openssh.com";
-  const why = known
-    ? "Unix sockets are not forwarded by this node yet"
-    : `${request.kind} channels are not served here`;
-  request.reject(known ? OpenFailure.administrativelyProhibited : OpenFailure.unknownChannelType, why);
 }
 
 function addresses({ remote, local }: Ends): Pick<Who, "addr.remote" | "addr.local"> {

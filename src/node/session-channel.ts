@@ -2,7 +2,7 @@ import { promises as fs } from "node:fs";
 import { loginPath, mayRequest, sessionEnvironment, type Variables } from "#helper";
 import { type Exit, tell } from "#session";
 import type { Channel } from "#ssh";
-import { readSessionRequest, type SessionRequest, sessionRequests } from "#ssh/session";
+import { readSessionRequest, type SessionRequest, sendExit } from "#ssh/session";
 import { type AgentSocket, serveAgent } from "./agent.ts";
 import { runExec } from "./exec.ts";
 import { openPty, type Size } from "./pty.ts";
@@ -21,6 +21,8 @@ export interface Started {
   readonly over: Promise<Exit>;
   resize?(size: Size): void;
   signal?(name: string): Promise<void>;
+  /** A break on the line, where there is one. */
+  break?(): Promise<void>;
 }
 
 /** Everything that a start needs to know of the channel. */
@@ -58,6 +60,8 @@ export function serveSession(channel: Channel, visit: Visit, host: Host): void {
         return terminal !== undefined;
       case "signal":
         return signal(request.body.signal);
+      case "break":
+        return sendBreak();
       case "shell":
         return start();
       case "exec":
@@ -100,6 +104,13 @@ export function serveSession(channel: Channel, visit: Visit, host: Host): void {
     if (typeof started !== "object" || !signals.has(name)) return false;
     await started.signal?.(name);
     return started.signal !== undefined;
+  }
+
+  /** Only a terminal has a line (RFC 4335 §3). */
+  async function sendBreak(): Promise<boolean> {
+    if (typeof started !== "object" || started.break === undefined) return false;
+    await started.break();
+    return true;
   }
 
   function refuseSubsystem(name: string): boolean {
@@ -197,12 +208,11 @@ export function serveSession(channel: Channel, visit: Visit, host: Host): void {
 /** RFC 4254 §6.10, then nothing more. */
 async function finish(channel: Channel, exit: Exit): Promise<void> {
   await channel.end();
-  if ("code" in exit) {
-    await channel.request("exit-status", sessionRequests["exit-status"].encode({ code: exit.code }), false);
-  } else {
-    const body = { signal: exit.signal, coreDumped: false, message: "", language: "" };
-    await channel.request("exit-signal", sessionRequests["exit-signal"].encode(body), false);
-  }
+  if ("code" in exit) return sendExit(channel, exit);
+  // A name that the RFC does not have must be somebody's: OpenSSH's, which knows what to make of it.
+  const signal = endings.has(exit.signal) ? exit.signal : `${exit.signal}@openssh.com`;
+  // Whether it left a core file Node does not say.
+  await sendExit(channel, { signal, core: false, message: "" });
 }
 
 type Body<N extends SessionRequest["name"]> = Extract<SessionRequest, { name: N }>["body"];
@@ -216,3 +226,4 @@ const termOf = (term: string): string => (/^[\x21-\x7e]{1,128}$/.test(term) ? te
 
 /** RFC 4254 §6.10, less those that only debuggers send. */
 const signals = new Set(["ABRT", "ALRM", "HUP", "INT", "KILL", "PIPE", "QUIT", "TERM", "USR1", "USR2"]);
+const endings = new Set([...signals, "FPE", "ILL", "SEGV"]);

@@ -57,6 +57,12 @@ export async function runShell(
       const inFront = foreground(login.pid);
       if (inFront !== undefined) await host.programs.signal(account, inFront, name);
     },
+    break: async () => {
+      const means = await host.programs.breakMeans(account, pty.path);
+      const inFront = foreground(login.pid);
+      if (means === "interrupt" && inFront !== undefined) await host.programs.signal(account, inFront, "INT");
+      else if (means === "null") await pty.write(Uint8Array.of(0));
+    },
   };
 }
 

@@ -1,7 +1,7 @@
 import type { Clock } from "#core/clock";
 import type { Log } from "#core/log";
 import type { Random } from "#core/random";
-import type { Accounts, Programs } from "#helper";
+import type { Accounts, Programs, Sockets } from "#helper";
 import type { ClusterView } from "#mirror";
 import type { Address } from "#net";
 import type { Activity, Spool, Telling, Who } from "#session";
@@ -14,6 +14,7 @@ export interface Host {
   readonly view: ClusterView;
   readonly accounts: Pick<Accounts, "find" | "group">;
   readonly programs: Programs;
+  readonly sockets: Pick<Sockets, "connect" | "listen">;
   readonly spool: Spool;
   readonly telling: Telling;
   readonly clock: Clock;
@@ -57,12 +58,13 @@ export function touching(channel: Channel, activity: Activity): Channel {
     },
     stderr: channel.stderr,
     closed: channel.closed,
+    gone: channel.gone,
     write: (chunk) => channel.write(chunk),
     writeStderr: (chunk) => channel.writeStderr(chunk),
     end: () => channel.end(),
     request: (name, payload, wantReply) => channel.request(name, payload, wantReply),
     onRequest: (handler) => channel.onRequest(handler),
-    close: () => channel.close(),
+    close: (options) => channel.close(options),
     [Symbol.asyncDispose]: () => channel.close(),
   };
 }

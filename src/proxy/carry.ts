@@ -1,10 +1,12 @@
 import type { Socket } from "node:net";
+import type { Clock } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Draft } from "#events";
 import type { Person } from "#mirror";
 import type { Channel } from "#ssh";
 import { splice } from "#ssh/forward";
 import type { Target } from "#tunnel";
+import { greeted } from "./greeting.ts";
 import type { Reached } from "./reach.ts";
 
 /** What a channel of one client needs of the proxy. */
@@ -18,7 +20,7 @@ export interface Carrier {
   readonly reach: (host: string, port: number) => Promise<Reached>;
   readonly dialAuth: () => Promise<Socket>;
   readonly clusterName: () => string;
-  readonly now: () => Date;
+  readonly clock: Clock;
   /** Emits an event with the client's user, login and addresses added. */
   readonly report: (draft: Partial<Draft> & Pick<Draft, "code">) => void;
 }
@@ -40,6 +42,9 @@ export async function carry(target: Target, carrier: Carrier, open: () => Channe
   const { host, port } = target;
   const reached = await reach(host, port, carrier);
   const { socket, address, node } = reached;
+  // Until it is spliced nobody else listens, and an error nobody hears would end this process.
+  socket.on("error", () => {});
+  if (!node) await hear(socket, named(host, port), address, carrier);
   carrier.report({
     code: "T4030I",
     success: true,
@@ -57,6 +62,18 @@ const join = (channel: Channel, socket: Socket): Promise<void> => splice(channel
 
 /** What was asked for, as it was asked: 0 is no port. */
 const named = (host: string, port: number): string => (port === 0 ? host : `${host}:${port}`);
+
+/** Nodes of ours say what is wrong; of any other host the client would only see that the connection ends. */
+async function hear(socket: Socket, target: string, addr: string, carrier: Carrier): Promise<void> {
+  try {
+    await greeted(socket, carrier.clock);
+  } catch (err) {
+    socket.destroy();
+    const error = (err as Fault).message;
+    carrier.report({ code: "T4030W", success: false, target, addr, error, server_id: carrier.hostId });
+    throw err;
+  }
+}
 
 async function reach(host: string, port: number, carrier: Carrier): Promise<Reached> {
   try {

@@ -4,7 +4,7 @@ import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
 import type { Draft, Emitter } from "#events";
 import { type ClusterView, type Person, personOf, refusals, userProblem } from "#mirror";
-import { formatAddress } from "#net";
+import { formatAddress, type Guest } from "#net";
 import {
   type Accepted,
   type Algorithms,
@@ -12,6 +12,7 @@ import {
   type ChannelRequest,
   type Connection,
   OpenFailure,
+  type ServerOptions,
 } from "#ssh";
 import { DirectTcpip } from "#ssh/forward";
 import type { Signer } from "#ssh/keys";
@@ -29,6 +30,7 @@ export interface ProxyOptions {
   /** This program's version, for `x-teleport-version`. */
   readonly version: string;
   readonly algorithms?: Algorithms;
+  readonly login?: Pick<ServerOptions<Person>, "loginGrace" | "maxAuthTries" | "limits">;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -47,7 +49,7 @@ export class ProxyServer {
   }
 
   /** Serves one client until it leaves or `signal` aborts. Never rejects: what a stranger does ends with them. */
-  async handle(socket: Socket, signal: AbortSignal): Promise<void> {
+  async handle(socket: Socket, signal: AbortSignal, guest?: Guest): Promise<void> {
     const { view, clock, log, hostId } = this.#options;
     const addrs = addressesOf(socket);
     const refused = refusals();
@@ -68,6 +70,8 @@ export class ProxyServer {
           onRefused: refused.add,
           ...(this.#options.algorithms && { algorithms: this.#options.algorithms }),
           keepAlive: { every: view.config().keep_alive_interval, count: view.config().keep_alive_count_max },
+          ...this.#options.login,
+          ...(guest && { guest }),
           clock,
           log,
         },
@@ -97,7 +101,7 @@ export class ProxyServer {
       clusterName: () => view.config().cluster_name,
       report: (draft) => this.#report({ ...draft, ...addrs, user: person.user, login: client.user } as Draft),
       hostId: this.#options.hostId,
-      now: () => new Date(clock.now()),
+      clock,
     };
     this.#live.add(connection);
     const leave = view.onChange(() => {

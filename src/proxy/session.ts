@@ -44,7 +44,7 @@ function refuse(channel: Channel, sentence: string): true {
 /** Resolves when the subsystem is under way. */
 async function start(subsystem: string, channel: Channel, carrier: Carrier): Promise<void> {
   if (subsystem === "proxysites") {
-    void answer(channel, sites({ cluster_name: carrier.clusterName() }, carrier.now()));
+    void answer(channel, sites({ cluster_name: carrier.clusterName() }, new Date(carrier.clock.now())));
     return;
   }
   const target = parseTarget(subsystem);

@@ -7,7 +7,8 @@ import type { Exit } from "./session.ts";
 /** A command that talks over pipes. */
 export interface Command {
   readonly stdin: Writable;
-  readonly stdout: Readable;
+  /** A chunk may be gone when the next is asked for. */
+  readonly stdout: AsyncIterable<Uint8Array> & { destroy(): void };
   readonly stderr: Readable;
   readonly exit: Promise<Exit>;
   kill(signal: "SIGHUP" | "SIGKILL"): void;

@@ -1,5 +1,6 @@
 import type { Duplex } from "node:stream";
 import { type Clock, type Millis, second } from "#core/clock";
+import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
 import type { Connection } from "./connection/channel.ts";
 import { openConnection } from "./connection/connection.ts";
@@ -48,7 +49,8 @@ export interface ClientConnection extends Connection {
  */
 export async function connect(options: ClientOptions, signal: AbortSignal): Promise<ClientConnection> {
   const { clock, timeout = 30 * second } = options;
-  return await within(timeout, "the server did not let us in in time", clock, signal, async (bounded) => {
+  const late = new Fault("unreachable", "the server did not let us in in time");
+  return await within(timeout, late, clock, signal, async (bounded) => {
     const transport = await startClientTransport({
       ...options,
       parseHostKey: parsePublicKey,

@@ -1,10 +1,10 @@
 import type { Clock, Millis } from "#core/clock";
-import { Fault } from "#core/errors";
+import type { Fault } from "#core/errors";
 
 /** Runs `run` with a signal that aborts with `signal`, or when `run` has not settled within `limit`: then with `late`. */
 export async function within<T>(
   limit: Millis,
-  late: string,
+  late: Fault,
   clock: Clock,
   signal: AbortSignal,
   run: (bounded: AbortSignal) => Promise<T>,
@@ -12,7 +12,7 @@ export async function within<T>(
   const deadline = new AbortController();
   const done = new AbortController();
   clock.sleep(limit, done.signal, { background: true }).then(
-    () => deadline.abort(new Fault("unreachable", late)),
+    () => deadline.abort(late),
     () => {}, // settled in time
   );
   try {

@@ -7,6 +7,7 @@ export {
   duplex,
   OpenFailure,
 } from "./connection/channel.ts";
+export { type ConnectionLimit, type ConnectionLimits, connectionLimits } from "./connection/limits.ts";
 export {
   type Accepted,
   type Algorithms,

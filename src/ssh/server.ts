@@ -1,8 +1,10 @@
 import type { Duplex } from "node:stream";
 import { type Clock, type Millis, minute } from "#core/clock";
+import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
 import type { Connection } from "./connection/channel.ts";
 import { openConnection } from "./connection/connection.ts";
+import type { ConnectionLimits } from "./connection/limits.ts";
 import { within } from "./deadline.ts";
 import type { PublicKey, Signer } from "./keys/key.ts";
 import { startServerTransport } from "./transport/index.ts";
@@ -53,6 +55,13 @@ export interface ServerOptions<Identity> {
   /** Refused attempts, `none` counted too from the second on, before the connection is ended; default 6. */
   readonly maxAuthTries?: number;
   readonly keepAlive?: { readonly every: Millis; readonly count: number };
+  /** What one connection may take of us once it has logged in. */
+  readonly limits?: ConnectionLimits;
+  /** Told once how the login went, for whoever counts logins by their source. Not when a stranger left without a word. */
+  readonly guest?: {
+    loggedIn(): void;
+    failed(how: "refused" | "late" | "broken" | "left"): void;
+  };
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -75,14 +84,38 @@ export async function accept<Identity>(
   options: ServerOptions<Identity>,
   signal: AbortSignal,
 ): Promise<Accepted<Identity>> {
-  const { clock, loginGrace = 2 * minute } = options;
-  return await within(loginGrace, "the client did not log in in time", clock, signal, async (bounded) => {
-    const transport = await startServerTransport({ ...options, signal: bounded });
-    return await admit(transport, options, ({ user, identity }) => ({
-      connection: openConnection(transport, options),
-      user,
-      identity,
-      clientAddress: transport.clientAddress,
-    }));
-  });
+  const { clock, loginGrace = 2 * minute, guest } = options;
+  let refused = false;
+  const onRefused: ServerOptions<Identity>["onRefused"] = (attempt, reason) => {
+    refused = true;
+    options.onRefused?.(attempt, reason);
+  };
+  try {
+    const late = new Fault("limit_exceeded", "the client did not log in in time", {
+      details: { limit: "login_grace" },
+    });
+    return await within(loginGrace, late, clock, signal, async (bounded) => {
+      const transport = await startServerTransport({ ...options, signal: bounded });
+      return await admit(transport, { ...options, onRefused }, ({ user, identity }) => {
+        guest?.loggedIn();
+        return {
+          connection: openConnection(transport, options),
+          user,
+          identity,
+          clientAddress: transport.clientAddress,
+        };
+      });
+    });
+  } catch (err) {
+    const how = refused ? "refused" : failureOf(err);
+    if (how) guest?.failed(how);
+    throw err;
+  }
+}
+
+function failureOf(err: unknown): "late" | "broken" | "left" | undefined {
+  if (!(err instanceof Fault) || err.kind === "internal") return undefined;
+  if (err.details.limit === "login_grace") return "late";
+  if (err.kind !== "unreachable") return "broken";
+  return err.details.said === "nothing" ? undefined : "left";
 }

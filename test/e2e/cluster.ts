@@ -9,7 +9,7 @@ import { freePort } from "../support/port.ts";
 import { mustRun, type Ran, type RunOptions, run } from "../support/run.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
 import { totp } from "../support/totp.ts";
-import { type Daemon, programs, quiet, startDaemon } from "./daemon.ts";
+import { type Daemon, type Programs, programs, quiet, startDaemon } from "./daemon.ts";
 
 /** A login that exists on this machine whoever runs the tests: who runs them. */
 export const login = userInfo().username;
@@ -25,6 +25,8 @@ export interface ClusterOptions {
   readonly flags?: readonly string[];
   /** What is run, e.g. by another user; default `bin/teleport`. */
   readonly command?: readonly string[];
+  /** The commands; default the checkout's. */
+  readonly programs?: Programs;
   /** Changes the folder before the daemon starts, e.g. its owner. */
   readonly prepare?: (folder: TempDir) => Promise<void>;
 }
@@ -87,13 +89,14 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
   await mkdir(home, { mode: 0o700 });
   await writeFile(config, stringify(fileOf(ports, dataDir, options)));
   await options.prepare?.(folder);
-  const daemon = stack.use(await startDaemon(config, options));
+  const { tsh, tctl: admin, teleport } = options.programs ?? programs;
+  const daemon = stack.use(await startDaemon(config, { command: [teleport], ...options }));
   await daemon.ready();
 
   const asSomebody = { env: { ...quiet, HOME: home } };
-  const tctl = (...args: string[]): Promise<Ran> => run(programs.tctl, ["-c", config, ...args], asSomebody);
+  const tctl = (...args: string[]): Promise<Ran> => run(admin, ["-c", config, ...args], asSomebody);
   const mustTctl = (...args: string[]): Promise<string> =>
-    mustRun(programs.tctl, ["-c", config, ...args], asSomebody);
+    mustRun(admin, ["-c", config, ...args], asSomebody);
   const whole = ({ env, ...more }: RunOptions = {}): RunOptions => ({
     ...more,
     env: { ...asSomebody.env, ...env },
@@ -112,8 +115,8 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
     proxy: `127.0.0.1:${web},${proxy}`,
     tctl,
     mustTctl,
-    tsh: (args, more) => run(programs.tsh, args, whole(more)),
-    mustTsh: (args, more) => mustRun(programs.tsh, args, whole(more)),
+    tsh: (args, more) => run(tsh, args, whole(more)),
+    mustTsh: (args, more) => mustRun(tsh, args, whole(more)),
     web: call,
     async makeUser(name, logins = [login]) {
       const invitation = await mustTctl("users", "add", name, logins.join(","));
@@ -121,7 +124,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
     },
     logIn: (name, more) =>
       mustRun(
-        programs.tsh,
+        tsh,
         ["login", "--insecure", `--proxy=127.0.0.1:${web},${proxy}`, `--user=${name}`],
         whole({ ...more, input: `${password}\n` }),
       ),

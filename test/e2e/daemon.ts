@@ -9,12 +9,20 @@ import { Program } from "../support/program.ts";
 
 const root = join(import.meta.dirname, "../..");
 
+export interface Programs {
+  readonly teleport: string;
+  readonly tctl: string;
+  readonly tsh: string;
+}
+
+export const programsIn = (folder: string): Programs => ({
+  teleport: join(folder, "teleport"),
+  tctl: join(folder, "tctl"),
+  tsh: join(folder, "tsh"),
+});
+
 /** The commands as users run them. */
-export const programs = {
-  teleport: join(root, "bin/teleport"),
-  tctl: join(root, "bin/tctl"),
-  tsh: join(root, "bin/tsh"),
-} as const;
+export const programs = programsIn(join(root, "bin"));
 
 /** Takes away what the environment of whoever runs the tests would change. */
 export const quiet: Readonly<Record<string, undefined>> = Object.fromEntries(

@@ -8,7 +8,8 @@ import { mustRun, type Ran, run } from "../support/run.ts";
 import { startSshd } from "../support/sshd.ts";
 import { Terminal } from "../support/terminal.ts";
 import { type Cluster, login, startCluster } from "./cluster.ts";
-import { quiet } from "./daemon.ts";
+import { programs, quiet } from "./daemon.ts";
+import { writeGuideConfig } from "./guide-config.ts";
 
 const missing = skipUnless("ssh", "sshd", "scp", "ssh-agent", "ssh-add", "ssh-keygen");
 
@@ -26,13 +27,25 @@ suite("stock OpenSSH, with the admin guide's commands", { skip: missing }, () =>
     const agent = stack.use(await Program.start("ssh-agent", ["-D", "-a", file("agent")]));
     await agent.line(/SSH_AUTH_SOCK/);
     env = { ...quiet, HOME: cluster.home, SSH_AUTH_SOCK: file("agent") };
-    sshConfig = file("ssh_config");
   });
   after(() => stack.disposeAsync());
 
   const ssh = (...args: string[]): Promise<Ran> => run("ssh", ["-F", sshConfig, ...args], { env });
 
-  test("ACC-26a, ACC-48: tsh login with the user's name in the place of the cluster, an agent running", async () => {
+  test("ACC-48: eval ssh-agent, and tsh login puts the certificate into the agent", async () => {
+    const script = [
+      "eval `ssh-agent` > /dev/null",
+      "trap 'ssh-agent -k > /dev/null' EXIT",
+      '"$TSH" --insecure --proxy="$PROXY" --user=joe login > /dev/null && ssh-add -L',
+    ];
+    const lines = await mustRun("sh", ["-c", script.join("\n")], {
+      env: { ...quiet, HOME: file("another-home"), TSH: programs.tsh, PROXY: cluster.proxy },
+      input: "correct horse\n",
+    });
+    assert.match(lines, /^ssh-ed25519-cert-v01@openssh\.com \S+ teleport:joe$/m);
+  });
+
+  test("ACC-26a: tsh login with the user's name in the place of the cluster, an agent running", async () => {
     const said = await cluster.mustTsh(["login", "--insecure", `--proxy=${cluster.proxy}`, "joe"], {
       env,
       input: "correct horse\n",
@@ -77,36 +90,23 @@ suite("stock OpenSSH, with the admin guide's commands", { skip: missing }, () =>
   test("ACC-45, ACC-46: tctl auth export --type=host is a line for known_hosts", async () => {
     const line = await cluster.mustTctl("auth", "export", "--type=host");
     assert.match(line, /^@cert-authority \*\.main ssh-ed25519 [\w+/]+=* type=host\n$/);
-    await writeFile(file("known_hosts"), line);
-    await writeFile(file("known_proxies"), line.replace("*.main", "127.0.0.1"));
-    const proxyCommand = `ssh -F ${sshConfig} -p ${cluster.ports.proxy} -o UserKnownHostsFile=${file("known_proxies")} %r@127.0.0.1 -s proxy:%h:%p`;
-    await writeFile(
-      sshConfig,
-      [
-        "Host *.main by-address",
-        `  Port ${cluster.ports.node}`,
-        `  ProxyCommand ${proxyCommand}`,
-        "Host by-address",
-        "  HostName 127.0.0.1",
-        "Host jump",
-        "  HostName 127.0.0.1",
-        `  Port ${cluster.ports.proxy}`,
-        `  UserKnownHostsFile ${file("known_proxies")}`,
-        "Host *",
-        `  User ${login}`,
-        "  BatchMode yes",
-        "  StrictHostKeyChecking yes",
-        `  UserKnownHostsFile ${file("known_hosts")}`,
-        "  GlobalKnownHostsFile /dev/null",
-        "",
-      ].join("\n"),
-    );
+    sshConfig = await writeGuideConfig(cluster);
   });
 
   test("ACC-47, ACC-49: ssh reaches the node by the proxy, which no DNS knows, and asks about no host key", async () => {
     const there = await ssh(node, "echo to the node; exit 5");
     assert.deepEqual([there.code, there.out], [5, "to the node\n"], there.err);
     assert.doesNotMatch(there.err, /authenticity|Warning/i);
+  });
+
+  test("ACC-49: with the cluster named behind the port, where a cluster of another name is none", async () => {
+    const named = await writeGuideConfig(cluster, { suffix: "@main" });
+    const there = await run("ssh", ["-F", named, node, "echo in main"], { env });
+    assert.deepEqual([there.code, there.out], [0, "in main\n"], there.err);
+    const elsewhere = await writeGuideConfig(cluster, { suffix: "@elsewhere" });
+    const nowhere = await run("ssh", ["-F", elsewhere, node, "true"], { env });
+    assert.equal(nowhere.code, 255, nowhere.out);
+    assert.match(nowhere.err, /unknown cluster "elsewhere"/);
   });
 
   test("ACC-49: and says so in one sentence when there is no such node", async () => {
@@ -138,15 +138,41 @@ suite("stock OpenSSH, with the admin guide's commands", { skip: missing }, () =>
     assert.deepEqual([success, asked], ["false", "stranger"]);
   });
 
-  test("scp by its old protocol copies both ways", async () => {
-    const content = randomBytes(1_000_000);
-    await writeFile(file("here"), content);
-    const scp = (from: string, to: string) =>
-      mustRun("scp", ["-O", "-q", "-F", sshConfig, from, to], { env });
-    await scp(file("here"), `${node}:${file("there")}`);
-    assert.ok(content.equals(await readFile(file("there"))));
-    await scp(`${node}:${file("there")}`, file("back"));
-    assert.ok(content.equals(await readFile(file("back"))));
+  for (const [protocol, flags] of [
+    ["SFTP", []],
+    ["its old protocol", ["-O"]],
+  ] as const) {
+    test(`scp by ${protocol} copies both ways`, async () => {
+      const content = randomBytes(1_000_000);
+      await writeFile(file("here"), content);
+      const scp = (from: string, to: string) =>
+        mustRun("scp", [...flags, "-q", "-F", sshConfig, from, to], { env });
+      await scp(file("here"), `${node}:${file("there")}`);
+      assert.ok(content.equals(await readFile(file("there"))));
+      await scp(`${node}:${file("there")}`, file("back"));
+      assert.ok(content.equals(await readFile(file("back"))));
+    });
+  }
+
+  test("a file that was copied by SFTP is in the audit log", async () => {
+    const event = await cluster.event("the upload", (e) => e.event === "sftp" && e.action === "write");
+    assert.deepEqual(
+      [event.path, event.len, event.user, event.success],
+      [file("there"), 1_000_000, "joe", true],
+    );
+  });
+
+  test("S63: no files and no commands at the proxy, whose own subsystems are all it has", async () => {
+    for (const args of [
+      ["-s", "jump", "sftp"],
+      ["jump", "true"],
+      ["-T", "jump"],
+    ]) {
+      const there = await ssh(...args);
+      assert.notEqual(there.code, 0, there.out);
+      assert.equal(there.out, "");
+      assert.doesNotMatch(there.err, /Host key|Permission denied|Connection refused/);
+    }
   });
 
   test("ssh-keygen reads the certificate that tsh keeps", async () => {

@@ -27,12 +27,13 @@ export async function freePorts(): Promise<Ports> {
   return { node, proxy, tunnel, web, auth, diag } as Ports;
 }
 
-/** The configuration file of all three services; `more` are lines of its section `teleport`. */
+/** The configuration file of all three services; `more` are lines of its section `teleport`, `proxy` of its proxy's. */
 export function configText(
   ports: Ports,
   dataDir: string,
   more: readonly string[] = [],
   secondFactor = "off",
+  proxy: readonly string[] = [],
 ): string {
   return [
     "teleport:",
@@ -49,6 +50,7 @@ export function configText(
     `  listen_addr: 127.0.0.1:${ports.proxy}`,
     `  web_listen_addr: 127.0.0.1:${ports.web}`,
     `  tunnel_listen_addr: 127.0.0.1:${ports.tunnel}`,
+    ...proxy.map((line) => `  ${line}`),
     "",
   ].join("\n");
 }
@@ -98,7 +100,11 @@ export interface Cluster extends AsyncDisposable {
 }
 
 export async function startCluster(
-  options: { readonly teleport?: readonly string[]; readonly secondFactor?: "otp" } = {},
+  options: {
+    readonly teleport?: readonly string[];
+    readonly proxy?: readonly string[];
+    readonly secondFactor?: "otp";
+  } = {},
 ): Promise<Cluster> {
   await using stack = new AsyncDisposableStack();
   const folder = stack.use(await tempDir());
@@ -107,7 +113,10 @@ export async function startCluster(
   const configFile = folder.at("teleport.yaml");
   const login = userInfo().username;
   const password = "correct horse battery staple";
-  await writeFile(configFile, configText(ports, dataDir, options.teleport, options.secondFactor));
+  await writeFile(
+    configFile,
+    configText(ports, dataDir, options.teleport, options.secondFactor, options.proxy),
+  );
   const daemons: Program[] = [];
   stack.defer(async () => {
     await daemons.at(-1)?.[Symbol.asyncDispose]();

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { chmod, chown, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { chmod, chown, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { connect as connectTo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "#core/clock";
@@ -7,13 +8,21 @@ import { notFound } from "#core/errors";
 import { memoryLog } from "#core/log";
 import { systemRandom } from "#core/random";
 import type { AuditEvent } from "#events";
-import { type Account, Logins, Pipes, Programs, Spawner } from "#helper";
+import { type Account, Logins, Pipes, Programs, Sockets, Spawner } from "#helper";
 import type { ClusterView } from "#mirror";
 import { CertAuthority, ClusterConfig, Role, User } from "#model";
-import { type Address, door } from "#net";
+import { type Address, door, Gate } from "#net";
 import { NodeServer } from "#node";
 import { Spool } from "#session";
-import { formatPrivateKey, formatPublicKeyLine, generateKey, issueCertificate } from "#ssh/keys";
+import { type ClientConnection, connect } from "#ssh";
+import {
+  formatPrivateKey,
+  formatPublicKeyLine,
+  generateKey,
+  issueCertificate,
+  parsePrivateKey,
+  parsePublicKeyLine,
+} from "#ssh/keys";
 
 const root = process.getuid?.() === 0;
 
@@ -102,6 +111,7 @@ export async function startNode(
   const spawner = new Spawner({ pipes });
   const logins = new Logins({ size: 1 });
   const programs = new Programs({ spawner, logins, pipes, clock, uid: process.getuid?.() ?? 0 });
+  const sockets = new Sockets({ clock, uid: process.getuid?.() ?? 0 });
   const spool = await Spool.open(join(dir, "spool"));
   const server = new NodeServer({
     hostId: "11111111-2222-4333-8444-555555555555",
@@ -114,6 +124,7 @@ export async function startNode(
       group: async () => (root ? 5 : undefined),
     },
     programs,
+    sockets,
     spool,
     telling: { emitter, clock, random, log },
     clock,
@@ -124,7 +135,7 @@ export async function startNode(
     hostSigners: () => [hostKey.signer()],
     labels: () => ({ env: "test" }),
     version: "5.0.0",
-    maxUsers: 250,
+    limits: { login: {}, maxUsers: 250, maxSessions: 100 },
   });
   const stop = new AbortController();
   const bound = Promise.withResolvers<Address>();
@@ -133,8 +144,8 @@ export async function startNode(
     name: "node",
     address,
     setting: "test",
-    maxConnections: 100,
-    handle: (socket, ends, signal) => server.handle(socket, ends, signal),
+    gate: new Gate({ maxConnections: 100, penalties: false, clock, random, log }),
+    handle: (socket, ends, signal, guest) => server.handle(socket, ends, signal, guest),
     onListening: bound.resolve,
     log,
   }).run(stop.signal, () => {});
@@ -179,10 +190,10 @@ export async function startNode(
     ...["-o", `UserKnownHostsFile=${known}`, "-i", file, "-o", `CertificateFile=${file}-cert.pub`],
   ];
 
-  function start(args: readonly string[], file?: string): ChildProcess {
+  function start(args: readonly string[], file?: string, env: Record<string, string> = {}): ChildProcess {
     return spawn("ssh", [...flags(file), "-p", String(port), ...args], {
       stdio: "pipe",
-      env: { PATH: "/usr/bin:/bin", LC_ALL: "C.UTF-8" },
+      env: { PATH: "/usr/bin:/bin", LC_ALL: "C.UTF-8", ...env },
     });
   }
 
@@ -205,12 +216,30 @@ export async function startNode(
     changed() {
       for (const listener of listeners) listener();
     },
+    /** A connection of our own client, for what ssh cannot be made to say. */
+    async connect(file = first): Promise<ClientConnection> {
+      const { key } = parsePrivateKey(await readFile(file, "utf8"));
+      const { key: certificate } = parsePublicKeyLine(await readFile(`${file}-cert.pub`, "utf8"));
+      const stream = connectTo({ host: "127.0.0.1", port, allowHalfOpen: true });
+      return await connect(
+        {
+          stream,
+          user: login.name,
+          version: "Test",
+          signers: [key.signer(certificate)],
+          verifyHost: () => {},
+          clock,
+          log,
+        },
+        stop.signal,
+      );
+    },
     /** Runs ssh to its end. */
     async ssh(
       args: readonly string[],
-      { input = "" as string | Uint8Array, file = undefined as string | undefined } = {},
+      { input = "" as string | Uint8Array, file = undefined as string | undefined, env = {} } = {},
     ) {
-      const child = start(args, file);
+      const child = start(args, file, env);
       child.stdin?.end(input);
       child.stdin?.on("error", () => {});
       const [out, err, code] = await Promise.all([
@@ -231,7 +260,7 @@ export async function startNode(
     async [Symbol.asyncDispose]() {
       stop.abort();
       await done;
-      await Promise.all([spawner[Symbol.asyncDispose](), logins[Symbol.asyncDispose]()]);
+      await Promise.all([spawner, logins, sockets].map((part) => part[Symbol.asyncDispose]()));
       await pipes[Symbol.asyncDispose]();
       await rm(dir, { recursive: true, force: true });
     },

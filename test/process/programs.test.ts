@@ -7,6 +7,8 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
+  readlinkSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -222,6 +224,38 @@ suite("programs of a login", { timeout: 60_000 }, () => {
     ]);
   });
 
+  test(
+    "S55: SFTP is served by a process with exactly the login's ids and groups, and no capability",
+    asOther,
+    async () => {
+      const running = await programs.sftp(someone);
+      const status = readFileSync(`/proc/${running.pid}/status`, "utf8");
+      const row = (key: string): string =>
+        new RegExp(`^${key}:\\s*(.*?)\\s*$`, "m").exec(status)?.[1] ?? "none";
+      assert.deepEqual([row("Uid"), row("Gid")], ["5\t5\t5\t5", "60\t60\t60\t60"]);
+      assert.deepEqual(row("Groups").split(" ").sort(), ["29", "44", "60"]);
+      for (const set of ["CapPrm", "CapEff", "CapAmb"]) assert.match(row(set), /^0+$/, set);
+      assert.equal(readlinkSync(`/proc/${running.pid}/cwd`), home);
+      assert.deepEqual((await said(running)).exit, { code: 0 });
+    },
+  );
+
+  test("SFTP ends with its input and not by HUP, so that what is open is closed and told", async () => {
+    const running = await programs.sftp(someone);
+    const message = (...bytes: number[]): Buffer => Buffer.from([0, 0, 0, bytes.length, ...bytes]);
+    // INIT of version 3, then OPEN of `f` to write and create.
+    running.stdin.write(message(1, 0, 0, 0, 3));
+    running.stdin.write(message(3, 0, 0, 0, 1, 0, 0, 0, 1, 0x66, 0, 0, 0, 0x0a, 0, 0, 0, 0));
+    const reports = running.reports[Symbol.asyncIterator]();
+    const path = join(home, "f");
+    assert.deepEqual((await reports.next()).value, { opened: 1, action: "write", path });
+    running.kill("SIGHUP");
+    running.stdin.end();
+    const error = "the client left before the file was closed";
+    assert.deepEqual((await reports.next()).value, { closed: 1, len: 0, error });
+    assert.deepEqual(await running.exit, { code: 0 });
+  });
+
   test("another login than our own is refused without root", () => {
     const mine = new Programs({ spawner, logins, pipes, clock: systemClock, uid: 1000 });
     assert.throws(
@@ -270,7 +304,9 @@ interface Said {
   readonly exit: unknown;
 }
 
-async function said(running: Running): Promise<Said> {
+async function said(
+  running: Pick<Running, "stdin" | "stderr" | "exit"> & { stdout: AsyncIterable<unknown> },
+): Promise<Said> {
   running.stdin.end();
   const [out, err, exit] = await Promise.all([text(running.stdout), text(running.stderr), running.exit]);
   return { out, err, exit };
@@ -278,7 +314,7 @@ async function said(running: Running): Promise<Said> {
 
 async function text(stream: AsyncIterable<unknown>): Promise<string> {
   const chunks: Uint8Array[] = [];
-  for await (const chunk of stream) chunks.push(chunk as Uint8Array);
+  for await (const chunk of stream) chunks.push(Buffer.from(chunk as Uint8Array));
   return Buffer.concat(chunks).toString();
 }
 

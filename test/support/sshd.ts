@@ -86,7 +86,8 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
     "StrictModes no",
     "UsePAM no",
     "UseDNS no",
-    "MaxStartups 1000",
+    // Of these it takes the last.
+    options.config?.find((line) => line.startsWith("MaxStartups ")) ?? "MaxStartups 1000",
     "Subsystem sftp internal-sftp",
   ];
   await writeFile(folder.at("sshd_config"), config.join("\n"));

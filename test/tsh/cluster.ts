@@ -25,6 +25,7 @@ import { readSessionRequest, type SessionRequest, sessionRequests } from "#ssh/s
 import { runLine } from "../../src/cli/testing.ts";
 import { program } from "../../src/cli/tsh/program.ts";
 import { streamPair } from "../../src/ssh/testing/stream-pair.ts";
+import { serveForwards } from "./forwarding.ts";
 
 export interface HostOptions {
   readonly principals?: readonly string[];
@@ -34,6 +35,8 @@ export interface HostOptions {
   readonly validBefore?: bigint;
   /** Show the key without a certificate. */
   readonly plain?: boolean;
+  /** Serve forwards to this machine's ports and sockets; else refuse them. */
+  readonly forwards?: boolean;
 }
 
 /** What a node does with one session: called for `shell` and `exec`. */
@@ -72,6 +75,8 @@ export class TestCluster implements AsyncDisposable {
   /** Milliseconds that logins last, negative for one that is over. */
   loginLife = 3_600_000;
   logins: readonly string[] = ["root", "joe"];
+  /** Whether the proxy says that it records sessions itself. */
+  recordsAtProxy = false;
   readonly #parts: Parts;
   readonly #stop = new AbortController();
   readonly #servers: { close(): void; closeAllConnections?(): void }[] = [];
@@ -129,6 +134,11 @@ export class TestCluster implements AsyncDisposable {
     return Object.assign(cluster, { webPort: portOf(web), sshPort: portOf(ssh) });
   }
 
+  /** Whom hosts are to believe about users: a line of an authorized_keys file. */
+  get userAuthority(): string {
+    return formatPublicKeyLine({ key: this.#parts.userCa.publicKey });
+  }
+
   /** PEM of the web API's self-signed certificate. */
   get webCertificate(): string {
     return this.#parts.web.cert;
@@ -169,7 +179,7 @@ export class TestCluster implements AsyncDisposable {
       ca.signer(),
     );
     const signers: Signer[] = [plain ? key.signer() : key.signer(certificate)];
-    return { serve: (stream) => void this.#serve(stream, signers, role, run) };
+    return { serve: (stream) => void this.#serve(stream, signers, { ...options, role }, run) };
   }
 
   /** Adds a node under a name. */
@@ -177,7 +187,12 @@ export class TestCluster implements AsyncDisposable {
     this.hosts.set(name, await this.host({ principals: [name, `${name}.main`], ...options }, run));
   }
 
-  async #serve(stream: Duplex, hostKeys: Signer[], role: string, run: Program | undefined): Promise<void> {
+  async #serve(
+    stream: Duplex,
+    hostKeys: Signer[],
+    { role, forwards }: HostOptions,
+    run: Program | undefined,
+  ): Promise<void> {
     const { userCa } = this.#parts;
     stream.on("error", () => {});
     try {
@@ -201,11 +216,18 @@ export class TestCluster implements AsyncDisposable {
         },
         this.#stop.signal,
       );
+      if (!run) {
+        connection.onRequest((name) =>
+          name === "recording-proxy@teleport.com" ? Buffer.from(String(this.recordsAtProxy)) : false,
+        );
+      }
+      const forward = forwards ? serveForwards(connection) : undefined;
       connection.onOpen((request) => {
-        if (request.kind !== "session") return;
+        if (request.kind !== "session") return forward ? forward(request) : undefined;
         const channel = request.accept();
         if (run) serveProgram(channel, connection, run);
         else this.#serveProxy(channel);
+        return undefined;
       });
     } catch {
       // The client left; the tests look at the client.
@@ -281,6 +303,7 @@ export class TestCluster implements AsyncDisposable {
           extensions: new Map([
             ["permit-pty", ""],
             ["permit-agent-forwarding", ""],
+            ["permit-port-forwarding", ""],
           ]),
         },
         userCa.signer(),

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { mkdir, mkdtemp, readdir, readFile, readlink, stat, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
+import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { after, afterEach, before, beforeEach, suite, test } from "node:test";
 import { promisify } from "node:util";
@@ -13,8 +13,9 @@ import { RecordingWriter } from "#recording";
 import { duplex } from "#ssh";
 import { AgentClient, Keyring, serveAgent } from "#ssh/agent";
 import { generateKey } from "#ssh/keys";
-import { receive, send } from "#ssh/scp";
+import { eventually } from "../support/eventually.ts";
 import { type HostOptions, type Program, type ServedSession, TestCluster } from "./cluster.ts";
+import { scpHost } from "./scp-host.ts";
 
 const sum = (data: string | Uint8Array): string => createHash("sha256").update(data).digest("hex");
 
@@ -83,6 +84,7 @@ suite("tsh against a cluster", () => {
         "joe-x509-key.pem",
         "joe-x509.pem",
         "joe.pub",
+        "known_hosts",
       ]);
       for (const [name, mode] of [
         [".", 0o700],
@@ -260,6 +262,15 @@ suite("tsh against a cluster", () => {
       assert.notEqual(kept.out, lent.out);
       assert.notEqual(kept.code, 0);
     });
+    test("TSH-25: it is lent by itself where the proxy records, unless it must not be", async () => {
+      await login();
+      cluster.recordsAtProxy = true;
+      const lent = await cluster.tsh(["ssh", "root@db", "agent"], { env: env() });
+      assert.equal(lent.out, "teleport:joe\nteleport:joe");
+      for (const not of [["-a"], ["-o", "ForwardAgent=no"]]) {
+        assert.notEqual((await cluster.tsh(["ssh", ...not, "root@db", "agent"], { env: env() })).code, 0);
+      }
+    });
   });
 
   suite("logout and status", () => {
@@ -272,7 +283,15 @@ suite("tsh against a cluster", () => {
       assert.equal(more.length, 0);
       assert.deepEqual(
         [only.active, only.user, only.cluster, only.roles, only.logins, only.expired, only.extensions],
-        [true, "joe", "main", ["admin"], ["root", "joe"], false, ["permit-agent-forwarding", "permit-pty"]],
+        [
+          true,
+          "joe",
+          "main",
+          ["admin"],
+          ["root", "joe"],
+          false,
+          ["permit-agent-forwarding", "permit-port-forwarding", "permit-pty"],
+        ],
       );
     });
     test("TSH-37: of one user from one proxy, then it is over already", async () => {
@@ -295,6 +314,107 @@ suite("tsh against a cluster", () => {
         ls.err,
         /^error: your login has expired; log in with: tsh login --proxy=127\.0\.0\.1:\d+\n$/,
       );
+    });
+  });
+
+  suite("config", () => {
+    beforeEach(start);
+    afterEach(stop);
+
+    test("prints for OpenSSH how the hosts are reached, by paths that are there", async () => {
+      await cluster.login();
+      const { code, out, err } = await cluster.tsh(["config", "--port=2022", "--agent"]);
+      assert.deepEqual([code, err], [0, ""]);
+      assert.match(out, /^Host \*\.main$/m);
+      assert.match(out, /^ {4}Port 2022$/m);
+      // "tester" is who runs this, and no login: without a line OpenSSH would ask for it.
+      assert.match(out, /^ {4}User joe\n {4}ProxyJump teleport-proxy-main$/m);
+      assert.match(out, new RegExp(`^ {4}IdentityAgent "${cluster.home}/.tsh/agent.sock"$`, "m"));
+      const paths = [...out.matchAll(/^ {4}(?:IdentityFile|CertificateFile|UserKnownHostsFile) "(.*)"$/gm)];
+      assert.equal(paths.length, 6);
+      for (const [, path = ""] of paths) assert.equal((await stat(path)).mode & 0o777, 0o600);
+      const known = await readFile(join(cluster.home, ".tsh/keys/127.0.0.1/known_hosts"), "utf8");
+      assert.match(
+        known,
+        /^@cert-authority \*\.main,remote\.kube\.proxy\.teleport\.cluster\.local ssh-ed25519 \S+\n$/,
+      );
+    });
+
+    test("names the login that was asked for, and none where it is one's own name", async () => {
+      await cluster.login();
+      const lines = async (...flags: string[]) => (await cluster.tsh(["config", ...flags])).out;
+      assert.match(await lines("--login=root"), /^ {4}Port 3022\n {4}User root$/m);
+      cluster.logins = ["tester"];
+      await cluster.tsh(["logout"]);
+      await cluster.login();
+      assert.match(await lines(), /^ {4}Port 3022\n {4}ProxyJump/m);
+    });
+
+    test("says in a sentence what to do where there is no login, or none any more, or for nowhere", async () => {
+      const none = await cluster.tsh(["config"]);
+      assert.deepEqual([none.code, none.out], [1, ""]);
+      assert.match(none.err, /^error: you are not logged in; log in with: tsh login --proxy=HOST$/m);
+      cluster.loginLife = -1000;
+      await cluster.login();
+      const over = await cluster.tsh(["config"]);
+      assert.match(over.err, /^error: your login has expired; log in with: tsh login --proxy=127/m);
+      cluster.loginLife = 3_600_000;
+      cluster.logins = [];
+      await cluster.login();
+      const nowhere = await cluster.tsh(["config"]);
+      assert.deepEqual([nowhere.code, nowhere.out], [1, ""]);
+      assert.match(nowhere.err, /joe is allowed no login anywhere/);
+    });
+
+    test("S57: no name that is more than a name gets into it", async () => {
+      await cluster.login();
+      const other = await cluster.tsh(["config", "--cluster=x';id;'"]);
+      assert.deepEqual([other.code, other.out], [1, ""]);
+      const login = await cluster.tsh(["config", "--login=$(id)"]);
+      assert.deepEqual([login.code, login.out], [2, ""]);
+      cluster.ping = { cluster_name: "main\nProxyCommand id" };
+      await cluster.tsh(["logout"]);
+      await cluster.login();
+      const hostile = await cluster.tsh(["config"]);
+      assert.deepEqual([hostile.code, hostile.out], [2, ""]);
+      assert.match(hostile.err, /cannot be written into an ssh_config/);
+    });
+  });
+
+  suite("agent", () => {
+    beforeEach(startLoggedIn);
+    afterEach(stop);
+
+    for (const [what, ...line] of [
+      ["an unknown word", "start"],
+      ["two shells at once", "--sh", "--csh"],
+      ["a path too long for a socket", `--socket=/${"x".repeat(107)}`],
+      ["S57: a path with a line's end", "--socket=/tmp/a\nb"],
+    ] as const) {
+      test(`${what} is wrong usage`, async () => {
+        const { code, out } = await cluster.tsh(["agent", ...line]);
+        assert.deepEqual([code, out], [2, ""]);
+      });
+    }
+
+    test("S57: prints commands in which an odd path is a path and nothing more", async () => {
+      const path = `${cluster.home}/$(id)'!`;
+      for (const [flag, printed] of [
+        ["--sh", `SSH_AUTH_SOCK='${cluster.home}/$(id)'\\''!'; export SSH_AUTH_SOCK;`],
+        ["--csh", `setenv SSH_AUTH_SOCK '${cluster.home}/$(id)'\\''\\!';`],
+      ] as const) {
+        const done = new AbortController();
+        const ran = cluster.tsh(["agent", "-D", flag, `--socket=${path}`], { signal: done.signal });
+        await eventually("a socket", () => stat(path).catch(() => undefined));
+        using agent = new AgentClient(connect(path));
+        assert.deepEqual(
+          (await agent.identities()).map(({ comment }) => comment),
+          ["teleport:joe", "teleport:joe"],
+        );
+        done.abort();
+        const { code, out } = await ran;
+        assert.deepEqual([code, out.split("\n")[0]], [0, printed]);
+      }
     });
   });
 
@@ -652,61 +772,3 @@ suite("tsh against a cluster", () => {
     });
   });
 });
-
-/** A host that is only good for scp, and not always good. */
-const scpHost =
-  (got: Map<string, string>): Program =>
-  async (session) => {
-    const { channel, command = "" } = session;
-    const link = {
-      input: channel as AsyncIterable<Uint8Array>,
-      write: (bytes: Uint8Array) => channel.write(bytes),
-    };
-    got.set("command", command);
-    const path = command.split(" -- ")[1] ?? "";
-    if (command.startsWith("scp -t")) {
-      const folder = (at: string): Parameters<typeof receive>[1] => ({
-        async file(name) {
-          const parts: Uint8Array[] = [];
-          return {
-            async write(chunk) {
-              parts.push(Uint8Array.from(chunk));
-            },
-            async close(reason) {
-              if (reason === undefined)
-                got.set(at + Buffer.from(name), Buffer.concat(parts).toString("latin1"));
-            },
-          };
-        },
-        directory: async (name) => folder(`${at}${Buffer.from(name)}/`),
-        async done() {},
-      });
-      await receive(link, folder(""), { recursive: true });
-      return session.exit(0);
-    }
-    const named = (name: string, mode = 0o644) => ({
-      kind: "file" as const,
-      name: Buffer.from(name),
-      mode,
-      size: 7,
-      read: async function* () {
-        yield Buffer.from("content");
-      },
-      done() {},
-    });
-    const last = path.split("/").at(-1) ?? "";
-    const entries = {
-      "evil-other": [named("authorized_keys")],
-      "evil-two": [named("evil-two"), named("evil-two")],
-      "evil-climb": [named("../evil-climb")],
-      "evil-mode": [named("evil-mode", 0o6755)],
-      "evil-hidden/": [named(".bashrc")],
-    }[path] ?? [named(last)];
-    const troubles = await send(
-      link,
-      (async function* () {
-        yield* entries;
-      })(),
-    );
-    return session.exit(troubles.length > 0 ? 1 : 0);
-  };

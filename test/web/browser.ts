@@ -1,33 +1,21 @@
 import { execFile } from "node:child_process";
-import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after } from "node:test";
 import { promisify } from "node:util";
-import { type BrowserContext, type BrowserContextOptions, chromium, type Page } from "playwright-core";
+import type { Page } from "playwright-core";
 import { TestClock } from "#core/clock";
 import { silentLog } from "#core/log";
 import { systemRandom } from "#core/random";
 import { listenHttps } from "#net";
 import { webApi } from "#webapi";
 import { selfSigned } from "../self-signed.ts";
+import { type Browser, openChromium, skip } from "./chromium.ts";
 import { FakeAuth } from "./fake-auth.ts";
 
-const executablePath = "/usr/bin/chromium";
-/** Why these tests cannot run here; false when they can. */
-export const skip = existsSync(executablePath) ? false : `there is no ${executablePath}`;
-
-const args = [
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
+export { skip };
 
 /** The browser app as it would be released, built once a run into a folder of its own. */
 let pages: Promise<string> | undefined;
@@ -45,14 +33,10 @@ async function build(): Promise<string> {
 }
 
 /** A proxy's web port with the real pages and a fake auth behind it, and a Chromium to visit it. */
-export interface Site extends AsyncDisposable {
+export interface Site extends Browser {
   readonly auth: FakeAuth;
   readonly clock: TestClock;
   readonly url: string;
-  /** A new person with a fresh browser. What the page's console complains about comes into `complaints`. */
-  visit(
-    options?: BrowserContextOptions,
-  ): Promise<{ page: Page; context: BrowserContext; complaints: string[] }>;
 }
 
 export async function openSite(secondFactor: "off" | "otp" = "otp"): Promise<Site> {
@@ -82,25 +66,14 @@ export async function openSite(secondFactor: "off" | "otp" = "otp"): Promise<Sit
       log: silentLog,
     }),
   );
-  const browser = await chromium.launch({ executablePath, args });
-  stack.defer(() => browser.close());
   const url = `https://127.0.0.1:${server.address.port}`;
+  const browser = stack.use(await openChromium(url));
   const open = stack.move();
   return {
     auth,
     clock,
     url,
-    async visit(options) {
-      const context = await browser.newContext({ ignoreHTTPSErrors: true, baseURL: url, ...options });
-      const page = await context.newPage();
-      page.setDefaultTimeout(10_000);
-      const complaints: string[] = [];
-      page.on("console", (line) => {
-        if (["error", "warning"].includes(line.type())) complaints.push(line.text());
-      });
-      page.on("pageerror", (error) => complaints.push(error.message));
-      return { page, context, complaints };
-    },
+    visit: browser.visit,
     [Symbol.asyncDispose]: () => open.disposeAsync(),
   };
 }

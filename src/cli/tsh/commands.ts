@@ -20,7 +20,55 @@ const flagsOf = {
     cluster,
     port: flag.port("Port of the SSH server on the host", { short: "p" }),
     tty: flag.yes("Have a terminal for a command too", { short: "t" }),
+    disableTty: flag.yes("Have no terminal", { short: "T" }),
     forwardAgent: flag.yes("Let the host use your SSH agent", { short: "A" }),
+    forward: flag.many(
+      "Bring a port or socket of the host's side here: [bind:]port:host:hostport, or paths",
+      {
+        short: "L",
+        value: "SPEC",
+      },
+    ),
+    remoteForward: flag.many("Bring a port or socket of this side to the host; a port alone serves SOCKS", {
+      short: "R",
+      value: "SPEC",
+    }),
+    dynamicForward: flag.many("Serve SOCKS here, to reach what the host reaches: [bind:]port", {
+      short: "D",
+      value: "SPEC",
+    }),
+    withoutAgent: flag.yes("Do not let the host use your SSH agent", { short: "a", hidden: true }),
+    stdioForward: flag.text("Connect standard input and output to this on the host's side, and run nothing", {
+      short: "W",
+      value: "HOST:PORT",
+    }),
+    withoutInput: flag.yes("Give the command no input", { short: "n" }),
+    forwardOnly: flag.yes("Run neither command nor shell, only forward", { short: "N" }),
+    local: flag.yes("Run the command here while the forwards stand"),
+    jumphost: flag.text("Go through this proxy or node, or several, in place of your proxy", {
+      short: "J",
+      value: "[LOGIN@]HOST[:PORT],...",
+    }),
+    escapeChar: flag.text(
+      "Escape character of a terminal session, or none (~); ~? there tells what it does",
+      {
+        short: "e",
+        value: "CHAR",
+      },
+    ),
+    quiet: flag.yes("Show no banners and warnings", { short: "q" }),
+    option: flag.many(
+      `An option of OpenSSH's: AddKeysToAgent, BatchMode, ClearAllForwardings, ConnectTimeout, DynamicForward, EscapeChar,
+      ExitOnForwardFailure, ForwardAgent, GatewayPorts, LocalForward, LogLevel, Port, ProxyJump, RemoteCommand, RemoteForward,
+      RequestTTY, SendEnv, ServerAliveCountMax, ServerAliveInterval, SessionType, SetEnv, StrictHostKeyChecking,
+      StreamLocalBindUnlink, User, UserKnownHostsFile; the others do nothing here`.replaceAll(/\s+/g, " "),
+      { short: "o", value: "NAME=VALUE" },
+    ),
+    compress: flag.yes("Accepted, without effect", { short: "C", hidden: true }),
+    verbose: flag.yes("Accepted, without effect", { short: "v", hidden: true }),
+    withoutX11: flag.yes("Accepted, without effect", { short: "x", hidden: true }),
+    parallel: flag.count("Run on so many hosts at a time when labels name several (10)", 1000),
+    format,
   },
   scp: {
     cluster,
@@ -28,6 +76,18 @@ const flagsOf = {
     port: flag.port("Port of the SSH server on the host", { short: "P" }),
     preserve: flag.yes("Keep times and modes", { short: "p" }),
     quiet: flag.yes("Print no line for each file", { short: "q" }),
+  },
+  config: {
+    cluster,
+    port: flag.port("Port of the SSH servers on the hosts (3022)", { short: "p" }),
+    agent: flag.yes("Have OpenSSH use the agent that `tsh agent` starts"),
+  },
+  agent: {
+    socket: flag.text("Where it listens (~/.tsh/agent.sock)", { short: "a", value: "PATH" }),
+    foreground: flag.yes("Stay in the foreground", { short: "D" }),
+    kill: flag.yes("Stop the one that runs, as `tsh agent stop` does", { short: "k" }),
+    sh: flag.yes("Print commands for a Bourne shell", { short: "s" }),
+    csh: flag.yes("Print commands for csh; that is the default where $SHELL is one", { short: "c" }),
   },
   play: {
     cluster,
@@ -75,8 +135,8 @@ export const commands = [
   }),
   command({
     name: "ssh",
-    about: "Run a shell or a command on a host",
-    args: ["<[login@]host>", "[command...]"],
+    about: "Run a shell or a command on a host, or a command on all hosts with some labels",
+    args: ["<[login@]host|label=value>", "[command...]"],
     passThrough: true,
     flags: flagsOf.ssh,
     run: async (context) => (await import("./ssh.ts")).ssh(context),
@@ -87,6 +147,19 @@ export const commands = [
     args: ["<source...>"],
     flags: flagsOf.scp,
     run: async (context) => (await import("./scp.ts")).scp(context),
+  }),
+  command({
+    name: "config",
+    about: "Print what ~/.ssh/config needs for plain ssh, scp, sftp, rsync, git and Ansible",
+    flags: flagsOf.config,
+    run: async (context) => (await import("./config.ts")).config(context),
+  }),
+  command({
+    name: "agent",
+    about: 'Run an SSH agent that holds your logins and nothing else: eval "$(tsh agent)"',
+    args: ["[stop]"],
+    flags: flagsOf.agent,
+    run: async (context) => (await import("./agent.ts")).agent(context),
   }),
   command({
     name: "play",

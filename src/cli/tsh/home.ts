@@ -1,4 +1,4 @@
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { type Credentials, expiryOf, Keystore, type Profile, Profiles, parseProxy, proxyHost } from "#client";
 import { systemClock } from "#core/clock";
 import type { Io } from "../io.ts";
@@ -14,6 +14,10 @@ export function openHome({ machine }: Pick<Io, "machine">): Home {
   const folder = join(machine.home, ".tsh");
   return { profiles: new Profiles(folder), keystore: new Keystore(folder) };
 }
+
+/** Where the agent of `tsh agent` listens. */
+export const agentSocket = ({ machine }: Pick<Io, "machine">): string =>
+  resolve(machine.home, ".tsh", "agent.sock");
 
 /** The profile that the flags mean: of the proxy they name, or the current one; undefined when there is none. */
 export async function chosenProfile(

@@ -82,6 +82,7 @@ export async function logIn(
   const main = api.profileOf(typed, answer, user);
   const made: Profile = known ? { ...main, cluster: positional } : main;
   await home.keystore.save(proxyHost(made), credentials);
+  await home.keystore.writeKnownHosts(proxyHost(made), made.rootCluster, credentials.hostAuthorities);
   await home.profiles.write(made, typed.host);
   await fillAgent(context, credentials);
   if (!credentials.certificate) {

@@ -1,4 +1,12 @@
-import { authApi, type Credentials, type HostKey, ProxyConnection, signerOf } from "#client";
+import {
+  authApi,
+  type ConnectOptions,
+  type Credentials,
+  type HostKey,
+  type Jump,
+  ProxyConnection,
+  signerOf,
+} from "#client";
 import { systemClock } from "#core/clock";
 import { Fault } from "#core/errors";
 import { silentLog } from "#core/log";
@@ -8,24 +16,34 @@ import { productVersion } from "../version.ts";
 import type { TshContext } from "./globals.ts";
 import type { Home, Login } from "./home.ts";
 
+/** How to connect where a command has wishes of its own. */
+export interface Wishes extends Pick<ConnectOptions, "timeout" | "keepAlive" | "knownHosts"> {
+  /** Through these in place of the profile's proxy, logged in to as `login`. */
+  readonly jumps?: readonly Jump[];
+  readonly login?: string;
+  /** Show no banners. */
+  readonly quiet?: boolean;
+}
+
 /** Connects to the proxy of a login. */
 export function openProxy(
   { io, signal }: TshContext,
   { profile, credentials }: Login,
+  { jumps = [], login = "", quiet = false, ...wishes }: Wishes = {},
 ): Promise<ProxyConnection> {
-  return ProxyConnection.open(
-    {
-      proxy: profile.sshProxyAddr,
-      cluster: profile.rootCluster,
-      signer: signerOf(credentials),
-      authorities: credentials.hostAuthorities,
-      hostKeys: credentials.hostKeys,
-      clock: systemClock,
-      log: silentLog,
-      onBanner: (text) => io.err(printableLines(text.trimEnd())),
-    },
-    signal,
-  );
+  const options: ConnectOptions = {
+    proxy: profile.sshProxyAddr,
+    cluster: profile.rootCluster,
+    signer: signerOf(credentials),
+    authorities: credentials.hostAuthorities,
+    hostKeys: credentials.hostKeys,
+    clock: systemClock,
+    log: silentLog,
+    ...(!quiet && { onBanner: (text: string) => io.err(printableLines(text.trimEnd())) }),
+    ...wishes,
+  };
+  if (jumps.length === 0) return ProxyConnection.open(options, signal);
+  return ProxyConnection.jump(options, jumps, login, signal);
 }
 
 /** The nodes of a cluster that have all of `labels`, by name (TSH-43). */
@@ -64,7 +82,11 @@ export function loginFor(
 
 /** Asks whether a host that has no certificate is to be trusted (TSH-25); remembers a yes. */
 export const askAboutHost =
-  ({ io, signal }: TshContext, { keystore }: Home) =>
+  (
+    { io, signal }: Pick<TshContext, "io" | "signal">,
+    { keystore }: Home,
+    remember = (host: HostKey): Promise<void> => keystore.trust(host),
+  ) =>
   async (host: HostKey): Promise<void> => {
     const refused = new Fault(
       "access_denied",
@@ -76,5 +98,5 @@ export const askAboutHost =
     io.err(`The fingerprint of its ${host.key.type} key is ${fingerprint(host.key)}.`);
     const answer = await io.ask("Do you trust it and want to go on (yes/no)?", signal);
     if (answer.trim().toLowerCase() !== "yes") throw refused;
-    await keystore.trust(host);
+    await remember(host);
   };

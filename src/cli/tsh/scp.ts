@@ -1,10 +1,12 @@
-import { type Connection, type Place, type ProxyConnection, scpApi } from "#client";
+import { type Connection, type Place, type Progress, type ProxyConnection, scpApi } from "#client";
+import { systemClock } from "#core/clock";
 import { Fault } from "#core/errors";
 import { printable, printableLines } from "../text.ts";
 import type { FlagsOf } from "./commands.ts";
 import type { TshContext } from "./globals.ts";
 import { type Login, openHome } from "./home.ts";
 import { needLogin } from "./log-in.ts";
+import type { ProgressBar } from "./progress-bar.ts";
 import { askAboutHost, loginFor, openProxy } from "./reach.ts";
 
 type ScpContext = TshContext & FlagsOf<"scp">;
@@ -24,7 +26,8 @@ export async function scp(context: ScpContext): Promise<number> {
   await using proxy = await openProxy(context, login);
   const open = (place: Remote): Promise<Connection> =>
     connect(context, proxy, login, place, askAboutHost(context, home));
-  const options = { ...optionsOf(context), mustBeFolder: places.length > 1 };
+  const bar = await progressBar(context);
+  const options = { ...optionsOf(context, bar), mustBeFolder: places.length > 1 };
   let highest = 0;
   const done = ({ troubles, code }: { troubles: readonly string[]; code: number }): void => {
     for (const trouble of troubles) context.io.err(printable(trouble));
@@ -82,7 +85,18 @@ function connect(
   );
 }
 
-function optionsOf({ io, flags }: ScpContext) {
+/** On a terminal people see how far it is. */
+async function progressBar({ io, flags }: ScpContext): Promise<ProgressBar | undefined> {
+  if (flags.quiet || !io.terminal.stdout) return undefined;
+  const { ProgressBar: Bar } = await import("./progress-bar.ts");
+  return new Bar(
+    (text) => void io.stdout.write(text),
+    () => io.terminal.size().columns,
+    systemClock,
+  );
+}
+
+function optionsOf({ io, flags }: ScpContext, bar: ProgressBar | undefined) {
   const { recursive = false, preserve = false, quiet = false } = flags;
   return {
     recursive,
@@ -98,8 +112,11 @@ function optionsOf({ io, flags }: ScpContext) {
       len: number;
       error: string;
     }) {
-      if (!quiet && error === "") io.out(`${action === "read" ? "->" : "<-"} ${printable(path)} (${len})`);
+      if (bar) bar.end({ path, len, whole: error === "" });
+      else if (!quiet && error === "")
+        io.out(`${action === "read" ? "->" : "<-"} ${printable(path)} (${len})`);
     },
+    ...(bar && { progress: (file: Progress) => bar.at(file) }),
     onError: (text: string) => {
       const shown = printableLines(text).trimEnd();
       if (shown !== "") io.err(shown);

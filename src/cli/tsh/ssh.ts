@@ -1,69 +1,121 @@
-import { constants } from "node:os";
 import {
   type Destination,
-  type Ending,
-  type LocalTerminal,
-  lendAgent,
+  type HostKey,
+  knownHostsFile,
   type ProxyConnection,
   parseDestination,
-  run,
 } from "#client";
 import { Fault } from "#core/errors";
-import type { Io } from "../io.ts";
 import { printable } from "../text.ts";
-import type { FlagsOf } from "./commands.ts";
-import type { TshContext } from "./globals.ts";
-import { type Login, openHome } from "./home.ts";
+import { type Home, type Login, openHome } from "./home.ts";
 import { needLogin } from "./log-in.ts";
 import { askAboutHost, loginFor, nodesOf, openProxy } from "./reach.ts";
+import { onHost } from "./ssh-session.ts";
+import { type Settings, type SshContext, settingsOf } from "./ssh-settings.ts";
 
-/** `tsh ssh` (TSH-20). Resolves to the exit code of what ran (TSH-24). */
-export async function ssh(context: SshContext): Promise<number> {
-  const { io } = context;
-  const [where = "", ...words] = context.args;
-  const destination = parseDestination(where);
-  const home = openHome(io);
-  const login = await needLogin(context, home);
-  await using proxy = await openProxy(context, login);
-  const cluster = context.flags.cluster ?? login.profile.cluster;
-  const hosts = await hostsOf(context, proxy, login, cluster, destination);
-  const remote: Remote = {
-    command: words.length === 0 ? undefined : words.join(" "),
-    login: loginFor(destination.login ?? context.flags.login, login, io.machine),
-    cluster,
-    port: context.flags.port ?? 0,
-    acceptPlain: askAboutHost(context, home),
-  };
-  const [first] = hosts;
-  if (hosts.length > 1 && remote.command !== undefined)
-    return await everywhere(context, proxy, hosts, remote);
-  if (hosts.length > 1) {
-    io.err(
-      `WARNING: ${hosts.length} nodes match; opening a shell on the first, ${printable(first?.name ?? "")}`,
-    );
-  }
-  return await runOn(context, proxy, first as Host, remote, io.input());
-}
-
-type SshContext = TshContext & FlagsOf<"ssh">;
-
-interface Remote {
-  readonly command: string | undefined;
-  readonly login: string;
-  readonly cluster: string;
-  readonly port: number;
-  readonly acceptPlain: ReturnType<typeof askAboutHost>;
-}
-
-/** `id` is what we ask for, `name` what we show. */
-interface Host {
+/** One host. `id` is what we ask for, `name` what we show. */
+export interface Host {
   readonly id: string;
   readonly name: string;
 }
 
+/** What is to happen on each host. */
+export interface Remote {
+  readonly words: readonly string[];
+  /** Absent: a shell. */
+  readonly command: string | undefined;
+  readonly login: string;
+  readonly cluster: string;
+  readonly acceptPlain: (host: HostKey) => Promise<void>;
+}
+
+/** `tsh ssh` (TSH-20). Resolves to the exit code of what ran (TSH-24). */
+export async function ssh(context: SshContext): Promise<number> {
+  const { io, flags } = context;
+  const [where = "", ...words] = context.args;
+  const destination = parseDestination(where);
+  const settings = await settingsOf(context);
+  if (!settings.session && words.length > 0) {
+    throw new Fault("bad_parameter", "with -N and -W nothing is run; leave either these or the command out");
+  }
+  if (flags.local && words.length === 0) {
+    throw new Fault("bad_parameter", "--local runs a command here while the forwards stand; say which");
+  }
+  const hasCommand = settings.session && (words.length > 0 || settings.remoteCommand !== undefined);
+  if (flags.format !== undefined && !(hasCommand && !flags.local)) {
+    throw new Fault(
+      "bad_parameter",
+      "--format is for the table of how a command went on hosts; name a command",
+    );
+  }
+  const home = openHome(io);
+  const asking = personOf(context, settings);
+  const login = await needLogin(asking, home);
+  const user = loginFor(destination.login ?? settings.login, login, io.machine);
+  const { jumps, timeout, keepAlive, quiet } = settings;
+  await using proxy = await openProxy(context, login, {
+    jumps,
+    login: user,
+    quiet,
+    ...(timeout !== undefined && { timeout }),
+    ...(keepAlive !== undefined && { keepAlive }),
+    ...(settings.knownHosts && { knownHosts: await knownHosts(settings.knownHosts) }),
+  });
+  const cluster = flags.cluster ?? login.profile.cluster;
+  const hosts = await hostsOf(context, proxy, login, cluster, destination);
+  const remote: Remote = {
+    words,
+    command: words.length > 0 ? words.join(" ") : settings.remoteCommand,
+    login: user,
+    cluster,
+    acceptPlain: trust(asking, home, settings),
+  };
+  const isMany = hosts.length > 1 || flags.format !== undefined;
+  if (!isMany) return await onHost(context, proxy, hosts[0] as Host, remote, settings);
+  checkMany(hosts, remote, settings, flags.local ?? false);
+  const { onHosts } = await import("./ssh-many.ts");
+  return await onHosts(context, proxy, hosts, remote, settings);
+}
+
+/** The context in which people are asked: with `BatchMode` nobody is there; the agent gets keys unless that is unwanted. */
+function personOf(context: SshContext, { batch, addKeys }: Settings): SshContext {
+  const { io } = context;
+  if (!batch && addKeys) return context;
+  const env = addKeys ? io.env : { ...io.env, SSH_AUTH_SOCK: undefined };
+  const terminal = batch ? { ...io.terminal, stdin: false } : io.terminal;
+  return { ...context, io: { ...io, env, terminal } };
+}
+
+/** Where a file stands for "remember nothing". */
+const isNowhere = (path: string): boolean => path === "none" || path === "/dev/null";
+
+const knownHosts = async (path: string) =>
+  isNowhere(path) ? [] : (await knownHostsFile()).readKnownHosts(path);
+
+/** What becomes of a host that has no certificate and whose key is not known (TSH-25, `StrictHostKeyChecking`). */
+function trust(
+  { io, signal }: SshContext,
+  home: Home,
+  { hostKeys, knownHosts: file, quiet }: Settings,
+): (host: HostKey) => Promise<void> {
+  const remember = async (host: HostKey): Promise<void> => {
+    if (file === undefined) await home.keystore.trust(host);
+    else if (!isNowhere(file)) await (await knownHostsFile()).addKnownHost(file, host);
+  };
+  if (hostKeys === "yes") {
+    const nobody = { ...io, terminal: { ...io.terminal, stdin: false } };
+    return askAboutHost({ io: nobody, signal }, home, remember);
+  }
+  if (hostKeys === "ask") return askAboutHost({ io, signal }, home, remember);
+  return async (host) => {
+    if (!quiet) io.err(`WARNING: nobody verified the key of ${printable(host.host)} (StrictHostKeyChecking)`);
+    await remember(host);
+  };
+}
+
 /** One host as it was named, or the nodes that a label selector finds. Never empty. */
 async function hostsOf(
-  context: TshContext,
+  context: SshContext,
   proxy: ProxyConnection,
   { credentials }: Login,
   cluster: string,
@@ -76,78 +128,19 @@ async function hostsOf(
   return nodes.map(({ metadata, spec }) => ({ id: metadata.name, name: spec.hostname }));
 }
 
-/** Runs the command on one host after the other; answers the highest exit code. One that fails does not stop the rest. */
-async function everywhere(
-  context: SshContext,
-  proxy: ProxyConnection,
+/** Several hosts can be given a command, and nothing that there is one of: a terminal, input, ports. */
+function checkMany(
   hosts: readonly Host[],
-  remote: Remote,
-): Promise<number> {
-  const { io, signal } = context;
-  io.err("WARNING: Multiple nodes matched label selector, running command on all.");
-  let highest = 0;
-  for (const host of hosts) {
-    io.err(`Running command on ${printable(host.name)}:`);
-    let code = 1;
-    try {
-      code = await runOn(context, proxy, host, remote, undefined);
-    } catch (err) {
-      signal.throwIfAborted();
-      io.err(`error: ${printable((err as Error).message)}`);
-    }
-    highest = Math.max(highest, code);
-  }
-  return highest;
-}
-
-async function runOn(
-  { io, flags, signal }: SshContext,
-  proxy: ProxyConnection,
-  { id, name }: Host,
-  { command, login, cluster, port, acceptPlain }: Remote,
-  stdin: AsyncIterable<Uint8Array> | undefined,
-): Promise<number> {
-  await using connection = await proxy.toHost({ host: id, port, cluster, login }, acceptPlain, signal);
-  const agent = flags.forwardAgent ? io.env.SSH_AUTH_SOCK : undefined;
-  if (agent) lendAgent(connection, agent);
-  else if (flags.forwardAgent)
-    io.err("WARNING: no SSH agent is running here (SSH_AUTH_SOCK), so none is forwarded");
-  const ending = await run(
-    connection,
-    { stdin, stdout: io.stdout, stderr: io.stderr, terminal: terminalFor(io, command, flags.tty ?? false) },
-    { command, env: environment(io.env), forwardAgent: agent !== undefined },
+  { command }: Remote,
+  { forwards, session }: Settings,
+  local: boolean,
+): void {
+  if (command !== undefined && session && forwards.length === 0 && !local) return;
+  const names = hosts.slice(0, 12).map(({ name }) => printable(name));
+  const more = hosts.length > names.length ? ` and ${hosts.length - names.length} more` : "";
+  const what = command === undefined || !session ? "a shell needs one of them" : "forwards need one of them";
+  throw new Fault(
+    "bad_parameter",
+    `${hosts.length} nodes match, and ${session ? what : "forwards need one of them"}: ${names.join(", ")}${more}; a command would run on all`,
   );
-  signal.throwIfAborted();
-  return exitCode(ending, name);
-}
-
-/** A shell gets the terminal when there is one, a command when it is asked for. */
-function terminalFor(io: Io, command: string | undefined, forced: boolean): LocalTerminal | undefined {
-  if (command !== undefined && !forced) return undefined;
-  const { terminal } = io;
-  if (!terminal.stdin) {
-    if (forced) io.err("WARNING: standard input is not a terminal, so the command gets none");
-    return undefined;
-  }
-  return {
-    name: io.env.TERM || "xterm",
-    size: () => terminal.size(),
-    onResize: (listener) => terminal.onResize(listener),
-    raw: () => terminal.raw(),
-  };
-}
-
-/** What of the user's environment is sent along: language and colours, nothing that could change what programs do. */
-function environment(env: Io["env"]): Record<string, string> {
-  const sent = Object.entries(env).filter(([name]) => /^(LANG|LC_[A-Z]+|COLORTERM)$/.test(name));
-  return Object.fromEntries(sent.filter((pair): pair is [string, string] => Boolean(pair[1])));
-}
-
-/** The command's own code; 128 and the number of the signal that ended it. */
-function exitCode(ending: Ending, host: string): number {
-  if (ending === "refused") throw new Fault("access_denied", `${host} did not start it`);
-  if (ending === "lost") throw new Fault("unreachable", `lost the connection to ${host}`);
-  if ("code" in ending) return ending.code;
-  const number = constants.signals[`SIG${ending.signal}` as NodeJS.Signals];
-  return number === undefined ? 255 : 128 + number;
 }

@@ -1,4 +1,4 @@
-import { reason, shown } from "#copy";
+import { reason, shown as shownWhole } from "#copy";
 import { Fault } from "#core/errors";
 import type { Attributes, Files, OpenFile, OpenOptions, Path } from "#ssh/sftp";
 
@@ -33,15 +33,19 @@ export type SftpReport =
 
 type Report = (report: SftpReport) => void;
 
+/** Linux's PATH_MAX: the end of a longer path says nothing, since no call takes it. */
+const maxPath = 4096; // bytes
+const shown = (path: Path): string => shownWhole(Buffer.from(path.subarray(0, maxPath)));
+
 /** `files`, with a report of everything that reads or changes one, done or not; errors as people know them. */
 export function told(files: Files, report: Report): Files {
   const tell = async <T>(work: Promise<T>, action: SftpAction, path: Path, target?: Path): Promise<T> => {
     const about = {
       action,
-      path: shown(Buffer.from(path)),
+      path: shown(path),
       ...(target !== undefined && {
         // What a symlink leads to is told as it was written.
-        target: action === "symlink" ? Buffer.from(target).toString() : shown(Buffer.from(target)),
+        target: action === "symlink" ? Buffer.from(target.subarray(0, maxPath)).toString() : shown(target),
       }),
     };
     try {
@@ -61,7 +65,7 @@ export function told(files: Files, report: Report): Files {
   let last = 0;
   return {
     async open(path, options) {
-      const about = { action: options.write ? "write" : "read", path: shown(Buffer.from(path)) } as const;
+      const about = { action: options.write ? "write" : "read", path: shown(path) } as const;
       try {
         const file = await files.open(path, options);
         const number = ++last;

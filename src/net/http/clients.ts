@@ -1,6 +1,7 @@
 import { isIPv6 } from "node:net";
 import type { Clock } from "#core/clock";
 import { Fault } from "#core/errors";
+import { sourceOf } from "../source.ts";
 
 /** Who is on the other end of a socket. */
 interface Peer {
@@ -33,7 +34,7 @@ export class AddressBuckets {
   /** Counts one request; throws `limit_exceeded` (`details.retryAfter`, seconds) when the address has none left. */
   take(peer: Peer): void {
     const now = this.#clock.now();
-    const key = network(peer.remoteAddress ?? "");
+    const key = sourceOf(peer.remoteAddress ?? "");
     const left = this.#left(key, now);
     if (left < 1) {
       throw new Fault("limit_exceeded", "too many requests from your address; try again in a moment", {
@@ -63,15 +64,3 @@ export class AddressBuckets {
 }
 
 const maxAddresses = 16_384;
-
-function network(address: string): string {
-  const host = address.replace(/^::ffff:(?=\d+\.)/i, "").replace(/%.*$/, "");
-  if (!isIPv6(host)) return host;
-  const [head = "", tail = ""] = host.split("::");
-  const left = head === "" ? [] : head.split(":");
-  const right = tail === "" ? [] : tail.split(":");
-  const zeros = host.includes("::")
-    ? Array<string>(Math.max(0, 8 - left.length - right.length)).fill("0")
-    : [];
-  return `${[...left, ...zeros, ...right].slice(0, 4).join(":")}::/64`;
-}

@@ -5,6 +5,7 @@ import { type Millis, minute, second } from "#core/clock";
 import type { Log } from "#core/log";
 import type { Address } from "../address.ts";
 import { listen } from "../listen.ts";
+import { sourceOf } from "../source.ts";
 import { checkTlsPair, type TlsPair } from "../tls.ts";
 
 export interface HttpsListener extends AsyncDisposable {
@@ -36,7 +37,7 @@ export interface HttpsDoor {
   /** The configuration key that chooses another address. */
   readonly setting: string;
   readonly pair: TlsPair;
-  /** From one address at a time (CFG-17). */
+  /** From one source at a time (CFG-17). */
   readonly maxConnections: number;
   readonly log: Log;
   readonly wait?: Patience;
@@ -64,22 +65,22 @@ export async function listenHttps(app: Handler, door: HttpsDoor): Promise<HttpsL
   server.maxHeadersCount = 100;
   // Also knows connections that have not finished their handshake, which the server itself does not.
   const open = new Set<Socket>();
-  const perAddress = new Map<string, number>();
+  const perSource = new Map<string, number>();
   server.on("connection", (socket: Socket) => {
-    const { remoteAddress = "" } = socket;
-    const count = perAddress.get(remoteAddress) ?? 0;
+    const source = sourceOf(socket.remoteAddress ?? "");
+    const count = perSource.get(source) ?? 0;
     if (count >= maxConnections) {
-      log.warn("too many connections from one address", { address: remoteAddress });
+      log.warn("too many connections from one source", { source });
       socket.destroy();
       return;
     }
-    perAddress.set(remoteAddress, count + 1);
+    perSource.set(source, count + 1);
     open.add(socket);
     socket.once("close", () => {
       open.delete(socket);
-      const left = (perAddress.get(remoteAddress) ?? 1) - 1;
-      if (left > 0) perAddress.set(remoteAddress, left);
-      else perAddress.delete(remoteAddress);
+      const left = (perSource.get(source) ?? 1) - 1;
+      if (left > 0) perSource.set(source, left);
+      else perSource.delete(source);
     });
   });
   server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => answerBroken(error, socket));

@@ -41,14 +41,9 @@ export class Keyring {
   }
 
   /** Throws `not_found`. */
-  find(key: PublicKey): KeyringEntry {
+  remove(key: PublicKey): void {
     const found = this.list().find(({ signer }) => sameKey(signer.publicKey, key));
     if (!found) throw new Fault("not_found", "the agent does not hold this key");
-    return found;
-  }
-
-  remove(key: PublicKey): void {
-    const found = this.find(key);
     this.#entries = this.#entries.filter((entry) => entry !== found);
   }
 

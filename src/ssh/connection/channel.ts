@@ -27,6 +27,8 @@ export interface Channel extends AsyncDisposable {
   ): void;
   /** Resolves when both sides have closed the channel, or the connection is gone. */
   readonly closed: Promise<void>;
+  /** Aborts when the connection is over, also long after the channel was closed: nobody waits for what is left then. */
+  readonly gone: AbortSignal;
   /**
    * Sends CLOSE (after pending writes unless the connection is gone) and waits for the peer's. With `discard`, writes
    * that wait for credit are given up: the way out when the peer has stopped reading.

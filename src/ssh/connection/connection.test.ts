@@ -276,7 +276,7 @@ suite("opening channels", () => {
   });
 
   test("a peer has a limit of open channels, and gets its places back", async () => {
-    const { client, server } = connectionPair({ maxChannels: 2 });
+    const { client, server } = connectionPair({ limits: { maxChannels: 2 } });
     const accepted: Channel[] = [];
     server.onOpen((request) => void accepted.push(request.accept()));
     await client.open("session");
@@ -287,7 +287,7 @@ suite("opening channels", () => {
   });
 
   test("undecided channels count too", async () => {
-    const { client, server } = connectionPair({ maxChannels: 3 });
+    const { client, server } = connectionPair({ limits: { maxChannels: 3 } });
     server.onOpen(() => new Promise(() => {}));
     const waiting = [1, 2, 3].map(() => client.open("session"));
     await assert.rejects(client.open("session"), /too many/);

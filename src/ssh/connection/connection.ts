@@ -1,6 +1,7 @@
 import type { Clock, Millis } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
+import type { Signer } from "../keys/key.ts";
 import { DisconnectReason, type PacketTransport } from "../transport/packets.ts";
 import {
   ChannelClose,
@@ -21,17 +22,23 @@ import {
 import { UserauthRequest } from "../wire/userauth.ts";
 import { type Channel, type ChannelRequest, type Connection, OpenFailure } from "./channel.ts";
 import { Endpoint } from "./endpoint.ts";
+import { announcement, hostKeysRequest, proveRequest, prover } from "./host-keys.ts";
+import {
+  type ConnectionLimit,
+  type ConnectionLimits,
+  defaultMaxChannels,
+  maxPacket,
+  RequestBudget,
+  WindowBudget,
+} from "./limits.ts";
 import { type RequestHandler, RequestQueue } from "./requests.ts";
-
-/** What we let a peer have in flight on one channel, and in one packet, in bytes. */
-const windowSize = 2 * 1024 * 1024;
-const maxPacket = 64 * 1024;
 
 export interface ConnectionOptions {
   /** Asks the peer for a sign of life after `every` without one; `count` unanswered end the connection. */
   readonly keepAlive?: { readonly every: Millis; readonly count: number };
-  /** Channels the peer may have open at a time, undecided ones included; default 1024. */
-  readonly maxChannels?: number;
+  readonly limits?: ConnectionLimits;
+  /** Of a server: the client is told of those that are no certificates. */
+  readonly hostKeys?: readonly Signer[];
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -44,12 +51,14 @@ export function openConnection(transport: PacketTransport, options: ConnectionOp
   return new Mux(transport, options);
 }
 
+const unknownKind = "channels of this kind are not served here";
+
 type OpenHandler = (request: ChannelRequest) => void | Promise<void>;
 type Opened = { channel: Channel; extra: Uint8Array };
 /** A local channel number is an open channel, or one that waits for the peer's answer. */
 type Slot =
-  | { state: "opening"; kind: string; answer: PromiseWithResolvers<Opened> }
-  | { state: "open"; endpoint: Endpoint; byPeer: boolean };
+  | { state: "opening"; kind: string; window: number; answer: PromiseWithResolvers<Opened> }
+  | { state: "open"; window: number; endpoint: Endpoint; byPeer: boolean };
 
 class Mux implements Connection {
   readonly remoteVersion: string;
@@ -58,6 +67,10 @@ class Mux implements Connection {
   readonly #transport: PacketTransport;
   readonly #log: Log;
   readonly #maxChannels: number;
+  readonly #onLimit: ConnectionLimits["onLimit"];
+  readonly #windows: WindowBudget;
+  readonly #gone = new AbortController();
+  readonly #waitingRequests: RequestBudget;
   #slots: (Slot | undefined)[] = [];
   #freeIds: number[] = [];
   /** Channels of the peer: open, or asked for and not decided. */
@@ -95,28 +108,42 @@ class Mux implements Connection {
   constructor(transport: PacketTransport, options: ConnectionOptions) {
     this.#transport = transport;
     this.#log = options.log;
-    this.#maxChannels = options.maxChannels ?? 1024;
+    const { limits = {} } = options;
+    this.#maxChannels = limits.maxChannels ?? defaultMaxChannels;
+    this.#onLimit = limits.onLimit;
+    this.#windows = new WindowBudget(limits);
+    this.#waitingRequests = new RequestBudget(limits);
     this.remoteVersion = transport.remoteVersion;
     this.sessionId = transport.sessionId;
     this.#requests = new RequestQueue<boolean | Uint8Array>(
       (answer) => this.#replyGlobal(answer),
-      new Map([
+      new Map<string, RequestHandler<boolean | Uint8Array>>([
         ["keepalive@openssh.com", () => true],
+        [proveRequest, prover(options.hostKeys ?? [], transport.sessionId)],
         ["no-more-sessions@openssh.com", () => this.#refuseSessions()],
       ]),
+      this.#waitingRequests,
     );
     this.closed = transport.closed.then((reason) => this.#end(reason));
     transport.receive((payload) => this.#take(payload));
     setImmediate(() => this.#firstTurnOver());
+    const hostKeys = announcement(options.hostKeys ?? []);
+    if (hostKeys)
+      transport.send(
+        GlobalRequest.encode({ requestName: hostKeysRequest, wantReply: false, request: hostKeys }),
+      );
     if (options.keepAlive) void this.#keepAlive(options.keepAlive, options.clock);
   }
 
   open(channelType: string, extra: Uint8Array = new Uint8Array(0)): Promise<Opened> {
     if (this.#over) return Promise.reject(this.#over);
+    const window = this.#windows.grant();
+    if (window === undefined)
+      return Promise.reject(new Fault("limit_exceeded", "too many channels are open on this connection"));
     const answer = Promise.withResolvers<Opened>();
-    const senderChannel = this.#claim({ state: "opening", kind: channelType, answer });
+    const senderChannel = this.#claim({ state: "opening", kind: channelType, window, answer });
     this.#transport.send(
-      ChannelOpen.encode({ channelType, senderChannel, initialWindow: windowSize, maxPacket, open: extra }),
+      ChannelOpen.encode({ channelType, senderChannel, initialWindow: window, maxPacket, open: extra }),
     );
     return answer.promise;
   }
@@ -150,6 +177,15 @@ class Mux implements Connection {
 
   /** One payload of the peer. Throws a fault for what ends the connection. */
   #take(payload: Uint8Array): void {
+    try {
+      this.#dispatch(payload);
+    } catch (err) {
+      if (Fault.is(err, "limit_exceeded")) this.#onLimit?.("requests");
+      throw err;
+    }
+  }
+
+  #dispatch(payload: Uint8Array): void {
     this.#heard = true;
     const id = payload[0] ?? 0;
     if (id === ChannelData.id) this.#takeData(payload);
@@ -182,7 +218,7 @@ class Mux implements Connection {
     if (this.#noMoreSessions && open.channelType === "session")
       this.#reject(open, OpenFailure.administrativelyProhibited, "no more sessions were to come");
     else if (this.#peerChannels + (this.#earlyOpens?.length ?? 0) >= this.#maxChannels)
-      this.#reject(open, OpenFailure.resourceShortage, "too many channels are open");
+      this.#rejectFull(open, "channels");
     else if (handler) this.#offer(open, handler);
     else if (this.#earlyOpens) this.#earlyOpens.push(open);
     else this.#rejectKind(open);
@@ -194,18 +230,27 @@ class Mux implements Connection {
       if (answered) throw new Fault("internal", `${open.channelType} channel was answered twice`);
       answered = true;
     };
+    const window = this.#windows.grant();
+    if (window === undefined) {
+      this.#rejectFull(open, "buffered");
+      return;
+    }
     this.#peerChannels++;
+    const refuse = (reason: number, message: string): void => {
+      this.#peerChannels--;
+      this.#windows.giveBack(window);
+      this.#reject(open, reason, message);
+    };
     const request: ChannelRequest = {
       kind: open.channelType,
       extra: open.open,
       accept: (extra) => {
         once();
-        return this.#accept(open, extra ?? new Uint8Array(0));
+        return this.#accept(open, window, extra ?? new Uint8Array(0));
       },
       reject: (reason, message) => {
         once();
-        this.#peerChannels--;
-        this.#reject(open, reason, message);
+        refuse(reason, message);
       },
     };
     const settle = (error?: unknown): void => {
@@ -213,8 +258,7 @@ class Mux implements Connection {
         this.#log.warn("channel request failed", { kind: open.channelType, error: String(error) });
       if (answered) return;
       answered = true;
-      this.#peerChannels--;
-      this.#rejectKind(open);
+      refuse(OpenFailure.unknownChannelType, unknownKind);
     };
     try {
       const deciding = handler(request);
@@ -225,21 +269,21 @@ class Mux implements Connection {
     }
   }
 
-  #accept(open: ChannelOpen, extra: Uint8Array): Channel {
+  #accept(open: ChannelOpen, window: number, extra: Uint8Array): Channel {
     const { channelType, senderChannel } = open;
     const id = this.#claim(undefined);
-    const endpoint = this.#newEndpoint(id, channelType, {
+    const endpoint = this.#newEndpoint(id, channelType, window, {
       id: senderChannel,
       window: open.initialWindow,
       maxPacket: open.maxPacket,
     });
-    this.#slots[id] = { state: "open", endpoint, byPeer: true };
+    this.#slots[id] = { state: "open", window, endpoint, byPeer: true };
     if (this.#over) endpoint.lost(this.#over);
     this.#transport.send(
       ChannelOpenConfirmation.encode({
         recipientChannel: senderChannel,
         senderChannel: id,
-        initialWindow: windowSize,
+        initialWindow: window,
         maxPacket,
         open: extra,
       }),
@@ -248,7 +292,12 @@ class Mux implements Connection {
   }
 
   #rejectKind(open: ChannelOpen): void {
-    this.#reject(open, OpenFailure.unknownChannelType, "channels of this kind are not served here");
+    this.#reject(open, OpenFailure.unknownChannelType, unknownKind);
+  }
+
+  #rejectFull(open: ChannelOpen, limit: ConnectionLimit): void {
+    this.#onLimit?.(limit);
+    this.#reject(open, OpenFailure.resourceShortage, "too many channels are open");
   }
 
   #reject(open: ChannelOpen, reasonCode: number, message: string): void {
@@ -263,14 +312,14 @@ class Mux implements Connection {
   }
 
   #takeConfirmation(got: ChannelOpenConfirmation): void {
-    const { kind, answer } = this.#opening(got.recipientChannel);
+    const { kind, window, answer } = this.#opening(got.recipientChannel);
     if (got.maxPacket === 0) throw new Fault("protocol", "channel confirmation with a maximum packet of 0");
-    const endpoint = this.#newEndpoint(got.recipientChannel, kind, {
+    const endpoint = this.#newEndpoint(got.recipientChannel, kind, window, {
       id: got.senderChannel,
       window: got.initialWindow,
       maxPacket: got.maxPacket,
     });
-    this.#slots[got.recipientChannel] = { state: "open", endpoint, byPeer: false };
+    this.#slots[got.recipientChannel] = { state: "open", window, endpoint, byPeer: false };
     answer.resolve({ channel: endpoint, extra: got.open });
   }
 
@@ -295,15 +344,19 @@ class Mux implements Connection {
   #newEndpoint(
     id: number,
     kind: string,
+    window: number,
     remote: { id: number; window: number; maxPacket: number },
   ): Endpoint {
     return new Endpoint({
       kind,
       transport: this.#transport,
-      window: windowSize,
+      window,
       maxPacket,
       remote,
-      release: () => this.#free(id),
+      requests: this.#waitingRequests,
+      gone: this.#gone.signal,
+      release: (unread) => this.#free(id, unread),
+      forget: (bytes) => this.#windows.forget(bytes),
     });
   }
 
@@ -313,9 +366,10 @@ class Mux implements Connection {
     return id;
   }
 
-  #free(id: number): void {
+  #free(id: number, unread = 0): void {
     const slot = this.#slots[id];
     if (slot?.state === "open" && slot.byPeer) this.#peerChannels--;
+    if (slot) this.#windows.giveBack(slot.window, unread);
     this.#slots[id] = undefined;
     this.#freeIds.push(id);
   }
@@ -377,6 +431,8 @@ class Mux implements Connection {
       else slot?.answer.reject(this.#over);
     }
     for (const reply of this.#replies.splice(0)) reply.reject(this.#over);
+    // What came with the end is passed on first, by whoever can take it at once.
+    setImmediate(() => this.#gone.abort(this.#over));
     return reason;
   }
 }

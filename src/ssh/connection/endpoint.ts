@@ -13,6 +13,7 @@ import {
 } from "../wire/connection.ts";
 import type { Channel } from "./channel.ts";
 import { Inbox } from "./inbox.ts";
+import type { RequestBudget } from "./limits.ts";
 import { type PeerRequest, type RequestHandler, RequestQueue } from "./requests.ts";
 import { ReceiveWindow, SendWindow } from "./window.ts";
 
@@ -26,6 +27,7 @@ export class Endpoint implements Channel {
   readonly kind: string;
   readonly stderr: Inbox;
   readonly closed: Promise<void>;
+  readonly gone: AbortSignal;
   readonly #closed = Promise.withResolvers<void>();
   readonly #transport: PacketTransport;
   readonly #remoteId: number;
@@ -35,7 +37,8 @@ export class Endpoint implements Channel {
   readonly #sendWindow: SendWindow;
   readonly #stdout: Inbox;
   readonly #requests: RequestQueue<boolean>;
-  readonly #release: () => void;
+  readonly #release: (unread: number) => void;
+  readonly #forget: (bytes: number) => void;
   // The fields before the bytes of a data packet, made once, so that sending data allocates nothing.
   readonly #dataHead: Buffer;
   readonly #stderrHead: Buffer;
@@ -47,6 +50,7 @@ export class Endpoint implements Channel {
   #sentClose = false;
   #gotEof = false;
   #gotClose = false;
+  #released = false;
 
   constructor(parts: {
     kind: string;
@@ -54,8 +58,12 @@ export class Endpoint implements Channel {
     window: number;
     maxPacket: number;
     remote: { id: number; window: number; maxPacket: number };
-    /** Called once, when both sides have closed. */
-    release: () => void;
+    requests: RequestBudget;
+    gone: AbortSignal;
+    /** Called once, when both sides have closed, with the bytes that still wait for who reads them. */
+    release: (unread: number) => void;
+    /** Called when some of those are read or dropped. */
+    forget: (bytes: number) => void;
   }) {
     this.kind = parts.kind;
     this.#transport = parts.transport;
@@ -65,6 +73,8 @@ export class Endpoint implements Channel {
     this.#receiveWindow = new ReceiveWindow(parts.window);
     this.#sendWindow = new SendWindow(parts.remote.window);
     this.#release = parts.release;
+    this.#forget = parts.forget;
+    this.gone = parts.gone;
     this.closed = this.#closed.promise;
     const consumed = (bytes: number): void => this.#giveBack(bytes);
     this.#stdout = new Inbox(consumed);
@@ -73,6 +83,7 @@ export class Endpoint implements Channel {
     this.#requests = new RequestQueue<boolean>(
       (answer) => this.#reply(answer),
       new Map([["keepalive@openssh.com", () => false]]),
+      parts.requests,
     );
     this.#dataHead = Buffer.alloc(9);
     this.#dataHead[0] = ChannelData.id;
@@ -123,6 +134,7 @@ export class Endpoint implements Channel {
     if (discard) this.#sendWindow.close(gone);
     await this.#writing;
     this.#sendClose();
+    if (discard) this.#drop();
     await this.closed;
   }
 
@@ -167,7 +179,8 @@ export class Endpoint implements Channel {
     this.#gotClose = true;
     this.#finish(this.#goneFault(), undefined);
     this.#sendClose();
-    this.#release();
+    this.#release(this.#stdout.unread + this.stderr.unread);
+    this.#released = true;
   }
 
   /** The connection is gone. */
@@ -178,6 +191,7 @@ export class Endpoint implements Channel {
 
   #finish(reason: Fault, readError: Fault | undefined): void {
     this.#unwritable = reason;
+    this.#requests.close();
     this.#sendWindow.close(reason);
     this.#stdout.end(readError);
     this.stderr.end(readError);
@@ -194,10 +208,12 @@ export class Endpoint implements Channel {
     this.#sentClose = true;
     this.#transport.send(ChannelClose.encode({ recipientChannel: this.#remoteId }));
     // Our consumer is done: what it left unread is not held until the peer has closed too.
-    if (!this.#gotClose) {
-      this.#stdout.drop();
-      this.stderr.drop();
-    }
+    if (!this.#gotClose) this.#drop();
+  }
+
+  #drop(): void {
+    const dropped = this.#stdout.drop() + this.stderr.drop();
+    if (this.#released) this.#forget(dropped);
   }
 
   #takes(data: Uint8Array): boolean {
@@ -212,6 +228,7 @@ export class Endpoint implements Channel {
   }
 
   #giveBack(bytes: number): void {
+    if (this.#released) this.#forget(bytes);
     const bytesToAdd = this.#receiveWindow.consumed(bytes);
     if (bytesToAdd === 0 || this.#sentClose || this.#gotEof) return;
     this.#transport.send(ChannelWindowAdjust.encode({ recipientChannel: this.#remoteId, bytesToAdd }));

@@ -187,7 +187,7 @@ suite("a hostile peer is disconnected, and nobody is hurt", () => {
 
   test("S12: ten thousand refused channels leave nothing behind, and the next accepted one gets number 0", async () => {
     const { client: peer, server: own } = packetPair();
-    const server = openConnection(own, { ...options, maxChannels: 4 });
+    const server = openConnection(own, { ...options, limits: { maxChannels: 4 } });
     server.onOpen((request) => {
       if (request.kind === "session") request.accept();
       else if (request.kind === "late") return settle(1).then(() => request.reject(1, "no"));

@@ -15,11 +15,17 @@ export class Inbox implements AsyncIterableIterator<Uint8Array> {
   /** The last of `#chunks`, when it is a block of ours with room behind it. */
   #block: { buffer: Uint8Array; used: number } | undefined;
   #handed = 0;
+  #queued = 0;
   #waiting: PromiseWithResolvers<IteratorResult<Uint8Array>>[] = [];
   #end: { error: Fault | undefined } | undefined;
 
   constructor(consumed: (bytes: number) => void) {
     this.#consumed = consumed;
+  }
+
+  /** Bytes that arrived and that the consumer is not done with. */
+  get unread(): number {
+    return this.#queued + this.#handed;
   }
 
   push(chunk: Uint8Array): void {
@@ -28,7 +34,10 @@ export class Inbox implements AsyncIterableIterator<Uint8Array> {
     if (reader) {
       this.#handed += chunk.length;
       reader.resolve({ done: false, value: chunk });
-    } else if (chunk.length >= smallChunk) {
+      return;
+    }
+    this.#queued += chunk.length;
+    if (chunk.length >= smallChunk) {
       this.#block = undefined;
       this.#chunks.push(chunk);
     } else this.#join(chunk);
@@ -44,11 +53,13 @@ export class Inbox implements AsyncIterableIterator<Uint8Array> {
     }
   }
 
-  /** Forgets what is queued. */
-  drop(): void {
-    this.#chunks = [];
-    this.#first = 0;
-    this.#block = undefined;
+  /** For a consumer that is done: forgets what is queued. Answers how many bytes were unread. */
+  drop(): number {
+    const dropped = this.unread;
+    this.#queued = 0;
+    this.#handed = 0;
+    this.#clear();
+    return dropped;
   }
 
   next(): Promise<IteratorResult<Uint8Array>> {
@@ -60,6 +71,7 @@ export class Inbox implements AsyncIterableIterator<Uint8Array> {
     const chunk = this.#shift();
     if (chunk) {
       this.#handed = chunk.length;
+      this.#queued -= chunk.length;
       return Promise.resolve({ done: false, value: chunk });
     }
     if (this.#end?.error) return Promise.reject(this.#end.error);
@@ -78,12 +90,18 @@ export class Inbox implements AsyncIterableIterator<Uint8Array> {
     const chunk = this.#chunks[this.#first];
     if (!chunk) return undefined;
     this.#first++;
-    if (this.#first === this.#chunks.length) this.drop();
+    if (this.#first === this.#chunks.length) this.#clear();
     else if (this.#first >= 1024) {
       this.#chunks = this.#chunks.slice(this.#first);
       this.#first = 0;
     }
     return chunk;
+  }
+
+  #clear(): void {
+    this.#chunks = [];
+    this.#first = 0;
+    this.#block = undefined;
   }
 
   #join(chunk: Uint8Array): void {

@@ -1,4 +1,5 @@
 import { Fault } from "#core/errors";
+import type { RequestBudget } from "./limits.ts";
 
 export interface PeerRequest {
   readonly name: string;
@@ -9,26 +10,29 @@ export interface PeerRequest {
 type Answer<A> = Promise<A> | A;
 export type RequestHandler<A> = (name: string, payload: Uint8Array, wantReply: boolean) => Answer<A>;
 
-/** Far above what an honest peer leaves unanswered. */
-const maxWaiting = 256;
-const maxWaitingBytes = 1 << 20;
-
 /**
  * Requests of the peer, answered one at a time in order, since replies carry no number (RFC 4254 §4, §5.4).
  * A handler that answers at once is answered at once: what follows in the stream comes after it.
  */
 export class RequestQueue<A extends boolean | Uint8Array> {
   readonly #reply: (answer: A | false) => void;
-  readonly #own: ReadonlyMap<string, () => A>;
+  readonly #own: ReadonlyMap<string, RequestHandler<A | false>>;
+  readonly #budget: RequestBudget;
   #handler: RequestHandler<A | false> | undefined;
   #waiting: PeerRequest[] = [];
   #bytes = 0;
   #busy = false;
+  #closed = false;
 
-  /** `own` are requests answered here, whoever else handles the rest. */
-  constructor(reply: (answer: A | false) => void, own: ReadonlyMap<string, () => A>) {
+  /** `own` are requests answered here, whoever else handles the rest; `budget` is the connection's. */
+  constructor(
+    reply: (answer: A | false) => void,
+    own: ReadonlyMap<string, RequestHandler<A | false>>,
+    budget: RequestBudget,
+  ) {
     this.#reply = reply;
     this.#own = own;
+    this.#budget = budget;
   }
 
   handle(handler: RequestHandler<A>): void {
@@ -38,11 +42,22 @@ export class RequestQueue<A extends boolean | Uint8Array> {
 
   /** Throws `limit_exceeded` when the peer asks faster than it is answered. */
   push(request: PeerRequest): void {
-    this.#bytes += request.payload.length;
-    if (this.#waiting.length >= maxWaiting || this.#bytes > maxWaitingBytes)
-      throw new Fault("limit_exceeded", `${this.#waiting.length} requests wait for an answer already`);
+    if (this.#closed) return;
+    const bytes = request.payload.length;
+    if (!this.#budget.take(bytes, { count: this.#waiting.length, bytes: this.#bytes }))
+      throw new Fault("limit_exceeded", `${this.#waiting.length} requests wait for an answer already`, {
+        details: { limit: "requests" },
+      });
+    this.#bytes += bytes;
     this.#waiting.push(request);
     this.#run();
+  }
+
+  /** No more will come. What waits is still delivered, and no longer counts: only who holds the channel holds it. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#budget.giveBack(this.#waiting.length, this.#bytes);
   }
 
   /** From now on requests without a handler are refused. */
@@ -58,6 +73,7 @@ export class RequestQueue<A extends boolean | Uint8Array> {
       if (!request || !handler) return;
       this.#waiting.shift();
       this.#bytes -= request.payload.length;
+      if (!this.#closed) this.#budget.giveBack(1, request.payload.length);
       let answer: Answer<A | false>;
       try {
         answer = handler(request.name, request.payload, request.wantReply);

@@ -7,7 +7,7 @@ import { connectionPair } from "../testing/index.ts";
 import { settle } from "../testing/packet-pair.ts";
 import { AskedForwards } from "./asked.ts";
 import { type Bind, RemoteForwards, type Visitor } from "./listeners.ts";
-import { ForwardedTcpip } from "./requests.ts";
+import { ForwardedTcpip, TcpipForward } from "./requests.ts";
 import { splice } from "./splice.ts";
 
 /** A machine on which ports can be listened on, without any network. */
@@ -75,6 +75,41 @@ suite("remote forwards", () => {
     assert.equal(await asked.cancel(bind), true);
     assert.equal(machine.ports.size, 0);
     assert.equal(await asked.cancel(bind), false);
+  });
+
+  test("who comes before the client knows the port waits for it", async () => {
+    const machine = new Machine();
+    const { listen } = machine;
+    let early: ReturnType<Machine["visit"]> | undefined;
+    Object.assign(machine, {
+      listen: async (...args: Parameters<typeof listen>) => {
+        const listener = await listen(...args);
+        early = machine.visit(listener.port);
+        return listener;
+      },
+    });
+    const { asked } = client(machine);
+    await asked.ask(tcp(0), (channel) => void shout(channel));
+    early?.end("early");
+    assert.equal(Buffer.concat((await early?.toArray()) ?? []).toString(), "EARLY");
+  });
+
+  test("S65: of visitors that the client does not take, a thousand wait, and others are turned away", async () => {
+    const machine = new Machine();
+    let asked = 0;
+    const silent = {
+      closed: new Promise<never>(() => {}),
+      open() {
+        asked++;
+        return new Promise<never>(() => {});
+      },
+    };
+    const forwards = new RemoteForwards(silent, machine.listen);
+    const bind = TcpipForward.encode({ host: "localhost", port: 8080 });
+    assert.equal(await forwards.answer("tcpip-forward", bind), true);
+    for (let i = 0; i < 1030; i++) machine.visit(8080);
+    await settle();
+    assert.equal(asked, 1024);
   });
 
   test("what `listen` refuses is a failure", async () => {

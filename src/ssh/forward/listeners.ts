@@ -1,5 +1,4 @@
 import type { Duplex } from "node:stream";
-import { Fault } from "#core/errors";
 import type { Connection } from "../connection/channel.ts";
 import {
   ForwardedStreamlocal,
@@ -28,25 +27,32 @@ export interface Listener extends AsyncDisposable {
   readonly port: number;
 }
 
-const maxListeners = 128;
+/** Visitors of all forwards of a connection at a time; more are turned away. */
+const maxVisitors = 1024;
 
 /**
  * The server side of remote forwards (RFC 4254 §7, OpenSSH PROTOCOL §2.4) on one connection. Whether a client may
  * listen is up to `listen`, which throws to refuse. A connection can cancel its own forwards only: the table is its own.
  */
 export class RemoteForwards implements AsyncDisposable {
-  readonly #connection: Connection;
+  readonly #connection: Pick<Connection, "open" | "closed">;
   readonly #listen: (bind: Bind, visit: (visitor: Visitor) => void) => Promise<Listener>;
   readonly #listeners = new Map<string, Listener>();
+  #visitors = 0;
   #over = false;
 
   constructor(
-    connection: Connection,
+    connection: Pick<Connection, "open" | "closed">,
     listen: (bind: Bind, visit: (visitor: Visitor) => void) => Promise<Listener>,
   ) {
     this.#connection = connection;
     this.#listen = listen;
     void connection.closed.then(() => this[Symbol.asyncDispose]());
+  }
+
+  /** How many are open. */
+  get size(): number {
+    return this.#listeners.size;
   }
 
   /** Answers a global request about remote forwards as `Connection.onRequest` wants it; undefined for any other. */
@@ -74,17 +80,26 @@ export class RemoteForwards implements AsyncDisposable {
   }
 
   async #open(bind: Bind): Promise<Uint8Array | boolean> {
-    if (this.#listeners.size >= maxListeners)
-      throw new Fault("limit_exceeded", `${maxListeners} remote forwards are open on this connection`);
-    if (this.#listeners.has(keyOf(bind))) return false;
-    // Port 0 becomes a real one, by which the client will know the forward. Nobody visits before it is known.
-    let actual = bind;
-    const listener = await this.#listen(bind, (visitor) => void this.#visit(actual, visitor));
-    if (bind.kind === "tcp") actual = { ...bind, port: listener.port };
+    // Port 0 becomes a real one, by which the client knows the forward once it has the reply: visitors wait till then.
+    const known = Promise.withResolvers<Bind>();
+    known.promise.catch(() => {});
+    const listener = await this.#listen(bind, (visitor) => {
+      known.promise.then(
+        (actual) => this.#visit(actual, visitor),
+        () => visitor.stream.destroy(),
+      );
+    }).catch((err: unknown) => {
+      known.reject(err);
+      throw err;
+    });
+    const actual = bind.kind === "tcp" ? { ...bind, port: listener.port } : bind;
+    setImmediate(() => known.resolve(actual));
     if (this.#over) {
       await listener[Symbol.asyncDispose]();
       return false;
     }
+    // Of the same name is only a socket that somebody has removed.
+    await this.#listeners.get(keyOf(actual))?.[Symbol.asyncDispose]();
     this.#listeners.set(keyOf(actual), listener);
     if (bind.kind === "tcp" && bind.port === 0) return TcpipForwardReply.encode({ port: listener.port });
     return true;
@@ -114,12 +129,16 @@ export class RemoteForwards implements AsyncDisposable {
             "forwarded-streamlocal@openssh.com",
             ForwardedStreamlocal.encode({ path: bind.path, reservedText: "" }),
           ] as const);
+    if (this.#visitors >= maxVisitors) return void stream.destroy();
+    this.#visitors++;
     try {
       const { channel } = await this.#connection.open(kind, extra);
       await splice(channel, stream);
     } catch {
       // The visitor sees a closed connection; there is nobody else to tell.
       stream.destroy();
+    } finally {
+      this.#visitors--;
     }
   }
 }

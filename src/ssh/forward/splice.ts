@@ -9,7 +9,9 @@ import { type Channel, duplex } from "../connection/channel.ts";
 export async function splice(channel: Channel, stream: Duplex): Promise<void> {
   const side = duplex(channel);
   try {
-    await Promise.all([pipeline(stream, side), pipeline(side, stream)]);
+    // A stream that takes nothing would else be held for good when the connection is gone.
+    const { gone: signal } = channel;
+    await Promise.all([pipeline(stream, side, { signal }), pipeline(side, stream, { signal })]);
   } finally {
     side.destroy();
     stream.destroy();

@@ -6,8 +6,12 @@ import { Fault } from "#core/errors";
 import {
   AddIdentity,
   AddIdentityConstrained,
+  Extension,
+  ExtensionResponse,
   IdentitiesAnswer,
+  Lock,
   RemoveIdentity,
+  SessionBind,
   SignRequest,
   SignResponse,
 } from "../wire/agent.ts";
@@ -169,6 +173,11 @@ suite("S05: hostile bytes give a value or a typed fault, never another throw", (
     const key = blobs[0] as Buffer;
     const w = new Writer();
     writePrivateKey(w, { key: parsePrivateKey(vector("ed25519")).key });
+    const binding = SessionBind.encode({ hostKey: key, sessionId: key, signature: key, forwarding: true });
+    const kinds = [
+      ...[IdentitiesAnswer, SignRequest, SignResponse, RemoveIdentity, AddIdentity],
+      ...[Lock, Extension, ExtensionResponse, SessionBind],
+    ];
     const seeds = [
       IdentitiesAnswer.encode({ keys: blobs.slice(0, 3).map((blob) => ({ key: blob, comment: "a" })) }),
       SignRequest.encode({ key, data: key, flags: 4 }),
@@ -176,11 +185,14 @@ suite("S05: hostile bytes give a value or a typed fault, never another throw", (
       RemoveIdentity.encode({ key }),
       AddIdentity.encode({ identity: w.finish() }),
       AddIdentityConstrained.encode({ identity: w.finish() }),
+      Lock.encode({ passphrase: key }),
+      Extension.encode({ extension: "session-bind@openssh.com", contents: binding }),
+      ExtensionResponse.encode({ extension: "query", contents: binding }),
+      binding,
     ];
     fc.assert(
       fc.property(mutated(seeds), (message) => {
-        for (const kind of [IdentitiesAnswer, SignRequest, SignResponse, RemoveIdentity, AddIdentity])
-          orFault(() => kind.decode(message));
+        for (const kind of kinds) orFault(() => kind.decode(message));
       }),
       { numRuns },
     );

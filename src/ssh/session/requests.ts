@@ -28,6 +28,8 @@ export const sessionRequests = {
   subsystem: structure("subsystem", { name: text }),
   /** §6.9; the name has no `SIG` before it. */
   signal: structure("signal", { signal: text }),
+  /** RFC 4335 §3; the length is in milliseconds. */
+  break: structure("break", { length: uint32 }),
   /** §6.10 */
   "exit-status": structure("exit-status", { code: uint32 }),
   "exit-signal": structure("exit-signal", {

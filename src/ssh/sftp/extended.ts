@@ -72,8 +72,11 @@ export function extendedHandlers(
   change("copy-data", async (asked, id) => {
     const [from, to] = [handles.file(asked.from), handles.file(asked.to)];
     if (from === to) throw new Fault("bad_parameter", "a file cannot be copied onto itself");
-    const whole = copy({ file: from, at: asked.fromOffset }, { file: to, at: asked.toOffset }, asked.length);
-    return whole ? done(id) : statusAnswer(id, wire.status.endOfFile, "the file ended before");
+    const length = asked.length === 0n ? await toEnd(from, asked.fromOffset) : asked.length;
+    const whole = copy({ file: from, at: asked.fromOffset }, { file: to, at: asked.toOffset }, length);
+    return whole || asked.length === 0n
+      ? done(id)
+      : statusAnswer(id, wire.status.endOfFile, "the file ended before");
   });
   return all;
 }
@@ -83,7 +86,15 @@ type Asked<N extends Name> = ReturnType<(typeof wire.extendedRequests)[N]["decod
 
 const reply = (id: number, data: Uint8Array): Uint8Array => wire.ExtendedAnswer.encode({ id, data });
 
-/** `length` 0 is "to the end". False when the file ended before. */
+/** To the end as it is now: it would move away from a copy within one file. */
+async function toEnd(file: OpenFile, offset: bigint): Promise<bigint> {
+  const { size = 0n } = await file.stat();
+  // Files of /proc say 0 and are not: those are read until they end.
+  if (size === 0n) return 2n ** 64n;
+  return size > offset ? size - offset : 0n;
+}
+
+/** False when the file ended before. */
 function copy(
   from: { file: OpenFile; at: bigint },
   to: { file: OpenFile; at: bigint },
@@ -91,10 +102,10 @@ function copy(
 ): boolean {
   const buffer = new Uint8Array(wire.maxData);
   let copied = 0n;
-  while (length === 0n || copied < length) {
-    const left = length === 0n ? buffer.length : Number(length - copied);
-    const count = from.file.read(buffer.subarray(0, Math.min(left, buffer.length)), from.at + copied);
-    if (count === 0) return length === 0n;
+  while (copied < length) {
+    const left = Math.min(Number(length - copied), buffer.length);
+    const count = from.file.read(buffer.subarray(0, left), from.at + copied);
+    if (count === 0) return false;
     to.file.write(buffer.subarray(0, count), to.at + copied);
     copied += BigInt(count);
   }

@@ -49,9 +49,9 @@ suite("wire of SFTP, any input", () => {
   const anyAttributes = fc.record(
     {
       size: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
-      owner: fc.record({ uid: uint32, gid: uint32 }),
+      owner: fc.record({ uid: uint32, gid: uint32 }, { noNullPrototype: true }),
       permissions: uint32,
-      times: fc.record({ accessed: uint32, modified: uint32 }),
+      times: fc.record({ accessed: uint32, modified: uint32 }, { noNullPrototype: true }),
     },
     { requiredKeys: [], noNullPrototype: true },
   );

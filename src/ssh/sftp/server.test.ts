@@ -348,6 +348,17 @@ suite("SFTP server", () => {
     assert.deepEqual([names.users.map(text), names.groups.map(text)], [["root", ""], ["staff"]]);
   });
 
+  test("a copy to the end of a file that grows by it ends", async () => {
+    const { files, contents } = memoryFiles();
+    contents.set("a", Buffer.from("abc"));
+    const copy = { from: first, fromOffset: 1n, length: 0n, to: second, toOffset: 3n };
+    const answers = await exchange([openFor("a", read), openFor("a", write), extended("copy-data", copy)], {
+      files,
+    });
+    assert.equal(statusOf(answers[2]), wire.status.ok);
+    assert.equal(contents.get("a")?.toString(), "abcbc");
+  });
+
   test("copies from file to file: a part, and to the end; never onto itself", async () => {
     const { files, contents } = memoryFiles();
     contents.set("a", Buffer.from("0123456789"));

@@ -7,7 +7,17 @@ import { clearSealer } from "../crypto/cipher/cipher.ts";
 import { RawPeer } from "../testing/raw-peer.ts";
 import { streamPair, type Tamper } from "../testing/stream-pair.ts";
 import { parseTestKey, testSigner } from "../testing/test-key.ts";
-import { ExtInfo, Ignore, NewKeys, Ping, ServiceAccept, ServiceRequest } from "../wire/transport.ts";
+import {
+  Debug,
+  ExtInfo,
+  Ignore,
+  NewKeys,
+  Ping,
+  Pong,
+  ServiceAccept,
+  ServiceRequest,
+  Unimplemented,
+} from "../wire/transport.ts";
 import type { PacketTransport } from "./packets.ts";
 import { startClientTransport, startServerTransport } from "./start.ts";
 
@@ -176,6 +186,68 @@ for (const role of bothRoles) {
       for (let i = 0; i < 2000; i++) transport.send(packet);
       assert.ok(Fault.is(await transport.closed, "limit_exceeded"));
       assert.equal(transport.buffered, 0);
+    });
+
+    test("S09: a peer that begins a key exchange and does not go on is held to the limit of time", async () => {
+      const { peer, transport, clock } = await keyed(role);
+      transport.authenticated();
+      peer.send(peer.init(oldKex));
+      await peer.until(20);
+      for (let i = 0; i < 20 && transport.buffered === 0; i++)
+        transport.send(new Uint8Array(30_000).fill(90));
+      await clock.advance(61 * second);
+      assert.match(String((await transport.closed)?.message), /did not finish a key exchange in time/);
+      assert.equal(transport.buffered, 0);
+    });
+
+    test("S13: before the login nobody has us make keys again and again", async () => {
+      const { peer, transport } = await keyed(role);
+      for (let i = 0; i < 3; i++) await peer.exchange({ algorithms: oldKex });
+      peer.send(peer.init(oldKex));
+      assert.match(String((await transport.closed)?.message), /too many key exchanges before the login/);
+    });
+
+    test("after the login new keys are made as often as the peer likes", async () => {
+      const { peer, transport } = await keyed(role);
+      transport.authenticated();
+      for (let i = 0; i < 10; i++) await peer.exchange({ algorithms: oldKex });
+      transport.send(userauthRequest);
+      assert.deepEqual(await peer.until(50), userauthRequest);
+    });
+
+    test("PING is answered with PONG and the same data, in order with the rest (OpenSSH PROTOCOL §1.9)", async () => {
+      const { peer, transport } = await keyed(role);
+      transport.receive(() => transport.send(userauthRequest));
+      for (const data of [Buffer.from("one"), new Uint8Array(0), Buffer.alloc(20_000, 7)]) {
+        peer.send(Ping.encode({ data }));
+        peer.send(userauthRequest);
+        assert.deepEqual(Buffer.from(Pong.decode(await peer.next()).data), Buffer.from(data));
+        assert.equal((await peer.next())[0], 50);
+      }
+    });
+
+    test("S10: PONG, UNIMPLEMENTED, IGNORE and DEBUG that nobody asked for change nothing", async () => {
+      const { peer } = await keyed(role);
+      for (let i = 0; i < 2000; i++) {
+        peer.writer.packet(Pong.encode({ data: new Uint8Array(9) }));
+        peer.writer.packet(Unimplemented.encode({ sequence: i }));
+        peer.writer.packet(ignore);
+        peer.writer.packet(Debug.encode({ alwaysDisplay: true, text: "\x1b[2J", language: "" }));
+      }
+      peer.writer.flush();
+      peer.send(Ping.encode({ data: new Uint8Array(0) }));
+      assert.equal((await peer.next())[0], Pong.encode({ data: new Uint8Array(0) })[0]);
+    });
+
+    test("an unknown message is answered with its own sequence number", async () => {
+      const { peer, transport } = await keyed(role);
+      transport.receive(() => transport.unimplemented());
+      peer.send(ignore);
+      const before = peer.writer.sequence;
+      peer.send(Uint8Array.of(9));
+      peer.send(Uint8Array.of(150));
+      for (const sequence of [before, before + 1])
+        assert.equal(Unimplemented.decode(await peer.next()).sequence, sequence);
     });
 
     test("S13: a peer that asks and never reads is ended", async () => {

@@ -22,6 +22,8 @@ const rekeyEvery = hour;
 const rekeyPackets = 2 ** 31;
 /** A sequence number that came again under one key would repeat a nonce or a MAC's input. */
 const maxPackets = 2 ** 32 - 1;
+/** Key exchanges before the login: one is what everybody needs, and each costs us a signature. */
+const maxBeforeLogin = 4;
 /** How long a later key exchange may take; the first is under the caller's signal. */
 const exchangeTimeout = minute;
 
@@ -81,6 +83,8 @@ export class KeyExchanges {
   /** Takes a KEXINIT, NEWKEYS or message 30 to 49 of the peer. Throws a `protocol` fault when it is out of place. */
   take(id: number, payload: Uint8Array): void {
     if (id === KexInit.id) {
+      if (!this.#mayRekey && this.count >= maxBeforeLogin)
+        throw new Fault("protocol", "too many key exchanges before the login");
       if (!this.isActive) {
         this.#sendInit();
         this.#run();

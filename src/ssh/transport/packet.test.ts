@@ -65,6 +65,24 @@ suite("packets", () => {
       );
     });
 
+    test(`${name}: sequence numbers go on at 0 after 2^32-1 (RFC 4253 §6.4)`, () => {
+      const { stream, writes } = sink();
+      const writer = new PacketWriter(stream, () => {});
+      const reader = new PacketReader();
+      writer.switch(cipher.sealer(keysOf(cipher, mac), mac), true);
+      reader.switch(cipher.opener(keysOf(cipher, mac), mac), true);
+      writer.sequence = 0xffff_ffff;
+      reader.sequence = 0xffff_ffff;
+      for (let i = 0; i < 3; i++) writer.packet(Uint8Array.of(94, i));
+      writer.flush();
+      reader.push(writes[0] as Buffer);
+      for (const sequence of [0, 1, 2]) {
+        assert.deepEqual(reader.next(), Uint8Array.of(94, sequence));
+        assert.equal(reader.sequence, sequence);
+      }
+      assert.equal(writer.sequence, 2);
+    });
+
     test(`${name}: every bit of a packet is guarded`, () => {
       const { stream, writes } = sink();
       const writer = new PacketWriter(stream, () => {});

@@ -270,12 +270,11 @@ export class Transport implements PacketTransport {
 
   readonly #onEnd = (): void =>
     this.#fail(
-      new Fault(
-        "unreachable",
-        this.#remote
-          ? "the other side closed the connection"
-          : "the other side closed the connection before it said its SSH version",
-      ),
+      this.#remote
+        ? new Fault("unreachable", "the other side closed the connection")
+        : new Fault("unreachable", "the other side closed the connection before it said its SSH version", {
+            details: { said: "nothing" },
+          }),
     );
   readonly #onClose = (): void => this.#onEnd();
   readonly #onError = (cause: Error): void =>

@@ -1,4 +1,5 @@
-import { bytes, type Field, message, Reader, rest, text, uint32 } from "./codec.ts";
+import { boolean, bytes, type Field, message, Reader, rest, text, uint32 } from "./codec.ts";
+import { structure } from "./structure.ts";
 
 /** The agent protocol (draft-ietf-sshm-ssh-agent). Messages travel behind a uint32 with their length. */
 
@@ -40,8 +41,24 @@ export const SignResponse = message(14, "SSH_AGENT_SIGN_RESPONSE", { signature: 
 export const AddIdentity = message(17, "SSH_AGENTC_ADD_IDENTITY", { identity: rest });
 export const RemoveIdentity = message(18, "SSH_AGENTC_REMOVE_IDENTITY", { key: bytes });
 export const RemoveAllIdentities = message(19, "SSH_AGENTC_REMOVE_ALL_IDENTITIES", {});
+export const Lock = message(22, "SSH_AGENTC_LOCK", { passphrase: bytes });
+export const Unlock = message(23, "SSH_AGENTC_UNLOCK", { passphrase: bytes });
 /** As `AddIdentity`, then constraints up to the end. */
 export const AddIdentityConstrained = message(25, "SSH_AGENTC_ADD_ID_CONSTRAINED", { identity: rest });
+
+/** What follows the name is the extension's own, with no length in front (OpenSSH PROTOCOL.agent). */
+export const Extension = message(27, "SSH_AGENTC_EXTENSION", { extension: text, contents: rest });
+export const ExtensionResponse = message(29, "SSH_AGENT_EXTENSION_RESPONSE", {
+  extension: text,
+  contents: rest,
+});
+/** The contents of `session-bind@openssh.com`: which connection to which host will use the agent (OpenSSH PROTOCOL.agent §1). */
+export const SessionBind = structure("session binding", {
+  hostKey: bytes,
+  sessionId: bytes,
+  signature: bytes,
+  forwarding: boolean,
+});
 
 /** §3.8: the flags of a sign request; without one, an RSA key would sign with SHA-1. */
 export const signFlags: ReadonlyMap<string, number> = new Map([

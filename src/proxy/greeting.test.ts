@@ -1,0 +1,60 @@
+import assert from "node:assert/strict";
+import type { Socket } from "node:net";
+import { type Duplex, duplexPair } from "node:stream";
+import { suite, test } from "node:test";
+import { second, TestClock } from "#core/clock";
+import { Fault } from "#core/errors";
+import { greeted } from "./greeting.ts";
+
+suite("a host's first word", () => {
+  const clock = new TestClock();
+  /** Our side of a connection to a host, and the host's. */
+  function connection(): [socket: Socket, host: Duplex] {
+    const [near, far] = duplexPair();
+    return [near as Socket, far];
+  }
+  const rest = async (socket: Socket): Promise<string> => Buffer.concat(await socket.toArray()).toString();
+
+  for (const [why, parts] of [
+    ["a version", ["SSH-2.0-x\r\n"]],
+    ["a version in pieces", ["SS", "H-2.0-x\r\n"]],
+    ["lines before it", ["welcome\r\n", "SSH-2.0-x\r\n"]],
+    ["something else without end", ["x".repeat(9000)]],
+  ] as const) {
+    test(`${why} is left to the client, every byte`, async () => {
+      const [socket, host] = connection();
+      const heard = greeted(socket, clock);
+      for (const part of parts) {
+        host.write(part);
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      await heard;
+      host.end("more");
+      assert.equal(await rest(socket), `${parts.join("")}more`);
+    });
+  }
+
+  for (const [why, text] of [
+    ["nothing", ""],
+    ["sshd's words", "Exceeded MaxStartups\r\n"],
+  ] as const) {
+    test(`SSH-64: an end after ${why} is a failure with a hint`, async () => {
+      const [socket, host] = connection();
+      host.end(text);
+      await assert.rejects(
+        greeted(socket, clock),
+        (err) =>
+          Fault.is(err, "unreachable") && /^ssh: handshake failed: EOF\n.*MaxStartups/.test(err.message),
+      );
+    });
+  }
+
+  test("a host that waits for the client's word has three seconds", async () => {
+    const [socket, host] = connection();
+    const heard = greeted(socket, clock);
+    await clock.advance(3 * second);
+    await heard;
+    host.end("late");
+    assert.equal(await rest(socket), "late");
+  });
+});
