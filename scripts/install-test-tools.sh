@@ -20,7 +20,6 @@ need /usr/lib/python3/dist-packages/asyncssh python3-asyncssh
 need curl curl
 need rsync rsync
 need git git
-need sshfs sshfs
 need ssh-audit ssh-audit
 [ -n "$packages" ] || exit 0
 

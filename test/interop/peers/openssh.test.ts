@@ -196,6 +196,26 @@ withPeer(
   },
 );
 
+const ansibleVersion = (): Promise<string> => versionOf(/core ([\d.]+)/, "ansible", ["--version"]);
+const withoutAnsible = skipUnless("ssh", "sshd", "ansible");
+withPeer(
+  { peer: "Ansible over OpenSSH", against, version: ansibleVersion, skip: withoutAnsible },
+  (check) => {
+    check("ping, copy", async () => {
+      await writeFile(site.at("hosts"), `${site.node} ansible_python_interpreter=/usr/bin/python3\n`);
+      await writeFile(site.at("content"), randomBytes(100_001));
+      const ansible = (...args: string[]): Promise<string> =>
+        site.mustRun("ansible", ["all", "-i", site.at("hosts"), ...args], {
+          env: { ANSIBLE_SSH_ARGS: `-F ${site.sshConfig}`, ANSIBLE_LOCAL_TEMP: site.at("ansible") },
+        });
+      assert.match(await ansible("-m", "ping"), /"ping": "pong"/);
+      const copied = await ansible("-m", "copy", "-a", `src=${site.at("content")} dest=${site.at("copied")}`);
+      assert.match(copied, /"changed": true/);
+      assert.ok((await readFile(site.at("content"))).equals(await readFile(site.at("copied"))));
+    });
+  },
+);
+
 const withoutSshfs =
   skipUnless("ssh", "sshd", "sshfs", "fusermount3") || (!existsSync("/dev/fuse") && "there is no /dev/fuse");
 const sshfsVersion = (): Promise<string> => versionOf(/SSHFS version (\S+)/, "sshfs", ["-V"]);

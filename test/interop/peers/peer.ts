@@ -22,7 +22,7 @@ export function withPeer(
   register: (check: Check) => void,
 ): void {
   const { peer, against, skip, version } = about;
-  suite(`${peer}, ${against}`, { skip, timeout: 120_000 }, () => {
+  suite(`${peer}, ${against}`, { skip, timeout: 200_000 }, () => {
     const done: string[] = [];
     const failed = new Set<string>();
     register((what, body) => {
