@@ -28,6 +28,8 @@ export interface RunOptions {
   readonly env: Readonly<Record<string, string>>;
   /** Asks the remote side to use our agent, which the caller serves. */
   readonly forwardAgent: boolean;
+  /** Given the session once it has begun, for what is asked of it beside its input. */
+  readonly onStart?: (session: Pick<Session, "break">) => void;
 }
 
 /** How a run ended. `refused`: the server did not start it; why is on its error output. `lost`: nobody said how it ended. */
@@ -57,6 +59,7 @@ export async function run(connection: Connection, local: Local, options: RunOpti
       await session.channel.close();
       return "refused";
     }
+    options.onStart?.(session);
     void feed(local.stdin, session.channel, feeding.signal);
     return (await session.exit) ?? "lost";
   } catch {

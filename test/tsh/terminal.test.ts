@@ -35,6 +35,7 @@ const program: Program = async ({ channel, requests, exit }) => {
     const typed = Buffer.from(chunk).toString();
     if (typed.includes("q")) return exit(7);
     if (typed.includes("s")) await show(`size ${size()}\r\n`);
+    else if (requests.at(-1)?.name === "break") await show("broken\r\n");
     else await show(`<${typed.toUpperCase().replaceAll("\r", "CR").replaceAll("\u001a", "^Z")}>`);
   }
   return exit(0);
@@ -72,18 +73,18 @@ suite("tsh ssh on a terminal", () => {
     await terminal.sees(/~\.\r\nConnection to db closed\.\r\n/);
     assert.equal(await terminal.ended(), 1);
   });
-  test("~? tells what there is, ~# what is forwarded; nothing of it reaches the host", async () => {
+  test("~? tells what there is, ~# what is forwarded, ~B sends a break; nothing of it reaches the host", async () => {
     const port = await freePort();
     await using terminal = open("-L", `${port}:127.0.0.1:1`);
     await begun(terminal);
-    terminal.type("~?~#x");
+    terminal.type("~?~#~Bx");
     await terminal.sees(/~\? +show this\r\n/);
     await terminal.sees(
       new RegExp(`-L ${port}:127\\.0\\.0\\.1:1: 127\\.0\\.0\\.1:${port} to 127\\.0\\.0\\.1:1\\r\\n`),
     );
     await terminal.sees(/0 forwarded connections\r\n/);
-    await terminal.sees(/<X>/);
-    assert.doesNotMatch(terminal.shown, /<~|<\?|<#/);
+    await terminal.sees(/broken/);
+    assert.doesNotMatch(terminal.shown, /<~|<\?|<#|<B/);
   });
   test("~C opens and ends forwards", async () => {
     using there = await startShouting({ host: "127.0.0.1", port: 0 });

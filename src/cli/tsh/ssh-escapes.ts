@@ -1,17 +1,17 @@
 // What the escape character does at the beginning of a line of a terminal session, as in OpenSSH.
 import { type EscapeReader, escapes, type ForwardFlag, forwarding, type Typed } from "#client";
 import { printable } from "../text.ts";
-import type { Line } from "./ssh-session.ts";
+import type { Keyboard, Line } from "./ssh-session.ts";
 import type { Settings } from "./ssh-settings.ts";
 import type { SessionTerminal } from "./ssh-terminal.ts";
 
-/** The keyboard's input for the session. `left` is told when an escape ends the connection. */
+/** The keyboard's input for the session, without what is meant for us. */
 export async function readKeys(
   input: AsyncIterable<Uint8Array>,
   settings: Settings,
   terminal: SessionTerminal,
   line: Line,
-  left: { byEscape: boolean },
+  keyboard: Keyboard,
 ): Promise<AsyncIterable<Uint8Array>> {
   const api = await escapes();
   const byte = settings.escape as number;
@@ -28,10 +28,13 @@ export async function readKeys(
     } else if (typed.key === "#") {
       const list = (await line.forwards()).list();
       terminal.say(`${shown}#\n${list.map((one) => `  ${printable(one)}`).join("\n")}`);
+    } else if (typed.key === "B") {
+      terminal.say(`${shown}B [sent break]`);
+      keyboard.sendBreak();
     } else if (typed.key === "?") terminal.say(help(shown));
     else if (typed.key === ".") {
       terminal.say(`${shown}.\nConnection to ${printable(line.host.name)} closed.`);
-      left.byEscape = true;
+      keyboard.left = true;
       line.connection.disconnect("the user left");
     }
   }
@@ -43,6 +46,7 @@ Escapes, at the beginning of a line:
   ${shown}.   end the connection
   ${shown}^Z  stop tsh for a while
   ${shown}#   list forwards
+  ${shown}B   send a break
   ${shown}C   open a command line, for forwards
   ${shown}?   show this
   ${shown}${shown}   send the escape character`;

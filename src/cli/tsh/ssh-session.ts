@@ -27,6 +27,13 @@ export interface Line {
   readonly forwards: () => Promise<Forwards>;
 }
 
+/** What passes between a session and those who read its keys. */
+export interface Keyboard {
+  /** Whether an escape has ended the connection. */
+  left: boolean;
+  sendBreak: () => void;
+}
+
 /** A session on one host, its forwards, or a command here while these stand. Resolves to the exit code. */
 export async function onHost(
   context: SshContext,
@@ -130,19 +137,27 @@ async function runSession(
   { terminal, agent }: { terminal: SessionTerminal | undefined; agent: string | undefined },
 ): Promise<number> {
   const keys = terminal && settings.escape !== "none" && io.terminal.stdin && !flags.withoutInput;
-  const left = { byEscape: false };
+  const keyboard: Keyboard = { left: false, sendBreak: () => {} };
   const stdin = keys
-    ? await (await import("./ssh-escapes.ts")).readKeys(io.input(), settings, terminal, line, left)
+    ? await (await import("./ssh-escapes.ts")).readKeys(io.input(), settings, terminal, line, keyboard)
     : flags.withoutInput
       ? undefined
       : io.input();
   const ending = await run(
     line.connection,
     { stdin, stdout: io.stdout, stderr: io.stderr, terminal },
-    { command, env: settings.env, forwardAgent: agent !== undefined },
+    {
+      command,
+      env: settings.env,
+      forwardAgent: agent !== undefined,
+      onStart: (session) => {
+        // One that is over needs no break any more.
+        keyboard.sendBreak = () => void session.break(0).catch(() => {});
+      },
+    },
   );
   signal.throwIfAborted();
-  if (left.byEscape) return 1;
+  if (keyboard.left) return 1;
   return exitCode(ending, line.host.name);
 }
 

@@ -27,6 +27,8 @@ export interface Session {
   /** No reply is asked for. */
   resize(size: TerminalSize): Promise<void>;
   signal(signal: string): Promise<void>;
+  /** RFC 4335: a break of so many milliseconds, 0 for what is usual there. No reply is asked for. */
+  break(length: number): Promise<void>;
 }
 
 /**
@@ -61,5 +63,6 @@ export async function openSession(
     subsystem: (name) => ask("subsystem", { name }),
     resize: async (size) => void (await ask("window-change", size, false)),
     signal: async (signal) => void (await ask("signal", { signal }, false)),
+    break: async (length) => void (await ask("break", { length }, false)),
   };
 }
