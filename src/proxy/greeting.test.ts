@@ -13,6 +13,7 @@ suite("a host's first word", () => {
     const [near, far] = duplexPair();
     return [near as Socket, far];
   }
+  const soon = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
   const rest = async (socket: Socket): Promise<string> => Buffer.concat(await socket.toArray()).toString();
 
   for (const [why, parts] of [
@@ -26,7 +27,7 @@ suite("a host's first word", () => {
       const heard = greeted(socket, clock);
       for (const part of parts) {
         host.write(part);
-        await new Promise((resolve) => setImmediate(resolve));
+        await soon();
       }
       await heard;
       host.end("more");
@@ -49,12 +50,54 @@ suite("a host's first word", () => {
     });
   }
 
+  test("SSH-64: an end told before anybody listens is one too", async () => {
+    const [socket, host] = connection();
+    host.end();
+    await socket.resume().toArray();
+    await assert.rejects(greeted(socket, clock), { message: /^ssh: handshake failed: EOF/ });
+  });
+
+  for (const [when, settle] of [
+    ["an end after half a line", (host: Duplex) => host.end("SS")],
+    ["a reset after half a line", (_: Duplex, socket: Socket) => socket.destroy(new Error("reset"))],
+  ] as const) {
+    test(`SSH-64: ${when} throws nothing beside the failure`, async () => {
+      const [socket, host] = connection();
+      const errors: unknown[] = [];
+      socket.on("error", (err) => errors.push(err.message));
+      host.write("SS");
+      const heard = assert.rejects(greeted(socket, clock), { message: /handshake failed/ });
+      await soon();
+      settle(host, socket);
+      await heard;
+      await soon();
+      assert.deepEqual(
+        errors.filter((message) => message !== "reset"),
+        [],
+      );
+    });
+  }
+
+  test("a version that comes with the end is left to the client, and the end too", async () => {
+    const [socket, host] = connection();
+    const errors: unknown[] = [];
+    socket.on("error", (err) => errors.push(err));
+    host.end("SSH-2.0-x\r\n");
+    await soon();
+    await greeted(socket, clock);
+    await soon();
+    assert.equal(await rest(socket), "SSH-2.0-x\r\n");
+    assert.deepEqual(errors, []);
+  });
+
   test("a host that waits for the client's word has three seconds", async () => {
     const [socket, host] = connection();
     const heard = greeted(socket, clock);
     await clock.advance(3 * second);
     await heard;
+    assert.deepEqual(socket.listenerCount("readable"), 0);
     host.end("late");
+    await soon();
     assert.equal(await rest(socket), "late");
   });
 });

@@ -13,41 +13,37 @@ const enough = 8 * 1024;
  */
 export async function greeted(socket: Socket, clock: Clock): Promise<void> {
   const over = new AbortController();
-  const late = clock.sleep(patience, over.signal, { background: true }).then(
-    () => "late" as const,
-    () => "late" as const,
-  );
-  const heard: Buffer[] = [];
-  let size = 0;
-  try {
-    while (size < enough) {
-      const chunk = await Promise.race([next(socket), late]);
-      if (chunk === "late") return;
-      if (chunk === "ended") throw hungUp();
-      heard.push(chunk);
-      size += chunk.length;
-      if (/^SSH-/m.test(Buffer.concat(heard).toString("latin1"))) return;
-    }
-  } finally {
-    over.abort();
-    if (size > 0) socket.unshift(Buffer.concat(heard));
-  }
-}
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  let heard = Buffer.alloc(0);
 
-function next(socket: Socket): Promise<Buffer | "ended"> {
-  const { promise, resolve } = Promise.withResolvers<Buffer | "ended">();
-  const look = (): void => {
-    const chunk = socket.read() as Buffer | null;
-    if (chunk !== null) resolve(chunk);
+  // Gives the bytes back in the very turn that read them: the end that may come with them is told a turn later, and
+  // only while nothing is left to read. A stream whose end was told takes nothing back.
+  const leave = (): void => {
+    stopListening();
+    if (heard.length > 0) socket.unshift(heard);
+    resolve();
   };
-  const end = (): void => resolve("ended");
-  socket.on("readable", look).once("end", end).once("error", end).once("close", end);
+  const hear = (): void => {
+    heard = Buffer.concat([heard, (socket.read() as Buffer | null) ?? Buffer.alloc(0)]);
+    if (heard.length >= enough || /^SSH-/m.test(heard.toString("latin1"))) leave();
+  };
+  const end = (): void => {
+    stopListening();
+    reject(hungUp());
+  };
+  const stopListening = (): void => {
+    over.abort();
+    socket.off("readable", hear);
+    for (const event of ["end", "error", "close"]) socket.off(event, end);
+  };
+
+  socket.on("readable", hear);
+  for (const event of ["end", "error", "close"]) socket.on(event, end);
+  clock.sleep(patience, over.signal, { background: true }).then(leave, () => {});
   // What is here already, the end too, is not told again.
   if (socket.readableEnded || socket.destroyed) end();
-  else look();
-  return promise.finally(() => {
-    socket.off("readable", look).off("end", end).off("error", end).off("close", end);
-  });
+  else hear();
+  await promise;
 }
 
 const hungUp = (): Fault =>
