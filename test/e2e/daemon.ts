@@ -95,6 +95,8 @@ export type HostOptions = {
   readonly folder: string;
   readonly authPort: number;
   readonly flags: readonly string[];
+  /** Beside `host: NAME`. */
+  readonly labels?: Readonly<Record<string, string>>;
 };
 
 /** Another host of a cluster, with one role. */
@@ -103,7 +105,7 @@ export interface Host extends Daemon {
   readonly address: string;
 }
 
-export async function startHost({ name, role, folder, authPort, flags }: HostOptions): Promise<Host> {
+export async function startHost({ name, role, folder, authPort, flags, labels }: HostOptions): Promise<Host> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const [listen, web, tunnel] = await Promise.all([freePort(), freePort(), freePort()]);
   const file = join(folder, "teleport.yaml");
@@ -112,7 +114,7 @@ export async function startHost({ name, role, folder, authPort, flags }: HostOpt
     file,
     stringify({
       teleport: { nodename: name, data_dir: join(folder, "data") },
-      ssh_service: { listen_addr: at(listen), labels: { host: name } },
+      ssh_service: { listen_addr: at(listen), labels: { host: name, ...labels } },
       proxy_service: { listen_addr: at(listen), web_listen_addr: at(web), tunnel_listen_addr: at(tunnel) },
     }),
   );

@@ -3,8 +3,8 @@ import { createServer, connect as dial } from "node:net";
 import { after, before, suite, test } from "node:test";
 import { eventually } from "../support/eventually.ts";
 import { freePort } from "../support/port.ts";
-import { type Cluster, startCluster } from "./cluster.ts";
-import { type Host, startHost } from "./daemon.ts";
+import { type Cluster, login, startCluster } from "./cluster.ts";
+import { type Host, type HostOptions, startHost } from "./daemon.ts";
 
 suite("members come and go", { concurrency: true }, () => {
   const stack = new AsyncDisposableStack();
@@ -24,8 +24,15 @@ suite("members come and go", { concurrency: true }, () => {
   });
   after(() => stack.disposeAsync());
 
-  const node = (name: string, authPort = cluster.ports.auth): Promise<Host> =>
-    startHost({ name, role: "node", folder: cluster.folder.at(name), authPort, flags });
+  const node = (name: string, more: Partial<HostOptions> = {}): Promise<Host> =>
+    startHost({
+      name,
+      role: "node",
+      folder: cluster.folder.at(name),
+      authPort: cluster.ports.auth,
+      flags,
+      ...more,
+    });
 
   const listed = async (name: string): Promise<boolean> =>
     new RegExp(`^${name} `, "m").test(await cluster.mustTctl("nodes", "ls"));
@@ -69,9 +76,42 @@ suite("members come and go", { concurrency: true }, () => {
     assert.ok(performance.now() - killed < 32_500, `${performance.now() - killed} ms`);
   });
 
+  test("tsh ssh LABEL=VALUE runs on every node that has it, and tells of each: one that is gone is told, not waited for", async () => {
+    const labels = { fleet: "web" };
+    await cluster.makeUser("joe");
+    await cluster.logIn("joe");
+    await using first = await node("web-1", { labels });
+    await using second = await node("web-2", { labels });
+    await Promise.all([first.ready(), second.ready()]);
+    const host = `${login}@fleet=web`;
+    const [, port] = second.address.split(":");
+    const command = `set -- $SSH_CONNECTION; echo by $4; [ $4 != ${port} ] || exit 5`;
+
+    const both = await cluster.tsh(["ssh", host, command]);
+    assert.equal(both.code, 5, both.err);
+    const said = (name: string, { address }: Host): string => `${name}: by ${address.split(":")[1]}`;
+    assert.deepEqual(both.out.trimEnd().split("\n").sort(), [said("web-1", first), said("web-2", second)]);
+    assert.match(both.err, /\nNode Name Exit Code Time *\n-+ -+ -+ *\nweb-1 +0 +\S+\nweb-2 +5 +\S+\n$/);
+    const ran = async (): Promise<unknown[]> => {
+      const events = await cluster.events();
+      return events.filter((event) => event.command === command).map(({ exitCode }) => exitCode);
+    };
+    await eventually("an event of each", async () => (await ran()).length === 2);
+    assert.deepEqual((await ran()).sort(), [0, 5]);
+
+    await second.stop("SIGKILL");
+    const one = await cluster.tsh(["ssh", host, command]);
+    assert.equal(one.code, 1, one.err);
+    assert.equal(one.out, `${said("web-1", first)}\n`);
+    assert.match(
+      one.err,
+      /\nNode Name Exit Code Time +Error *\n-+ -+ -+ -+\nweb-1 +0 +\S+ *\nweb-2 +1 +\S+ +\S.*\n$/,
+    );
+  });
+
   test("ACC-65: /readyz is 503 before a host has joined, and 200 after", async () => {
     const port = await freePort();
-    await using late = await node("late", port);
+    await using late = await node("late", { authPort: port });
     await late.program.line(/Diagnostics service is starting/);
     const early = await late.diag("/readyz");
     assert.equal(early.status, 503, early.text);
