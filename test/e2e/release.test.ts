@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
-import { rename } from "node:fs/promises";
+import { rename, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { suite, test } from "node:test";
+import { skipUnless } from "../support/installed.ts";
 import { mustRun, run } from "../support/run.ts";
 import { tempDir } from "../support/temp-dir.ts";
 import { Terminal } from "../support/terminal.ts";
@@ -37,6 +38,19 @@ suite("a release", () => {
       assert.equal(await shell.ended(), 3);
     }
     await cluster.mustTsh(["scp", programs.tsh, `testnode:${folder.at("copied")}`]);
+    await symlink(programs.tsh, folder.at("ssh"));
+    const env = { ...quiet, HOME: cluster.home };
+    assert.equal(await mustRun(folder.at("ssh"), ["testnode", "echo as ssh"], { env }), "as ssh\n");
+    await writeFile(folder.at("config"), await cluster.mustTsh(["config", `--port=${cluster.ports.node}`]));
+    if (!skipUnless("ssh", "ssh-add")) {
+      const ssh = ["-F", folder.at("config"), "-o", "BatchMode=yes", "testnode.main", "echo by config"];
+      assert.equal(await mustRun("ssh", ssh, { env }), "by config\n");
+      const script = 'eval "$("$TSH" agent)" > /dev/null; ssh-add -l; "$TSH" agent stop > /dev/null';
+      const held = await mustRun("sh", ["-c", script], {
+        env: { ...env, SHELL: "/bin/sh", TSH: programs.tsh },
+      });
+      assert.match(held, /^256 SHA256:\S+ teleport:joe \(ED25519-CERT\)$/m);
+    }
     const page = await cluster.web("/web/login");
     assert.equal(page.status, 200);
     const script = /src="(\/web\/app\/[^"]+\.js)"/.exec(page.text)?.[1] ?? "";
