@@ -149,7 +149,7 @@ export class IdentityKeeper implements Service {
 /** A clock may be set forward while we sleep; look now and then. */
 const maxSleep: Millis = 60 * minute;
 
-export const identityPath = (dataDir: string, role: MemberRole): string =>
+const identityPath = (dataDir: string, role: MemberRole): string =>
   join(dataDir, "proc", `${role.toLowerCase()}.json`);
 
 /** The identity that a role left on disk, for commands on this host; undefined when there is none. */

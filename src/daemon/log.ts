@@ -1,7 +1,7 @@
 import type { Clock } from "#core/clock";
 import type { Fields, Log } from "#core/log";
 
-export const severities = ["debug", "info", "warn", "error"] as const;
+const severities = ["debug", "info", "warn", "error"] as const;
 export type Severity = (typeof severities)[number];
 
 /**

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { Metadata } from "./resource.ts";
 
 /** Where a rotation stands (ROT-04). Standby unless one is under way. */
-export const Rotation = z.strictObject({
+const Rotation = z.strictObject({
   state: z.enum(["standby", "in_progress"]).default("standby"),
   phase: z.enum(["standby", "init", "update_clients", "update_servers", "rollback"]).default("standby"),
   mode: z.enum(["auto", "manual"]).optional(),

@@ -1,16 +1,7 @@
 import { z } from "zod";
 import { Metadata } from "./resource.ts";
 
-export const verbs = [
-  "list",
-  "create",
-  "read",
-  "update",
-  "delete",
-  "connect",
-  "rotate",
-  "readnosecrets",
-] as const;
+const verbs = ["list", "create", "read", "update", "delete", "connect", "rotate", "readnosecrets"] as const;
 export type Verb = (typeof verbs)[number];
 
 /** Kinds that rules speak of (RBAC-08). */

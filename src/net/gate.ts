@@ -49,8 +49,8 @@ export interface GateOptions {
 }
 
 /** Far above what people do; one source cannot fill the whole, so that a flood from one leaves room for others. */
-export const defaultUnauthenticated: Startups = { start: 1000, rate: 30, full: 3000 };
-export const defaultUnauthenticatedPerSource = 500;
+const defaultUnauthenticated: Startups = { start: 1000, rate: 30, full: 3000 };
+const defaultUnauthenticatedPerSource = 500;
 
 /** A flood is told to the operator this often, with how many there were. */
 const quiet: Millis = 10 * second;

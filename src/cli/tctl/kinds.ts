@@ -25,7 +25,7 @@ const of = <R extends Named>(kind: Kind<R>): Kind => kind as unknown as Kind;
 const list = (values: readonly string[] | undefined): string => (values ?? []).join(",");
 
 /** Every kind, in the order of the admin guide. */
-export const kinds: readonly Kind[] = [
+const kinds: readonly Kind[] = [
   of<User>({
     kind: "user",
     aliases: ["users"],

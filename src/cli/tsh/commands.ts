@@ -1,9 +1,7 @@
 // What `tsh` can be asked for. Each command loads its own file when it runs: start-up pays for none of them.
 import { flag, type Parsed } from "../command.ts";
 import { formatFlag } from "../format.ts";
-import { command, globals } from "./globals.ts";
-
-export { globals };
+import { command } from "./globals.ts";
 
 /** For commands that act on one cluster (TSH-12). */
 const cluster = flag.text("The cluster; by default the one that was logged in to", {

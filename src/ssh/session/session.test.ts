@@ -4,7 +4,7 @@ import { Fault } from "#core/errors";
 import type { Channel } from "../connection/channel.ts";
 import { connectionPair } from "../testing/index.ts";
 import { openSession, type Session } from "./client.ts";
-import { decodeModes, encodeModes, TerminalMode } from "./modes.ts";
+import { decodeModes, encodeModes } from "./modes.ts";
 import { readSessionRequest, type SessionRequest, sessionRequests } from "./requests.ts";
 import { sendExit } from "./server.ts";
 
@@ -20,8 +20,8 @@ suite("session requests", () => {
         widthPixels: 640,
         heightPixels: 399,
         modes: new Map([
-          [TerminalMode.VINTR, 3],
-          [TerminalMode.ECHO, 1],
+          [1, 3], // VINTR
+          [53, 1], // ECHO
         ]),
       },
     ],
