@@ -9,23 +9,34 @@ import { freePort } from "../support/port.ts";
 import { Program } from "../support/program.ts";
 import { type Ran, run } from "../support/run.ts";
 import { ask, closed, shouting } from "../support/sockets.ts";
+import { type Sshd, startSshd } from "../support/sshd.ts";
+import { tempDir } from "../support/temp-dir.ts";
 import { Terminal } from "../support/terminal.ts";
 import { type Cluster, type Event, login, startCluster } from "./cluster.ts";
 import { programs, quiet } from "./daemon.ts";
 import { writeGuideConfig } from "./guide-config.ts";
 
-const missing = skipUnless("ssh", "scp", "ssh-agent", "ssh-add");
+const missing = skipUnless("ssh", "sshd", "scp", "ssh-agent", "ssh-add");
 
 /** The same work at a node of the cluster, by every client and way to it: what each does must leave the same traces. */
 suite("a node that records, by every way to it", { skip: missing }, () => {
   const stack = new AsyncDisposableStack();
   let cluster: Cluster;
+  /** It believes the cluster about users, as docs/interop.md tells to have it. */
+  let sshd: Sshd;
   let env: Record<string, string | undefined>;
   let sshConfig: string;
   const file = (name: string): string => cluster.folder.at(name);
 
   before(async () => {
-    cluster = stack.use(await startCluster());
+    const folder = stack.use(await tempDir());
+    sshd = stack.use(
+      await startSshd({ plain: true, config: [`TrustedUserCAKeys ${folder.at("cluster-users")}`] }),
+    );
+    const targets = [`127.0.0.1:${sshd.port}`];
+    cluster = stack.use(await startCluster({ config: { proxy_service: { openssh_targets: targets } } }));
+    const authority = await cluster.mustTctl("auth", "export", "--type=user");
+    await writeFile(folder.at("cluster-users"), authority.replace(/^cert-authority /, ""));
     await cluster.makeUser("joe");
     const agent = stack.use(await Program.start("ssh-agent", ["-D", "-a", file("agent")]));
     await agent.line(/SSH_AUTH_SOCK/);
@@ -193,6 +204,22 @@ suite("a node that records, by every way to it", { skip: missing }, () => {
     for (const place of [far, farSocks]) await closed(place);
     await told({ code: "T4032I", addr: far });
     await told({ code: "T3003I", addr: here.name });
+  });
+
+  test("an sshd that is no node: tsh ssh asks about its key once, who has nobody to ask refuses it", async () => {
+    const there = ["ssh", "-p", String(sshd.port), `${login}@127.0.0.1`];
+    const unasked = await run(programs.tsh, [...there, "true"], { env });
+    assert.equal(unasked.code, 1, unasked.out);
+    assert.match(unasked.err, /has no certificate of the cluster/);
+    {
+      await using asked = new Terminal(programs.tsh, [...there, "echo in-$((6 * 7))"], { env });
+      await asked.sees(/SHA256:\S+[\s\S]*trust it/);
+      asked.type("yes\r");
+      await asked.sees(/in-42\r\n/);
+      assert.equal(await asked.ended(), 0);
+    }
+    const again = await run(programs.tsh, [...there, "echo again"], { env });
+    assert.deepEqual([again.code, again.out], [0, "again\n"], again.err);
   });
 
   test("TP-09: tsh ls", async () => {
