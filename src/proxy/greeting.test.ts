@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import type { Socket } from "node:net";
 import { type Duplex, duplexPair } from "node:stream";
 import { suite, test } from "node:test";
 import { second, TestClock } from "#core/clock";
@@ -9,12 +8,12 @@ import { greeted } from "./greeting.ts";
 suite("a host's first word", () => {
   const clock = new TestClock();
   /** Our side of a connection to a host, and the host's. */
-  function connection(): [socket: Socket, host: Duplex] {
+  function connection(): [socket: Duplex, host: Duplex] {
     const [near, far] = duplexPair();
-    return [near as Socket, far];
+    return [near, far];
   }
   const soon = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-  const rest = async (socket: Socket): Promise<string> => Buffer.concat(await socket.toArray()).toString();
+  const rest = async (socket: Duplex): Promise<string> => Buffer.concat(await socket.toArray()).toString();
 
   for (const [why, parts] of [
     ["a version", ["SSH-2.0-x\r\n"]],
@@ -59,7 +58,7 @@ suite("a host's first word", () => {
 
   for (const [when, settle] of [
     ["an end after half a line", (host: Duplex) => host.end("SS")],
-    ["a reset after half a line", (_: Duplex, socket: Socket) => socket.destroy(new Error("reset"))],
+    ["a reset after half a line", (_: Duplex, socket: Duplex) => socket.destroy(new Error("reset"))],
   ] as const) {
     test(`SSH-64: ${when} throws nothing beside the failure`, async () => {
       const [socket, host] = connection();

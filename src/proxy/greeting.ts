@@ -1,4 +1,4 @@
-import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { type Clock, type Millis, second } from "#core/clock";
 import { Fault } from "#core/errors";
 
@@ -11,7 +11,7 @@ const enough = 8 * 1024;
  * Waits until a host has begun to speak SSH, and leaves every byte in the socket. A host that hangs up instead has its
  * reason (SSH-64): rejects with `unreachable`, since who only passes bytes on could not tell the client any more.
  */
-export async function greeted(socket: Socket, clock: Clock): Promise<void> {
+export async function greeted(socket: Duplex, clock: Clock): Promise<void> {
   const over = new AbortController();
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   let heard = Buffer.alloc(0);

@@ -1,38 +1,31 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { type Duplex, duplexPair } from "node:stream";
+import { duplexPair } from "node:stream";
 import { suite, test } from "node:test";
-import { second, TestClock } from "#core/clock";
+import { second } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { PublicKey } from "../keys/key.ts";
 import { readPrivateKey, writePrivateKey } from "../keys/private-fields.ts";
 import { parsePrivateKey } from "../keys/private-text.ts";
 import { sameKey } from "../keys/public.ts";
 import { parsePublicKeyLine } from "../keys/text.ts";
+import { agent, say } from "../testing/agent.ts";
 import {
   AddIdentity,
   AddIdentityConstrained,
   AgentFailure,
   AgentSuccess,
-  Extension,
-  ExtensionResponse,
   IdentitiesAnswer,
-  Lock,
   messageId,
   RemoveAllIdentities,
   RequestIdentities,
-  SessionBind,
   SignRequest,
   SignResponse,
-  Unlock,
 } from "../wire/agent.ts";
 import { Reader, text, Writer } from "../wire/codec.ts";
 import { Signature } from "../wire/keys.ts";
 import { AgentClient } from "./client.ts";
 import { frame, maxMessage, messages } from "./framing.ts";
-import { Keyring } from "./keyring.ts";
-import { AgentLock } from "./lock.ts";
-import { serveAgent } from "./server.ts";
 
 const vector = (name: string): string =>
   readFileSync(new URL(`../../../test/vectors/keys/${name}`, import.meta.url), "utf8");
@@ -40,28 +33,6 @@ const publicKey = (name: string): PublicKey => parsePublicKeyLine(vector(`${name
 const pair = (name: string) => ({ key: parsePrivateKey(vector(name)).key });
 const certified = (name: string) => ({ ...pair(name), certificate: publicKey(`${name}-user-cert`) });
 const data = Buffer.from("what is signed");
-
-function agent(peer: "owner" | "forwarded" = "owner") {
-  const clock = new TestClock();
-  const keyring = new Keyring({ clock });
-  const [near, far] = duplexPair();
-  const lock = new AgentLock({ clock });
-  const served = serveAgent(far, keyring, { peer, lock });
-  served.catch(() => {}); // tests that care look at it themselves
-  return { clock, keyring, near, served };
-}
-
-/** Sends raw requests, one at a time, and gives back the ids of the replies. */
-async function say(near: Duplex, requests: Uint8Array[]): Promise<number[]> {
-  const replies = messages(near);
-  const ids: number[] = [];
-  for (const request of requests) {
-    near.write(frame(request));
-    const { value } = await replies.next();
-    ids.push(messageId(value as Uint8Array));
-  }
-  return ids;
-}
 
 suite("an agent and its client", () => {
   for (const name of ["ed25519", "ecdsa256", "ecdsa384", "ecdsa521", "rsa2048"]) {
@@ -375,148 +346,6 @@ suite("an agent and a bad client", () => {
     const { near, served } = agent();
     near.end();
     await served;
-  });
-});
-
-suite("an agent that is told of sessions", () => {
-  const { id: failure } = AgentFailure;
-  const { id: success } = AgentSuccess;
-  const sessionId = Buffer.from("the exchange hash");
-  type Binding = { name?: string; session?: Uint8Array; signed?: Uint8Array; forwarding: boolean };
-
-  async function bind({
-    name = "ed25519",
-    session = sessionId,
-    signed = session,
-    forwarding,
-  }: Binding): Promise<Uint8Array> {
-    const { key } = pair(name);
-    const signature = await key.signer().sign(signed, key.publicKey.algorithms[0] as string);
-    const contents = SessionBind.encode({
-      hostKey: key.publicKey.blob,
-      sessionId: session,
-      signature,
-      forwarding,
-    });
-    return Extension.encode({ extension: "session-bind@openssh.com", contents });
-  }
-
-  test("S60: takes changes no more from a connection that was bound for forwarding", async () => {
-    const { near, keyring } = agent();
-    keyring.add({ signer: pair("rsa2048").key.signer(), comment: "mine" });
-    const requests = [
-      await bind({ forwarding: true }),
-      RemoveAllIdentities.encode({}),
-      Lock.encode({ passphrase: data }),
-      RequestIdentities.encode({}),
-    ];
-    assert.deepEqual(await say(near, requests), [success, failure, failure, IdentitiesAnswer.id]);
-    assert.equal(keyring.list().length, 1);
-  });
-
-  test("still takes them from one that was bound for a login here", async () => {
-    const { near } = agent();
-    const requests = [await bind({ forwarding: false }), RemoveAllIdentities.encode({})];
-    assert.deepEqual(await say(near, requests), [success, success]);
-  });
-
-  test("refuses a binding that the host key did not sign, or that breaks off or goes on", async () => {
-    const { near } = agent();
-    const good = await bind({ forwarding: false });
-    const requests = [
-      await bind({ forwarding: true, signed: Buffer.from("another session") }),
-      good.subarray(0, -1),
-      Buffer.concat([good, Uint8Array.of(0)]),
-      good,
-    ];
-    assert.deepEqual(await say(near, requests), [failure, failure, failure, success]);
-  });
-
-  test("refuses to bind on from a login, one session by two keys, and a seventeenth", async () => {
-    const login = agent();
-    const after = [await bind({ forwarding: false }), await bind({ forwarding: true, session: data })];
-    assert.deepEqual(await say(login.near, after), [success, failure]);
-
-    const twice = agent();
-    const keys = [
-      await bind({ forwarding: true }),
-      await bind({ forwarding: true }),
-      await bind({ name: "ecdsa256", forwarding: true }),
-    ];
-    assert.deepEqual(await say(twice.near, keys), [success, success, failure]);
-
-    const many = agent();
-    const sessions = Array.from({ length: 17 }, (_, i) =>
-      bind({ session: Uint8Array.of(i), forwarding: true }),
-    );
-    const ids = await say(many.near, await Promise.all(sessions));
-    assert.deepEqual([ids.filter((id) => id === success).length, ids.at(-1)], [16, failure]);
-  });
-
-  test("names its extensions when asked, and refuses those of others", async () => {
-    const { near } = agent();
-    const none = new Uint8Array(0);
-    const replies = messages(near);
-    near.write(frame(Extension.encode({ extension: "query", contents: none })));
-    const { value } = await replies.next();
-    const { extension, contents } = ExtensionResponse.decode(value as Uint8Array);
-    const r = new Reader(contents);
-    assert.deepEqual(
-      [extension, text.read(r), text.read(r), r.left],
-      ["query", "query", "session-bind@openssh.com", 0],
-    );
-    near.write(frame(Extension.encode({ extension: "other@example.com", contents: none })));
-    assert.equal(messageId((await replies.next()).value as Uint8Array), failure);
-  });
-});
-
-suite("an agent's lock", () => {
-  const { id: failure } = AgentFailure;
-  const { id: success } = AgentSuccess;
-  const passphrase = (words: string) => ({ passphrase: Buffer.from(words) });
-  const lists = RequestIdentities.encode({});
-
-  test("hides the keys, lets none sign, and opens for its own passphrase alone", async () => {
-    const { near, keyring, clock } = agent();
-    keyring.add({ signer: pair("ed25519").key.signer(), comment: "" });
-    const sign = SignRequest.encode({ key: publicKey("ed25519").blob, data, flags: 0 });
-    const replies = messages(near);
-    const ask = async (request: Uint8Array): Promise<Uint8Array> => {
-      near.write(frame(request));
-      return (await replies.next()).value as Uint8Array;
-    };
-    const id = async (request: Uint8Array): Promise<number> => messageId(await ask(request));
-    assert.equal(await id(Unlock.encode(passphrase("not locked"))), failure);
-    assert.equal(await id(Lock.encode(passphrase("open sesame"))), success);
-    assert.deepEqual(IdentitiesAnswer.decode(await ask(lists)).keys, []);
-    for (const request of [sign, RemoveAllIdentities.encode({}), Lock.encode(passphrase("mine"))])
-      assert.equal(await id(request), failure);
-
-    const wrong = id(Unlock.encode(passphrase("open barley")));
-    // A guess is answered only after a while.
-    while (clock.sleeping === 0) await new Promise((resolve) => setImmediate(resolve));
-    await clock.advance(100);
-    assert.equal(await wrong, failure);
-    assert.equal(await id(Unlock.encode(passphrase("open sesame"))), success);
-    assert.equal(IdentitiesAnswer.decode(await ask(lists)).keys.length, 1);
-    assert.equal(await id(sign), SignResponse.id);
-  });
-
-  test("guesses wait for each other, each longer than the one before", async () => {
-    const clock = new TestClock();
-    const lock = new AgentLock({ clock });
-    lock.close(Buffer.from("secret"));
-    const settled: number[] = [];
-    const guesses = [1, 2, 3].map((n) =>
-      lock.open(Buffer.from("guess")).catch(() => void settled.push(n, clock.now() - Date.UTC(2026, 0, 1))),
-    );
-    for (const wait of [100, 200, 300]) {
-      while (clock.sleeping === 0) await new Promise((resolve) => setImmediate(resolve));
-      await clock.advance(wait);
-    }
-    await Promise.all(guesses);
-    assert.deepEqual(settled, [1, 100, 2, 300, 3, 600]);
-    assert.ok(lock.locked);
   });
 });
 
