@@ -4,7 +4,14 @@ import { dirname, join } from "node:path";
 import { suite, test } from "node:test";
 import { pages } from "../scripts/docs/pages.ts";
 
-const byHand = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "docs/tsh-ssh.md", "bench/README.md"];
+const byHand = [
+  "README.md",
+  "CONTRIBUTING.md",
+  "SECURITY.md",
+  "CHANGELOG.md",
+  "docs/tsh-ssh.md",
+  "bench/README.md",
+];
 const printed = await pages();
 
 const withoutCode = (path: string): string => readFileSync(path, "utf8").replace(/`[^`]*`/g, "");

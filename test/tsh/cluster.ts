@@ -7,7 +7,7 @@ import type { Duplex } from "node:stream";
 import { systemClock } from "#core/clock";
 import { silentLog } from "#core/log";
 import { issueTls, makeAuthority, makeSelfSigned, makeTlsKey } from "#pki";
-import { accept, type Channel, type Connection } from "#ssh";
+import { accept, type Channel } from "#ssh";
 import { splice } from "#ssh/forward";
 import {
   checkCertificate,
@@ -21,11 +21,12 @@ import {
   type Signer,
   sameKey,
 } from "#ssh/keys";
-import { readSessionRequest, type SessionRequest, sessionRequests } from "#ssh/session";
+import { readSessionRequest } from "#ssh/session";
 import { runLine } from "../../src/cli/testing.ts";
 import { program } from "../../src/cli/tsh/program.ts";
 import { streamPair } from "../../src/ssh/testing/stream-pair.ts";
 import { serveForwards } from "./forwarding.ts";
+import { type Program, serveProgram } from "./program.ts";
 
 export interface HostOptions {
   readonly principals?: readonly string[];
@@ -37,19 +38,6 @@ export interface HostOptions {
   readonly plain?: boolean;
   /** Serve forwards to this machine's ports and sockets; else refuse them. */
   readonly forwards?: boolean;
-}
-
-/** What a node does with one session: called for `shell` and `exec`. */
-export type Program = (session: ServedSession) => Promise<void>;
-export interface ServedSession {
-  /** Undefined for a shell. */
-  readonly command: string | undefined;
-  readonly channel: Channel;
-  readonly connection: Connection;
-  /** What the client asked for before, in order. */
-  readonly requests: readonly SessionRequest[];
-  exit(code: number): Promise<void>;
-  kill(signal: string): Promise<void>;
 }
 
 /** A host's way to talk SSH over a stream: with a certificate or without, of whom and for what. */
@@ -384,37 +372,4 @@ interface CertsBody {
   readonly password: string;
   readonly pub_key: string;
   readonly tls_pub_key: string;
-}
-
-function serveProgram(channel: Channel, connection: Connection, run: Program): void {
-  const requests: SessionRequest[] = [];
-  const send = async (payload: Uint8Array, name: string): Promise<void> => {
-    await channel.request(name, payload, false);
-    await channel.end();
-    await channel.close();
-  };
-  channel.onRequest((name, payload) => {
-    const request = readSessionRequest(name, payload);
-    if (!request) return false;
-    requests.push(request);
-    if (request.name === "exec" || request.name === "shell") {
-      const command = request.name === "exec" ? request.body.command : undefined;
-      if (command === "refused") return false;
-      const session: ServedSession = {
-        command,
-        channel,
-        connection,
-        requests,
-        exit: (code) => send(sessionRequests["exit-status"].encode({ code }), "exit-status"),
-        kill: (signal) =>
-          send(
-            sessionRequests["exit-signal"].encode({ signal, coreDumped: false, message: "", language: "" }),
-            "exit-signal",
-          ),
-      };
-      // The connection may be what has failed.
-      void run(session).catch(() => session.exit(1).catch(() => {}));
-    }
-    return true;
-  });
 }

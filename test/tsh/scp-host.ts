@@ -1,5 +1,5 @@
 import { receive, send } from "#ssh/scp";
-import type { Program } from "./cluster.ts";
+import type { Program } from "./program.ts";
 
 /** A host that is only good for scp, and not always good. */
 export const scpHost =

@@ -6,8 +6,9 @@ import { after, before, suite, test } from "node:test";
 import { eventually } from "../support/eventually.ts";
 import { freePort } from "../support/port.ts";
 import { Terminal } from "../support/terminal.ts";
-import { type Program, TestCluster } from "./cluster.ts";
+import { TestCluster } from "./cluster.ts";
 import { say, startShouting } from "./forwarding.ts";
+import type { Program } from "./program.ts";
 import { scpHost } from "./scp-host.ts";
 
 const tsh = join(import.meta.dirname, "..", "..", "bin", "tsh");
