@@ -48,5 +48,13 @@ function parse(args: readonly string[]): { flags: Set<string>; paths: Buffer[] }
 
 /** Blocks until the pipe has taken it: this process does nothing else. */
 async function write(bytes: Uint8Array): Promise<void> {
-  for (let at = 0; at < bytes.length; ) at += writeSync(1, bytes, at);
+  for (let at = 0; at < bytes.length; ) {
+    try {
+      at += writeSync(1, bytes, at);
+    } catch (err) {
+      // One socket for both ways does not block, since reading must not. It is asked again in the next turn.
+      if ((err as NodeJS.ErrnoException).code !== "EAGAIN") throw err;
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
 }

@@ -272,11 +272,11 @@ suite("forwarding by a node, for stock ssh", { timeout: 120_000, skip: withoutOp
   for (const side of ["-L", "-R"] as const) {
     test(`100 MiB each way through ${side}, intact`, async () => {
       const block = randomBytes(1 << 20);
+      const there = Promise.withResolvers<string>();
       await using source = await serve(undefined, async (socket) => {
-        const got = sum(socket);
+        sum(socket).then(there.resolve, there.reject);
         await pour(socket, block, 100);
         socket.end();
-        assert.equal(await got, sumOf(block, 100));
       });
       const entrance = `127.0.0.1:${await freePort()}`;
       await using _ = await master(node, [side, `${entrance}:${source.name}`]);
@@ -284,7 +284,8 @@ suite("forwarding by a node, for stock ssh", { timeout: 120_000, skip: withoutOp
       const got = sum(socket);
       await pour(socket, block, 100);
       socket.end();
-      assert.equal(await got, sumOf(block, 100));
+      const want = sumOf(block, 100);
+      assert.deepEqual([await got, await there.promise], [want, want]);
     });
   }
 

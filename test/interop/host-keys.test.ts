@@ -21,6 +21,17 @@ import { listen, runSsh, scratch, sshKeygen, withoutOpenSsh } from "./openssh.ts
 
 const line = (key: PrivateKey): string => formatPublicKeyLine({ key: key.publicKey });
 
+/** A signer, and when it has signed for the first time. */
+function watched(signer: Signer): { signer: Signer; signed: Promise<void> } {
+  const { promise: signed, resolve } = Promise.withResolvers<void>();
+  const sign: Signer["sign"] = async (data, algorithm) => {
+    const signature = await signer.sign(data, algorithm);
+    resolve();
+    return signature;
+  };
+  return { signer: { ...signer, sign }, signed };
+}
+
 suite("host keys that OpenSSH learns (hostkeys-00@openssh.com)", { skip: withoutOpenSsh }, () => {
   let keys: { ed25519: PrivateKey; ecdsa: PrivateKey; rsa: PrivateKey; ca: PrivateKey };
   let folder: Awaited<ReturnType<typeof scratch>>;
@@ -36,8 +47,15 @@ suite("host keys that OpenSSH learns (hostkeys-00@openssh.com)", { skip: without
   });
   after(() => folder[Symbol.asyncDispose]());
 
-  /** What OpenSSH has in its known hosts after one visit to a server of ours with these keys, and what it said. */
-  async function visit(hostKeys: readonly Signer[], known: string): Promise<{ after: string; said: string }> {
+  /**
+   * What OpenSSH has in its known hosts after one visit to a server of ours with these keys, and what it said. The command
+   * of the visit ends after `proofs`.
+   */
+  async function visit(
+    hostKeys: readonly Signer[],
+    known: string,
+    proofs: Promise<unknown> = Promise.resolve(),
+  ): Promise<{ after: string; said: string }> {
     const user = parsePublicKeyLine(await readFile(join(folder.path, "user.pub"), "utf8")).key;
     await using server = await listen(
       (stream) => {
@@ -55,10 +73,10 @@ suite("host keys that OpenSSH learns (hostkeys-00@openssh.com)", { skip: without
               const channel = request.accept();
               channel.onRequest((name) => {
                 if (name !== "exec") return false;
-                // It asks for proof before it answers the first, and has the proof before the second.
+                // Proofs are answered before what follows them.
                 const leave = async (): Promise<void> => {
-                  for (let i = 0; i < 2; i++)
-                    await connection.request("keepalive@openssh.com", new Uint8Array(0), true);
+                  await proofs;
+                  await connection.request("keepalive@openssh.com", new Uint8Array(0), true);
                   await sendExit(channel, { code: 0 });
                   await channel.close();
                 };
@@ -91,9 +109,11 @@ suite("host keys that OpenSSH learns (hostkeys-00@openssh.com)", { skip: without
 
   test("who trusts one plain key learns the others, which prove themselves", async () => {
     const { ed25519, ecdsa, rsa } = keys;
+    const proven = [ecdsa, rsa].map((key) => watched(key.signer()));
     const { after: known, said } = await visit(
-      [ed25519.signer(), ecdsa.signer(), rsa.signer()],
+      [ed25519.signer(), ...proven.map(({ signer }) => signer)],
       `HOST ${line(ed25519)}\n`,
+      Promise.all(proven.map(({ signed }) => signed)),
     );
     for (const key of [ed25519, ecdsa, rsa])
       assert.ok(known.includes(line(key).trim()), `${line(key)} is not in ${known}\n${said}`);
