@@ -1,11 +1,12 @@
 import { join } from "node:path";
+import type { Duplex } from "node:stream";
 import { uploadRecording } from "#authclient";
 import type { Config } from "#config";
 import type { Service } from "#core/service";
 import { Accounts, Logins, Pipes, Programs, Sockets, Spawner } from "#helper";
 import type { ClusterView, Mirror } from "#mirror";
 import type { Node } from "#model";
-import { door, formatAddress } from "#net";
+import { door, formatAddress, memorySockets, parseAddress } from "#net";
 import { NodeServer } from "#node";
 import { endAbandoned, Spool, uploader } from "#session";
 import { reachableHost } from "./addresses.ts";
@@ -26,6 +27,12 @@ export function nodeNames(config: Config): Asked {
   };
 }
 
+export interface NodeRole {
+  readonly services: Service[];
+  /** A connection to this node that does not go over the network; none for another node, or while it takes none. */
+  readonly here: (node: Node) => Duplex | undefined;
+}
+
 /** A login waits for no process to start: this many stand ready. */
 const warmLogins = 2;
 
@@ -36,7 +43,7 @@ export async function nodeRole(
   member: Member,
   mirror: Mirror,
   stack: AsyncDisposableStack,
-): Promise<Service[]> {
+): Promise<NodeRole> {
   const { ssh_service: own, teleport } = config;
   const { clock, random, version, hostId } = world;
   const log = world.log.with({ component: "node" });
@@ -69,12 +76,12 @@ export async function nodeRole(
     random,
     log,
   });
-  const ssh = door({
+  const ssh = door<Duplex>({
     name: "node",
     address: own.listen_addr,
     setting: "ssh_service.listen_addr",
     gate: limits.gate,
-    handle: (socket, ends, signal, guest) => server.handle(socket, ends, signal, guest),
+    handle: (stream, ends, signal, guest) => server.handle(stream, ends, signal, guest),
     onListening: (bound) => world.say(`[SSH]   Service is starting on ${formatAddress(bound)}`),
     log,
   });
@@ -94,7 +101,14 @@ export async function nodeRole(
     random,
     log,
   });
-  return [recordings, ssh, announced];
+  const here = ({ metadata, spec }: Node): Duplex | undefined => {
+    if (metadata.name !== hostId) return undefined;
+    const local = parseAddress(spec.addr, own.listen_addr.port);
+    const [near, far] = memorySockets();
+    // Over the network it would come from the address it goes to.
+    return ssh.admit(far, { local, remote: { ...local, port: 0 } }) ? near : undefined;
+  };
+  return { services: [recordings, ssh, announced], here };
 }
 
 /** Whether a proxy of the cluster is at this address: what its users do at the node is not the proxy's fault. */

@@ -13,6 +13,7 @@ import { listeners, reachableHost } from "./addresses.ts";
 import type { Asked } from "./identity.ts";
 import { sshLimits } from "./limits.ts";
 import type { Member } from "./member.ts";
+import type { NodeRole } from "./node.ts";
 import { presence } from "./presence.ts";
 import { webCertificate } from "./web-cert.ts";
 import type { World } from "./world.ts";
@@ -34,6 +35,7 @@ export async function proxyRole(
   world: World,
   member: Member,
   mirror: Mirror,
+  node: NodeRole | undefined,
 ): Promise<Service[]> {
   const { proxy_service: own, teleport } = config;
   const { clock, random, version, hostId } = world;
@@ -57,6 +59,7 @@ export async function proxyRole(
       view: mirror,
       policy,
       dialAuth: (signal) => dialFirst(teleport.auth_servers, signal),
+      here: (wanted) => node?.here(wanted),
       clock,
     },
     emitter: member.audit,

@@ -174,12 +174,13 @@ async function memberServices(
   // One copy of the cluster's state serves both.
   const mirror = new Mirror({ client: watcher.client, clock, log: log.with({ component: "mirror" }) });
   const of = (member: Member | undefined): readonly Service[] => member?.services ?? [];
+  const own = node && (await nodeRole(config, world, node, mirror, stack));
   return [
     ...of(proxy),
     ...of(node),
     mirror,
-    ...(node ? await nodeRole(config, world, node, mirror, stack) : []),
-    ...(proxy ? await proxyRole(config, world, proxy, mirror) : []),
+    ...(own?.services ?? []),
+    ...(proxy ? await proxyRole(config, world, proxy, mirror, own) : []),
   ];
 }
 

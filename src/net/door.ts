@@ -1,4 +1,5 @@
 import { createServer, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import type { Log } from "#core/log";
 import type { Service } from "#core/service";
 import { type Address, formatAddress } from "./address.ts";
@@ -11,26 +12,49 @@ export interface Ends {
   readonly local: Address;
 }
 
+/** A door that also lets in connections that were not made over TCP. */
+export interface Door<S extends Duplex> extends Service {
+  /** As if `stream` had come in by TCP. False, and nothing done with it, while the door is shut or when the gate refuses. */
+  admit(stream: S, ends: Ends): boolean;
+}
+
 /**
  * A TCP door as a service: hands each connection that `gate` lets in to `handle`, which never rejects, and at the end
  * waits for those that are being served. `handle` tells the guest how the login went.
  */
-export function door(options: {
+export function door<S extends Duplex = Socket>(options: {
   readonly name: string;
   readonly address: Address;
   /** The configuration key that chooses another address. */
   readonly setting: string;
   readonly gate: Gate;
-  readonly handle: (socket: Socket, ends: Ends, signal: AbortSignal, guest: Guest) => Promise<void>;
+  readonly handle: (stream: S | Socket, ends: Ends, signal: AbortSignal, guest: Guest) => Promise<void>;
   /** Told of the address that was bound: port 0 has become a real one. */
   readonly onListening?: (address: Address) => void;
   readonly log: Log;
-}): Service {
+}): Door<S> {
   const { log, gate } = options;
+  const live = new Set<Promise<void>>();
+  let open: AbortSignal | undefined;
+
+  function serve(stream: S | Socket, ends: Ends, guest: Guest, signal: AbortSignal): void {
+    const done = options.handle(stream, ends, signal, guest).finally(() => live.delete(done));
+    live.add(done);
+  }
+
   return {
     name: options.name,
+    admit(stream, ends) {
+      if (open === undefined || open.aborted) return false;
+      const entry = gate.enter(ends.remote.host);
+      if (typeof entry === "string") return false;
+      stream.on("error", () => {});
+      stream.once("close", entry.leave);
+      serve(stream, ends, entry.guest, open);
+      return true;
+    },
     async run(signal, ready) {
-      const live = new Set<Promise<void>>();
+      open = signal;
       const server = createServer({ noDelay: true, allowHalfOpen: true });
       server.on("connection", (socket) => {
         // Without a listener an error would end the process; the one who serves the socket hears of it by itself.
@@ -45,10 +69,7 @@ export function door(options: {
         }
         socket.once("close", entry.leave);
         const local = end(socket.localAddress, socket.localPort);
-        const done = options
-          .handle(socket, { remote, local }, signal, entry.guest)
-          .finally(() => live.delete(done));
-        live.add(done);
+        serve(socket, { remote, local }, entry.guest, signal);
       });
       const bound = await listen(server, options.address, options.setting);
       server.on("error", (err) => log.error("the listener failed", { error: err.message }));

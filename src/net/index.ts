@@ -1,6 +1,6 @@
 export * from "./address.ts";
 export * from "./dial.ts";
-export { door, type Ends } from "./door.ts";
+export { type Door, door, type Ends } from "./door.ts";
 export { Gate, type GateOptions, type GateRefusal, type Guest, gateRefusals } from "./gate.ts";
 
 import type { App, AppOptions, Reply, Request } from "./http/app.ts";
@@ -9,6 +9,7 @@ export { AddressBuckets, clientAddress } from "./http/clients.ts";
 export { checkCsrf, csrfToken } from "./http/csrf.ts";
 export { type HttpsListener, listenHttps } from "./http/listen.ts";
 export { parse } from "./http/parse.ts";
+export { memorySockets } from "./memory-socket.ts";
 export { inRanges } from "./source.ts";
 export { checkTlsPair, type TlsPair } from "./tls.ts";
 export type { App, Reply, Request };

@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import type { Clock } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Draft } from "#events";
@@ -58,13 +59,13 @@ export async function carry(target: Target, carrier: Carrier, open: () => Channe
 }
 
 /** A connection that breaks off in the middle is its two ends' affair; both have noticed. */
-const join = (channel: Channel, socket: Socket): Promise<void> => splice(channel, socket).catch(() => {});
+const join = (channel: Channel, socket: Duplex): Promise<void> => splice(channel, socket).catch(() => {});
 
 /** What was asked for, as it was asked: 0 is no port. */
 const named = (host: string, port: number): string => (port === 0 ? host : `${host}:${port}`);
 
 /** Nodes of ours say what is wrong; of any other host the client would only see that the connection ends. */
-async function hear(socket: Socket, target: string, addr: string, carrier: Carrier): Promise<void> {
+async function hear(socket: Duplex, target: string, addr: string, carrier: Carrier): Promise<void> {
   try {
     await greeted(socket, carrier.clock);
   } catch (err) {

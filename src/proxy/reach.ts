@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import type { Clock } from "#core/clock";
 import { type Millis, second } from "#core/clock";
 import { Fault } from "#core/errors";
@@ -12,12 +13,14 @@ export interface ReachOptions {
   readonly policy: DialPolicy;
   /** Opens a connection to an auth server of this cluster. */
   readonly dialAuth: (signal: AbortSignal) => Promise<Socket>;
+  /** A connection to a node that is this very process, where it is one: nothing of it goes over the network. */
+  readonly here: (node: Node) => Duplex | undefined;
   readonly clock: Clock;
 }
 
 /** A connection towards what was asked for. */
 export interface Reached {
-  readonly socket: Socket;
+  readonly socket: Duplex;
   /** What answered, `host:port`. */
   readonly address: string;
   /** The registered node, if it is one: it understands the line that tells the client's address (SSH-01). */
@@ -47,17 +50,22 @@ export async function reachHost(
   try {
     const cluster = { name: view.config().cluster_name, nodes: view.nodes() };
     const found = route(host, port, cluster);
-    if (found.kind === "node") return await reachNode(found.node, person, within.signal);
+    if (found.kind === "node") return await reachNode(found.node, person, options, within.signal);
     const addresses = await resolve(host);
     const named = routeByAddress(addresses, port, cluster.nodes);
-    if (named) return await reachNode(named, person, within.signal);
+    if (named) return await reachNode(named, person, options, within.signal);
     return await reachOther(host, port, addresses, options, within.signal);
   } finally {
     within.done();
   }
 }
 
-async function reachNode(node: Node, person: Person, signal: AbortSignal): Promise<Reached> {
+async function reachNode(
+  node: Node,
+  person: Person,
+  { here }: Pick<ReachOptions, "here">,
+  signal: AbortSignal,
+): Promise<Reached> {
   const decision = person.access.sees(allLabels(node));
   if (!decision.allowed) {
     throw new Fault(
@@ -69,7 +77,7 @@ async function reachNode(node: Node, person: Person, signal: AbortSignal): Promi
     );
   }
   if (node.spec.addr === "") throw new Fault("unreachable", `node ${node.spec.hostname} has no address`);
-  const socket = await dial(parseAddress(node.spec.addr, nodePort), signal);
+  const socket = here(node) ?? (await dial(parseAddress(node.spec.addr, nodePort), signal));
   return { socket, address: node.spec.addr, node };
 }
 
