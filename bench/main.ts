@@ -14,9 +14,10 @@ import { measureRate } from "./rate.ts";
 import { measureSftp } from "./sftp.ts";
 import type { Side } from "./side.ts";
 import { measureStart } from "./start.ts";
+import { measureWan } from "./wan.ts";
 
 const usage = `npm run bench -- [part ...] [--runs=N] [--mib=N] [--json=FILE] [--only-openssh]
-parts: exec bulk sftp echo rate memory start; all of them when none is named`;
+parts: exec bulk sftp echo rate memory start wan; all of them when none is named`;
 
 const parts: Record<string, (sides: readonly Side[], asked: Asked) => Promise<Figure[]>> = {
   start: measureStart,
@@ -26,6 +27,7 @@ const parts: Record<string, (sides: readonly Side[], asked: Asked) => Promise<Fi
   bulk: measureBulk,
   sftp: measureSftp,
   memory: measureMemory,
+  wan: measureWan,
 };
 
 const { values: flags, positionals } = parseArgs({

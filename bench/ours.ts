@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { writeFileSync } from "node:fs";
+import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import type { IncomingMessage } from "node:http";
 import { request } from "node:https";
@@ -74,21 +74,21 @@ ssh_service: {listen_addr: "127.0.0.1:${ports.node}"}
       return { program: "ssh", args: ["-F", file, host] };
     },
   });
-  const at = (door: number): string => `--proxy=127.0.0.1:${ports.web},${door}`;
-  const env = { ...quiet, HOME: folder.at("home") };
-  await mkdir(env.HOME, { mode: 0o700 });
-  await mustRun(bin("tsh"), ["login", "--insecure", at(ports.proxy), "--user=bench"], {
-    env,
-    input: `${identity.password}\n`,
-  });
+  const home = folder.at("home");
+  await mkdir(home, { mode: 0o700 });
+  await mustRun(
+    bin("tsh"),
+    ["login", "--insecure", `--proxy=127.0.0.1:${ports.web},${ports.proxy}`, "--user=bench"],
+    { env: { ...quiet, HOME: home }, input: `${identity.password}\n` },
+  );
   const tsh: Side = {
     ...daemonAndDoor,
     name: "ours, tsh",
     client: "tsh",
-    command: ({ door = ports.proxy } = {}) => ({
+    command: ({ door } = {}) => ({
       program: bin("tsh"),
-      args: ["ssh", at(door), `${login.name}@node`],
-      env,
+      args: ["ssh", `${login.name}@node`],
+      env: { ...quiet, HOME: door === undefined ? home : homeFor(home, ports.proxy, door) },
     }),
   };
   const open = stack.move();
@@ -96,6 +96,18 @@ ssh_service: {listen_addr: "127.0.0.1:${ports.node}"}
     sides: [ssh("ours, proxy: subsystem", "by-command"), ssh("ours, ssh -J", "by-jump"), tsh],
     [Symbol.asyncDispose]: () => open.disposeAsync(),
   };
+}
+
+/** A copy of a home in which the proxy's SSH port is another: tsh goes by what its login was told. */
+function homeFor(home: string, port: number, door: number): string {
+  const copy = `${home}-${door}`;
+  cpSync(home, copy, { recursive: true, verbatimSymlinks: true });
+  const profile = join(copy, ".tsh", "127.0.0.1.yaml");
+  const text = readFileSync(profile, "utf8");
+  const line = (at: number): string => `ssh_proxy_addr: 127.0.0.1:${at}\n`;
+  if (!text.includes(line(port))) throw new Error(`${profile} does not name the proxy's SSH port:\n${text}`);
+  writeFileSync(profile, text.replace(line(port), line(door)));
+  return copy;
 }
 
 /** Makes a user who may log in as `login`, accepts the invitation, and asks for certificates, all over the web API. */
