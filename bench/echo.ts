@@ -1,18 +1,24 @@
 import { spawn } from "node:child_process";
-import { type Figure, figure, quantile } from "./figures.ts";
-import type { Side } from "./side.ts";
+import { open } from "node:fs/promises";
+import { type Asked, type Figure, figure, quantile } from "./figures.ts";
+import { type Side, stock } from "./side.ts";
 
 const keys = 400;
 
-/** How long after a key is pressed its echo comes, in sessions with a terminal, one key of each side in turn. */
-export async function measureEcho(sides: readonly Side[], runs = 3): Promise<Figure[]> {
-  const half = new Map<Side, number[]>(sides.map((side) => [side, []]));
-  const worst = new Map<Side, number[]>(sides.map((side) => [side, []]));
+/**
+ * How long after a key is pressed its echo comes, in sessions with a terminal, one key of each side in turn; and again, a
+ * side after the other, while another connection through the same servers is as busy as it can be.
+ */
+export async function measureEcho(all: readonly Side[], { runs = 5 }: Asked): Promise<Figure[]> {
+  const sides = stock(all);
+  const none = (): Map<Side, number[]> => new Map(sides.map((side) => [side, []]));
+  const [half, worst] = [none(), none()];
+  const busy = { up: none(), down: none() };
   for (let round = 0; round < runs; round++) {
     await using stack = new AsyncDisposableStack();
     const sessions = new Map<Side, Session>();
     for (const side of sides) sessions.set(side, stack.use(await openSession(side)));
-    const times = new Map<Side, number[]>(sides.map((side) => [side, []]));
+    const times = none();
     for (let key = 0; key < keys; key++) {
       for (const [side, session] of sessions) times.get(side)?.push(await session.press("x"));
     }
@@ -20,10 +26,26 @@ export async function measureEcho(sides: readonly Side[], runs = 3): Promise<Fig
       half.get(side)?.push(quantile(values, 0.5));
       worst.get(side)?.push(quantile(values, 0.99));
     }
+    for (const direction of ["up", "down"] as const) {
+      for (const [side, session] of sessions) {
+        await using _ = await openTransfer(side, direction);
+        const values: number[] = [];
+        for (let key = 0; key < keys; key++) values.push(await session.press("x"));
+        busy[direction].get(side)?.push(quantile(values, 0.99));
+      }
+    }
   }
   return [
-    figure(`echo of a key, p50 of ${keys}`, "ms", half),
-    figure(`echo of a key, p99 of ${keys}`, "ms", worst),
+    figure(`echo of a key, p50 of ${keys}`, "ms", half, "echo p50"),
+    figure(`echo of a key, p99 of ${keys}`, "ms", worst, "echo p99"),
+    ...(["up", "down"] as const).map((direction) =>
+      figure(
+        `echo beside a transfer ${direction}, p99`,
+        "ms",
+        busy[direction],
+        `echo p99 beside ${direction}`,
+      ),
+    ),
   ];
 }
 
@@ -34,7 +56,8 @@ interface Session extends AsyncDisposable {
 
 /** The far terminal echoes by itself; nothing there reads, so that no program's answer gets in between. */
 async function openSession(side: Side): Promise<Session> {
-  const ssh = spawn("ssh", ["-tt", ...side.ssh, "echo ready; exec sleep 600"], {
+  const { program, args } = side.command();
+  const ssh = spawn(program, ["-tt", ...args, "echo ready; exec sleep 600"], {
     stdio: ["pipe", "pipe", "inherit"],
   });
   const closed = new Promise<never>((_, reject) => ssh.once("close", () => reject(new Error("ssh ended"))));
@@ -64,6 +87,26 @@ async function openSession(side: Side): Promise<Session> {
     async [Symbol.asyncDispose]() {
       ssh.kill("SIGTERM");
       await closed.catch(() => {});
+    },
+  };
+}
+
+/** An endless transfer, which has begun. */
+async function openTransfer(side: Side, direction: "up" | "down"): Promise<AsyncDisposable> {
+  const { program, args } = side.command();
+  await using input = await open(direction === "up" ? "/dev/zero" : "/dev/null");
+  // It says that it begins where its output does not count.
+  const remote = `echo begins >&2; exec cat ${direction === "up" ? "> /dev/null" : "/dev/zero"}`;
+  const ssh = spawn(program, [...args, remote], { stdio: [input.fd, "ignore", "pipe"] });
+  const closed = new Promise<void>((resolve) => ssh.once("close", () => resolve()));
+  await new Promise<void>((resolve, reject) => {
+    ssh.once("close", (code) => reject(new Error(`the transfer ended with ${code}`)));
+    ssh.stderr?.once("data", () => resolve());
+  });
+  return {
+    async [Symbol.asyncDispose]() {
+      ssh.kill("SIGTERM");
+      await closed;
     },
   };
 }

@@ -1,5 +1,7 @@
 /** What was measured of one thing on each side: as many numbers as runs, in the order of the sides. */
 export interface Figure {
+  /** By which goals name it, e.g. `bulk up`; undefined for what no goal is about. */
+  readonly id?: string;
   readonly what: string;
   readonly unit: string;
   /** The first side is what the others are compared with. */
@@ -21,8 +23,21 @@ export async function inTurns<S>(
   return values;
 }
 
-export function figure(what: string, unit: string, values: ReadonlyMap<{ name: string }, number[]>): Figure {
-  return { what, unit, sides: [...values].map(([{ name }, numbers]) => ({ name, values: numbers })) };
+export function figure(
+  what: string,
+  unit: string,
+  values: ReadonlyMap<{ name: string }, number[]>,
+  id?: string,
+): Figure {
+  const sides = [...values].map(([{ name }, numbers]) => ({ name, values: numbers }));
+  return { ...(id !== undefined && { id }), what, unit, sides };
+}
+
+/** What `--runs` and `--mib` ask for; without them every part has its own. */
+export interface Asked {
+  readonly runs?: number;
+  /** How much is transferred. */
+  readonly mebibytes?: number;
 }
 
 /** The value that `share` of all are at or below; 0.5 is the median. */

@@ -5,7 +5,7 @@ import { parseArgs } from "node:util";
 import { measureBulk } from "./bulk.ts";
 import { measureEcho } from "./echo.ts";
 import { measureExec } from "./exec.ts";
-import { type Figure, table } from "./figures.ts";
+import { type Asked, type Figure, table } from "./figures.ts";
 import { benchLogin } from "./login.ts";
 import { measureMemory } from "./memory.ts";
 import { openSsh } from "./openssh.ts";
@@ -14,31 +14,37 @@ import { measureRate } from "./rate.ts";
 import { measureSftp } from "./sftp.ts";
 import type { Side } from "./side.ts";
 import { measureStart } from "./start.ts";
+import { measureWan } from "./wan.ts";
 
-const usage = `npm run bench -- [part ...] [--runs=N] [--json=FILE] [--only-openssh]
-parts: exec bulk sftp echo rate memory start; all of them when none is named`;
+const usage = `npm run bench -- [part ...] [--runs=N] [--mib=N] [--json=FILE] [--only-openssh]
+parts: exec bulk sftp echo rate memory start wan; all of them when none is named`;
 
-const parts: Record<string, (sides: readonly Side[], runs?: number) => Promise<Figure[]>> = {
-  start: (_sides, runs) => measureStart(runs),
+const parts: Record<string, (sides: readonly Side[], asked: Asked) => Promise<Figure[]>> = {
+  start: measureStart,
   exec: measureExec,
   echo: measureEcho,
   rate: measureRate,
   bulk: measureBulk,
   sftp: measureSftp,
   memory: measureMemory,
+  wan: measureWan,
 };
 
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     runs: { type: "string" },
+    mib: { type: "string" },
     json: { type: "string" },
     "only-openssh": { type: "boolean", default: false },
   },
 });
 const chosen = positionals.length > 0 ? positionals : Object.keys(parts);
-const runs = flags.runs === undefined ? undefined : Number(flags.runs);
-if (chosen.some((name) => !(name in parts)) || (runs !== undefined && !(runs > 0))) {
+const asked: Asked = {
+  ...(flags.runs !== undefined && { runs: Number(flags.runs) }),
+  ...(flags.mib !== undefined && { mebibytes: Number(flags.mib) }),
+};
+if (chosen.some((name) => !(name in parts)) || Object.values(asked).some((n) => !(n >= 1 && n % 1 === 0))) {
   console.error(usage);
   process.exitCode = 2;
 } else {
@@ -66,7 +72,7 @@ async function bench(stopped: Promise<never>): Promise<void> {
   console.log(`${JSON.stringify({ ...machine, shell: login.shell })}\n`);
   const figures: Figure[] = [];
   for (const part of chosen) {
-    const found = await Promise.race([parts[part]?.(sides, runs) ?? [], stopped]);
+    const found = await Promise.race([parts[part]?.(sides, asked) ?? [], stopped]);
     console.log(`${table(found)}\n`);
     figures.push(...found);
   }

@@ -1,19 +1,21 @@
 import { randomBytes } from "node:crypto";
-import { readFile, writeFile } from "node:fs/promises";
+import { cpSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import type { IncomingMessage } from "node:http";
 import { request } from "node:https";
 import { join } from "node:path";
 import { json } from "node:stream/consumers";
+import { quiet } from "../test/e2e/daemon.ts";
 import { freePort } from "../test/support/port.ts";
 import { Program } from "../test/support/program.ts";
 import { mustRun } from "../test/support/run.ts";
 import { type TempDir, tempDir } from "../test/support/temp-dir.ts";
 import type { Login } from "./login.ts";
-import { everyHost, type Side } from "./side.ts";
+import { changed, everyHost, type Side } from "./side.ts";
 
 const bin = (name: string): string => join(import.meta.dirname, "../dist/bin", name);
 
-/** One daemon with all three services on 127.0.0.1, and a user with certificates. Reached by stock `ssh` in both ways. */
+/** One daemon with all three services on 127.0.0.1, and a user with certificates. Reached by stock `ssh` in both ways, and by `tsh`. */
 export async function ours(login: Login): Promise<{ sides: readonly Side[] } & AsyncDisposable> {
   await using stack = new AsyncDisposableStack();
   const folder = stack.use(await tempDir());
@@ -51,28 +53,61 @@ ssh_service: {listen_addr: "127.0.0.1:${ports.node}"}
     "IdentitiesOnly yes",
     "BatchMode yes",
   ];
-  const file = folder.at("ssh_config");
-  await writeFile(
-    file,
-    [
-      ...["Host proxy", "HostName 127.0.0.1", `Port ${ports.proxy}`],
-      ...["Host by-command", `ProxyCommand ssh -F ${file} proxy -s proxy:%h:%p`],
-      ...["Host by-jump", "ProxyJump proxy"],
-      ...["Host by-*", "HostName node", `Port ${ports.node}`],
-      ...everyHost(login.name),
-      ...client,
-    ].join("\n"),
-  );
-  const open = stack.move();
-  const side = (name: string, host: string): Side => ({
+  let files = 0;
+  const daemonAndDoor = { servers: [daemon.pid], door: ports.proxy };
+  const ssh = (name: string, host: string): Side => ({
+    ...daemonAndDoor,
     name,
-    ssh: ["-F", file, host],
-    servers: [daemon.pid],
+    client: "ssh",
+    command(change = {}) {
+      const file = folder.at(`ssh_config-${files++}`);
+      const lines = [
+        ...changed("proxy", change),
+        ...["Host proxy", "HostName 127.0.0.1", `Port ${ports.proxy}`],
+        ...["Host by-command", `ProxyCommand ssh -F ${file} proxy -s proxy:%h:%p`],
+        ...["Host by-jump", "ProxyJump proxy"],
+        ...["Host by-*", "HostName node", `Port ${ports.node}`],
+        ...everyHost(login.name),
+        ...client,
+      ];
+      writeFileSync(file, lines.join("\n"));
+      return { program: "ssh", args: ["-F", file, host] };
+    },
   });
+  const home = folder.at("home");
+  await mkdir(home, { mode: 0o700 });
+  await mustRun(
+    bin("tsh"),
+    ["login", "--insecure", `--proxy=127.0.0.1:${ports.web},${ports.proxy}`, "--user=bench"],
+    { env: { ...quiet, HOME: home }, input: `${identity.password}\n` },
+  );
+  const tsh: Side = {
+    ...daemonAndDoor,
+    name: "ours, tsh",
+    client: "tsh",
+    command: ({ door } = {}) => ({
+      program: bin("tsh"),
+      args: ["ssh", `${login.name}@node`],
+      env: { ...quiet, HOME: door === undefined ? home : homeFor(home, ports.proxy, door) },
+    }),
+  };
+  const open = stack.move();
   return {
-    sides: [side("ours, proxy: subsystem", "by-command"), side("ours, ssh -J", "by-jump")],
+    sides: [ssh("ours, proxy: subsystem", "by-command"), ssh("ours, ssh -J", "by-jump"), tsh],
     [Symbol.asyncDispose]: () => open.disposeAsync(),
   };
+}
+
+/** A copy of a home in which the proxy's SSH port is another: tsh goes by what its login was told. */
+function homeFor(home: string, port: number, door: number): string {
+  const copy = `${home}-${door}`;
+  cpSync(home, copy, { recursive: true, verbatimSymlinks: true });
+  const profile = join(copy, ".tsh", "127.0.0.1.yaml");
+  const text = readFileSync(profile, "utf8");
+  const line = (at: number): string => `ssh_proxy_addr: 127.0.0.1:${at}\n`;
+  if (!text.includes(line(port))) throw new Error(`${profile} does not name the proxy's SSH port:\n${text}`);
+  writeFileSync(profile, text.replace(line(port), line(door)));
+  return copy;
 }
 
 /** Makes a user who may log in as `login`, accepts the invitation, and asks for certificates, all over the web API. */
@@ -81,18 +116,18 @@ async function signUp(
   config: string,
   login: string,
   web: number,
-): Promise<{ key: string; knownHosts: string }> {
+): Promise<{ password: string; key: string; knownHosts: string }> {
   const invited = await mustRun(bin("tctl"), ["-c", config, "users", "add", "bench", login]);
   const token = /\/newuser\/(\S+)/.exec(invited)?.[1];
   const ca = await readFile(folder.at("data", "webproxy_cert.pem"));
-  const pass = randomBytes(12).toString("hex");
+  const password = randomBytes(12).toString("hex");
   const post = (path: string, body: object): Promise<unknown> => postJson({ port: web, ca, path, body });
-  await post("/v1/webapi/users", { invite_token: token, user: "bench", pass });
+  await post("/v1/webapi/users", { invite_token: token, user: "bench", pass: password });
   const key = folder.at("key");
   await mustRun("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", key]);
   const answer = (await post("/v1/webapi/ssh/certs", {
     user: "bench",
-    password: pass,
+    password,
     pub_key: base64(await readFile(`${key}.pub`)),
     ttl: 3600 * 1e9, // nanoseconds
   })) as { cert: string; host_signers: { checking_keys: string[] }[] };
@@ -100,7 +135,7 @@ async function signUp(
   const authorities = answer.host_signers.flatMap(({ checking_keys }) => checking_keys.map(text));
   const knownHosts = folder.at("known_hosts");
   await writeFile(knownHosts, authorities.map((line) => `@cert-authority * ${line.trim()}\n`).join(""));
-  return { key, knownHosts };
+  return { password, key, knownHosts };
 }
 
 async function postJson(to: { port: number; ca: Buffer; path: string; body: object }): Promise<unknown> {

@@ -41,11 +41,19 @@ export async function cpuDuring(roots: readonly number[], work: () => Promise<vo
 export function memory(roots: readonly number[], without: readonly string[]): { rss: number; pss: number } {
   const sum = { rss: 0, pss: 0 };
   for (const { pid } of tree(roots).filter(({ name }) => !without.includes(name))) {
-    const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
+    const rollup = readRollup(pid);
     sum.rss += kibibytes(rollup, "Rss") / 1024;
     sum.pss += kibibytes(rollup, "Pss") / 1024;
   }
   return sum;
+}
+
+function readRollup(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
+  } catch {
+    return ""; // has just ended
+  }
 }
 
 function tree(roots: readonly number[]): Process[] {

@@ -72,7 +72,7 @@ async function measure(what: string, options: string[], command: string, input: 
     const started = performance.now();
     let seconds = 0;
     const used = await end.cpu(async () => {
-      await transfer([...options, ...end.ssh, command], file.fd);
+      await transfer({ program: "ssh", args: [...options, ...end.ssh] }, command, file.fd);
       seconds = (performance.now() - started) / 1000;
     });
     cpu.get(end)?.push((used * 1024 * MiB) / size);
