@@ -6,6 +6,7 @@ import { measureBulk } from "./bulk.ts";
 import { measureEcho } from "./echo.ts";
 import { measureExec } from "./exec.ts";
 import { type Asked, type Figure, table } from "./figures.ts";
+import { outcomes, outcomeTable } from "./goals.ts";
 import { benchLogin } from "./login.ts";
 import { measureMemory } from "./memory.ts";
 import { openSsh } from "./openssh.ts";
@@ -76,5 +77,8 @@ async function bench(stopped: Promise<never>): Promise<void> {
     console.log(`${table(found)}\n`);
     figures.push(...found);
   }
-  if (flags.json !== undefined) await writeFile(flags.json, JSON.stringify({ machine, figures }, null, 2));
+  const reached = outcomes(figures);
+  if (reached.length > 0) console.log(outcomeTable(reached));
+  if (flags.json !== undefined)
+    await writeFile(flags.json, JSON.stringify({ machine, figures, goals: reached }, null, 2));
 }

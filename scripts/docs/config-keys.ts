@@ -31,7 +31,7 @@ export const configKeys: Readonly<Record<string, string>> = {
   "teleport.connection_limits.max_sessions":
     "Sessions (shells, commands, file transfers) that a client may have open on one connection to a node.",
   "teleport.connection_limits.max_buffered":
-    "Bytes of all channels of a connection that may wait for whoever reads them. Channels get smaller windows as it runs short, and are refused when it has run out.",
+    "Bytes of all channels of a connection that may wait for whoever reads them. A channel whose line is long takes up to 16 MiB of it as far as others need it not. Channels get smaller windows as it runs short, and are refused when it has run out.",
   "teleport.connection_limits.max_requests":
     "Requests on a connection and its channels that may wait for an answer; more end the connection.",
   "teleport.connection_limits.penalties.enabled":

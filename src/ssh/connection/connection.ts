@@ -58,7 +58,7 @@ type Opened = { channel: Channel; extra: Uint8Array };
 /** A local channel number is an open channel, or one that waits for the peer's answer. */
 type Slot =
   | { state: "opening"; kind: string; window: number; answer: PromiseWithResolvers<Opened> }
-  | { state: "open"; window: number; endpoint: Endpoint; byPeer: boolean };
+  | { state: "open"; endpoint: Endpoint; byPeer: boolean };
 
 class Mux implements Connection {
   readonly remoteVersion: string;
@@ -66,6 +66,7 @@ class Mux implements Connection {
   readonly closed: Promise<Error | undefined>;
   readonly #transport: PacketTransport;
   readonly #log: Log;
+  readonly #clock: Clock;
   readonly #maxChannels: number;
   readonly #onLimit: ConnectionLimits["onLimit"];
   readonly #windows: WindowBudget;
@@ -108,6 +109,7 @@ class Mux implements Connection {
   constructor(transport: PacketTransport, options: ConnectionOptions) {
     this.#transport = transport;
     this.#log = options.log;
+    this.#clock = options.clock;
     const { limits = {} } = options;
     this.#maxChannels = limits.maxChannels ?? defaultMaxChannels;
     this.#onLimit = limits.onLimit;
@@ -277,7 +279,7 @@ class Mux implements Connection {
       window: open.initialWindow,
       maxPacket: open.maxPacket,
     });
-    this.#slots[id] = { state: "open", window, endpoint, byPeer: true };
+    this.#slots[id] = { state: "open", endpoint, byPeer: true };
     if (this.#over) endpoint.lost(this.#over);
     this.#transport.send(
       ChannelOpenConfirmation.encode({
@@ -319,7 +321,7 @@ class Mux implements Connection {
       window: got.initialWindow,
       maxPacket: got.maxPacket,
     });
-    this.#slots[got.recipientChannel] = { state: "open", window, endpoint, byPeer: false };
+    this.#slots[got.recipientChannel] = { state: "open", endpoint, byPeer: false };
     answer.resolve({ channel: endpoint, extra: got.open });
   }
 
@@ -351,6 +353,8 @@ class Mux implements Connection {
       kind,
       transport: this.#transport,
       window,
+      grow: (size) => this.#windows.grow(size),
+      clock: this.#clock,
       maxPacket,
       remote,
       requests: this.#waitingRequests,
@@ -369,7 +373,7 @@ class Mux implements Connection {
   #free(id: number, unread = 0): void {
     const slot = this.#slots[id];
     if (slot?.state === "open" && slot.byPeer) this.#peerChannels--;
-    if (slot) this.#windows.giveBack(slot.window, unread);
+    if (slot) this.#windows.giveBack(slot.state === "open" ? slot.endpoint.window : slot.window, unread);
     this.#slots[id] = undefined;
     this.#freeIds.push(id);
   }

@@ -1,3 +1,4 @@
+import type { Clock } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { PacketTransport } from "../transport/packets.ts";
 import {
@@ -56,6 +57,9 @@ export class Endpoint implements Channel {
     kind: string;
     transport: PacketTransport;
     window: number;
+    /** Asked by how much a window of this size may grow. */
+    grow: (window: number) => number;
+    clock: Clock;
     maxPacket: number;
     remote: { id: number; window: number; maxPacket: number };
     requests: RequestBudget;
@@ -70,7 +74,7 @@ export class Endpoint implements Channel {
     this.#remoteId = parts.remote.id;
     this.#maxReceive = parts.maxPacket;
     this.#maxSend = Math.min(parts.remote.maxPacket, maxSend);
-    this.#receiveWindow = new ReceiveWindow(parts.window);
+    this.#receiveWindow = new ReceiveWindow(parts.window, parts.clock, parts.grow);
     this.#sendWindow = new SendWindow(parts.remote.window);
     this.#release = parts.release;
     this.#forget = parts.forget;
@@ -92,6 +96,11 @@ export class Endpoint implements Channel {
     this.#stderrHead[0] = ChannelExtendedData.id;
     this.#stderrHead.writeUInt32BE(this.#remoteId, 1);
     this.#stderrHead.writeUInt32BE(stderrType, 5);
+  }
+
+  /** Bytes that the peer may have in flight to us, which grow on long lines. */
+  get window(): number {
+    return this.#receiveWindow.size;
   }
 
   [Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
@@ -229,8 +238,10 @@ export class Endpoint implements Channel {
 
   #giveBack(bytes: number): void {
     if (this.#released) this.#forget(bytes);
+    // Nothing more can come; and a window that has been released must not grow.
+    if (this.#sentClose || this.#gotEof) return;
     const bytesToAdd = this.#receiveWindow.consumed(bytes);
-    if (bytesToAdd === 0 || this.#sentClose || this.#gotEof) return;
+    if (bytesToAdd === 0) return;
     this.#transport.send(ChannelWindowAdjust.encode({ recipientChannel: this.#remoteId, bytesToAdd }));
   }
 

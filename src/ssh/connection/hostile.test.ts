@@ -160,7 +160,7 @@ suite("a hostile peer is disconnected, and nobody is hurt", () => {
     await settle();
     assert.equal(own.disconnected, undefined);
     const adjusted = peer.received.filter((payload) => payload[0] === wire.ChannelWindowAdjust.id);
-    assert.equal(adjusted.length, 2);
+    assert.equal(adjusted.length, 5);
     await channel.write(new Uint8Array(1));
   });
 

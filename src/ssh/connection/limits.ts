@@ -17,14 +17,20 @@ export const defaultMaxChannels = 1024;
 const defaultMaxBuffered = 128 * 1024 * 1024;
 const defaultMaxRequests = 1024;
 
-/** What we let a peer have in flight on one channel, in bytes, as long as there is plenty. */
-const maxWindow = 2 * 1024 * 1024;
+/**
+ * What we let a peer have in flight on one channel, in bytes, as long as there is plenty. Odd, so that a packet that ends
+ * just where the window does was cut by the window, which is how a long line is told from a slow peer.
+ */
+const firstWindow = 2 * 1024 * 1024 - 1;
+/** And at most, where that is too little for the length of the line: enough for 1 Gbit/s and 100 ms there and back. */
+const maxWindow = 16 * 1024 * 1024;
 /** The largest data packet we take, and so the smallest window with which a channel flows. */
 export const maxPacket = 64 * 1024;
 
 /**
  * Shares out the bytes that may wait on one connection: what a peer may send unread is what its windows allow. The
- * first channels get a large window each, later ones less, and all that may be open at least the smallest.
+ * first channels get a large window each, later ones less, and all that may be open at least the smallest; a window grows
+ * only by what is kept for none of those.
  */
 export class WindowBudget {
   readonly #maxChannels: number;
@@ -39,11 +45,24 @@ export class WindowBudget {
   /** The window of one more channel; undefined when there is nothing left to give. */
   grant(): number | undefined {
     if (this.#left < maxPacket) return undefined;
-    const kept = Math.max(0, this.#maxChannels - this.#granted - 1) * maxPacket;
-    const window = Math.min(maxWindow, Math.max(maxPacket, Math.floor((this.#left - kept) / 8)));
+    const spare = this.#spare(this.#granted + 1);
+    const window = Math.min(firstWindow, Math.max(maxPacket, Math.floor(spare / 8)));
     this.#left -= window;
     this.#granted++;
     return window;
+  }
+
+  /** By how much a window of this size may grow: to twice as much if there is plenty, 0 if it may not. */
+  grow(window: number): number {
+    const more = Math.min(window, maxWindow - window, Math.floor(this.#spare(this.#granted) / 2));
+    if (more < maxPacket) return 0;
+    this.#left -= more;
+    return more;
+  }
+
+  /** What is left when `granted` channels are open and the rest of those that may be get the smallest window. */
+  #spare(granted: number): number {
+    return this.#left - Math.max(0, this.#maxChannels - granted) * maxPacket;
   }
 
   /** The channel is over. What is `unread` of it stays taken until it is forgotten. */

@@ -1,3 +1,4 @@
+import type { Clock, Millis } from "#core/clock";
 import { Fault } from "#core/errors";
 
 const uint32Max = 0xffff_ffff;
@@ -44,29 +45,84 @@ export class SendWindow {
   }
 }
 
-/** What the peer may still send us, and what of it our consumer has read but we have not given back yet. */
+/** A wait of the peer that is shorter than this may be anything. */
+const noticeable: Millis = 2;
+/** The window grows when the peer waited for this share of the time. */
+const tooMuch = 1 / 16;
+
+/**
+ * What the peer may still send us, and what of it our consumer has read but we have not given back yet. Over a long line a
+ * peer that has used up its window waits for credit that is on its way: then the window is what limits the speed, not
+ * the consumer, and it grows. RFC 4254 §5.2 lets it, by an adjustment larger than what was read.
+ */
 export class ReceiveWindow {
-  readonly #size: number;
+  readonly #clock: Pick<Clock, "now">;
+  readonly #grow: (size: number) => number;
+  #size: number;
   #left: number;
   #read = 0;
-  constructor(size: number) {
+  /** Since the channel is open: all that came, and all that was allowed. */
+  #received = 0;
+  #granted: number;
+  /** What was allowed before each adjustment that the peer may not have yet. */
+  #known: number[] = [];
+  /** When the peer had used up what it knew of. */
+  #stuckAt: Millis | undefined;
+  /** While this much was given back, since then, the peer waited this long. Of the first nobody knows when it began. */
+  #round = { given: 0, since: 0, stuck: 0 };
+
+  /** `grow` is asked by how much more than `size` the window may be. */
+  constructor(size: number, clock: Pick<Clock, "now">, grow: (size: number) => number) {
     this.#size = size;
     this.#left = size;
+    this.#granted = size;
+    this.#clock = clock;
+    this.#grow = grow;
+  }
+
+  /** Bytes that may be unread at a time. */
+  get size(): number {
+    return this.#size;
   }
 
   /** Accounts for data that arrived. */
   spend(n: number): void {
     if (n > this.#left) throw new Fault("protocol", `peer sent ${n} bytes into a window of ${this.#left}`);
     this.#left -= n;
+    this.#received += n;
+    if (this.#stuckAt !== undefined) {
+      const waited = this.#clock.now() - this.#stuckAt;
+      if (waited >= noticeable) this.#round.stuck += waited;
+      this.#stuckAt = undefined;
+    }
+    while (this.#known.length > 0 && (this.#known[0] as number) < this.#received) this.#known.shift();
+    if (this.#known[0] === this.#received) this.#stuckAt = this.#clock.now();
   }
 
-  /** Accounts for data the consumer is done with. Answers how much to give back now: nothing before half a window. */
+  /** Accounts for data the consumer is done with. Answers how much to give back now: nothing before a quarter of a window. */
   consumed(n: number): number {
     this.#read += n;
-    if (this.#read < this.#size / 2) return 0;
-    const back = this.#read;
+    if (this.#read < this.#size / 4) return 0;
+    // A peer that has nothing left waits for our consumer, however far away it is.
+    if (this.#left > 0) this.#known.push(this.#granted);
+    const back = this.#read + this.#growth();
     this.#left += back;
+    this.#granted += back;
     this.#read = 0;
     return back;
+  }
+
+  /** At the end of each window's worth. */
+  #growth(): number {
+    const round = this.#round;
+    round.given += this.#read;
+    if (round.given < this.#size) return 0;
+    const now = this.#clock.now();
+    const slow = round.stuck > (now - round.since) * tooMuch;
+    this.#round = { given: 0, since: now, stuck: 0 };
+    if (!slow) return 0;
+    const more = this.#grow(this.#size);
+    this.#size += more;
+    return more;
   }
 }
