@@ -3,7 +3,7 @@ import type { Sealer } from "../crypto/cipher/cipher.ts";
 import { PacketWriter } from "./writer.ts";
 
 /** `send` says false above this; `drain` resolves below half of it. Bytes. */
-const highWater = 1024 * 1024;
+const highWater = 256 * 1024;
 /** More than this unsent is a peer that makes us write and does not read, or a caller deaf to `send`'s false. */
 const maxBuffered = 32 * 1024 * 1024;
 /** Answers (PONG, UNIMPLEMENTED) that may wait for a peer that does not read. */
