@@ -12,6 +12,8 @@ if [ ! -x "$node" ]; then
   }
 fi
 # Bulk data passes through buffers outside the heap. By default V8 marks the whole heap for each few megabytes of them, and hands
-# their release to other threads, which costs twice what all the rest of a transfer does (npm run bench -- bulk; --trace-gc).
+# their release to other threads, which costs twice what all the rest of a transfer does (npm run bench -- bulk; --trace-gc). With
+# the small limit that a small heap gets, whether it marks at every turn is a matter of chance: the limit begins at 128 MB.
 exec "$node" --external-memory-accounted-in-global-limit --no-concurrent-array-buffer-sweeping --min-semi-space-size=16 \
+  --initial-old-space-size=128 \
   "$root/src/cli/$tool/main.js" "$@"
