@@ -45,8 +45,11 @@ export class SendWindow {
   }
 }
 
-/** A wait of the peer that is shorter than this may be anything. */
-const noticeable: Millis = 2;
+/**
+ * A wait of the peer that is shorter than this may be anything: on a short line that it is not its turn to run. There a
+ * larger window would halve the speed, since what waits in it leaves the processor's caches.
+ */
+const noticeable: Millis = 10;
 /** The window grows when the peer waited for this share of the time. */
 const tooMuch = 1 / 16;
 
