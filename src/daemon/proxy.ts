@@ -13,6 +13,7 @@ import { listeners, reachableHost } from "./addresses.ts";
 import type { Asked } from "./identity.ts";
 import { sshLimits } from "./limits.ts";
 import type { Member } from "./member.ts";
+import { unawaited } from "./mirror.ts";
 import type { NodeRole } from "./node.ts";
 import { presence } from "./presence.ts";
 import { webCertificate } from "./web-cert.ts";
@@ -86,7 +87,7 @@ export async function proxyRole(
     random,
     log,
   });
-  return [ssh, webDoor(config, world, member, mirror), announced];
+  return [ssh, webDoor(config, world, member, mirror), unawaited(announced, mirror)];
 }
 
 function webDoor(config: Config, world: World, member: Member, mirror: Mirror): Service {

@@ -1,0 +1,82 @@
+import assert from "node:assert/strict";
+import { stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { suite, test } from "node:test";
+import { eventually } from "../support/eventually.ts";
+import { skipUnless } from "../support/installed.ts";
+import { Program } from "../support/program.ts";
+import { type Ran, run } from "../support/run.ts";
+import { type Apart, startApart } from "./apart.ts";
+import { login } from "./cluster.ts";
+import { programs, quiet } from "./daemon.ts";
+
+const missing = skipUnless("ssh");
+
+/** Stock ssh with the configuration that `tsh config` prints. */
+async function stockSsh({ cluster }: Apart): Promise<(...args: string[]) => Promise<Ran>> {
+  const file = cluster.folder.at("ssh_config");
+  await writeFile(file, await cluster.mustTsh(["config"]));
+  const env = { ...quiet, HOME: cluster.home };
+  return (...args) => run("ssh", ["-F", file, ...args], { env, timeout: 30_000 });
+}
+
+suite("while auth is away", { skip: missing, concurrency: 2 }, () => {
+  test("OVW-36: sessions go on and new ones begin, by tsh and by ssh, also after a restart of node and proxy; logins say why not", async () => {
+    await using apart = await startApart();
+    const { cluster, auth, proxy, node } = apart;
+    await cluster.makeUser("joe");
+    await cluster.logIn("joe");
+    const ssh = await stockSsh(apart);
+    const both = async (word: string): Promise<void> => {
+      const ours = await cluster.tsh(["ssh", `${login}@box`, `echo ${word}`]);
+      assert.deepEqual([ours.code, ours.out], [0, `${word}\n`], ours.err);
+      const stock = await ssh(`${login}@box.main`, `echo ${word}`);
+      assert.deepEqual([stock.code, stock.out], [0, `${word}\n`], stock.err);
+    };
+    await both("before");
+    await using session = await Program.start(programs.tsh, ["ssh", `${login}@box`, "cat"], {
+      env: { ...quiet, HOME: cluster.home },
+    });
+    session.write("one\n");
+    await session.line(/one/);
+    // The copy on disk follows a change after a second.
+    for (const [{ dataDir }, name] of [
+      [proxy, "proxy"],
+      [node, "node"],
+    ] as const) {
+      const file = await stat(join(dataDir, "cache", `${name}.jsonl`));
+      assert.equal(file.mode & 0o777, 0o600);
+    }
+
+    await auth.daemon.stop("SIGKILL");
+    session.write("two\n");
+    await session.line(/two/);
+    await both("away");
+
+    const sentence = /auth server/;
+    const wrong = await cluster.tsh(["login", "--insecure", `--proxy=${cluster.proxy}`, "--user=joe"], {
+      input: "correct horse\n",
+      env: { HOME: cluster.folder.at("elsewhere") },
+    });
+    assert.equal(wrong.code, 1, wrong.out);
+    assert.match(wrong.err, sentence);
+    const web = await cluster.web("/v1/webapi/sessions", { body: { user: "joe", pass: "correct horse" } });
+    assert.equal(web.status, 502, web.text);
+    assert.match(web.text, sentence);
+    const page = await cluster.web("/web/login");
+    assert.equal(page.status, 200);
+
+    await Promise.all([node.restart("SIGKILL"), proxy.restart("SIGTERM")]);
+    await Promise.all([node.daemon.ready(), proxy.daemon.ready()]);
+    await both("restarted");
+
+    await auth.start();
+    await auth.daemon.ready();
+    await eventually("a login", async () => (await cluster.logIn("joe")) !== "", { every: 500 });
+    await both("back");
+    await cluster.mustTctl("users", "rm", "joe");
+    const removed = performance.now();
+    await eventually("a refusal", async () => (await ssh(`${login}@box.main`, "true")).code !== 0);
+    assert.ok(performance.now() - removed < 5000);
+  });
+});
