@@ -1,3 +1,3 @@
-export { type AuthClient, type AuthClientOptions, openAuthClient } from "./client.ts";
+export { type AuthClient, type AuthClientOptions, isAway, openAuthClient } from "./client.ts";
 export { AuditSender } from "./emitter.ts";
 export { uploadRecording } from "./upload.ts";

@@ -17,7 +17,8 @@ async function stockSsh({ cluster }: Apart): Promise<(...args: string[]) => Prom
   const file = cluster.folder.at("ssh_config");
   await writeFile(file, await cluster.mustTsh(["config"]));
   const env = { ...quiet, HOME: cluster.home };
-  return (...args) => run("ssh", ["-F", file, ...args], { env, timeout: 30_000 });
+  return (...args) =>
+    run("ssh", ["-F", file, "-p", String(cluster.ports.node), ...args], { env, timeout: 30_000 });
 }
 
 suite("while auth is away", { skip: missing, concurrency: 2 }, () => {
@@ -53,16 +54,21 @@ suite("while auth is away", { skip: missing, concurrency: 2 }, () => {
     await session.line(/two/);
     await both("away");
 
-    const sentence = /auth server/;
+    const sentence = /auth server cannot be reached, so nobody can log in/;
     const wrong = await cluster.tsh(["login", "--insecure", `--proxy=${cluster.proxy}`, "--user=joe"], {
       input: "correct horse\n",
       env: { HOME: cluster.folder.at("elsewhere") },
     });
     assert.equal(wrong.code, 1, wrong.out);
     assert.match(wrong.err, sentence);
-    const web = await cluster.web("/v1/webapi/sessions", { body: { user: "joe", pass: "correct horse" } });
-    assert.equal(web.status, 502, web.text);
+    const csrf = "ab".repeat(32);
+    const web = await cluster.web("/v1/webapi/sessions", {
+      body: { user: "joe", pass: "correct horse" },
+      headers: { "x-csrf-token": csrf, cookie: `grv_csrf=${csrf}` },
+    });
+    assert.equal(web.status, 503, web.text);
     assert.match(web.text, sentence);
+    assert.ok(!web.text.includes(String(cluster.ports.auth)), web.text);
     const page = await cluster.web("/web/login");
     assert.equal(page.status, 200);
 
