@@ -16,6 +16,7 @@ import { mirrorOf } from "./mirror.ts";
 import { nextStep } from "./next-step.ts";
 import { nodeNames, nodeRole } from "./node.ts";
 import { notYet } from "./not-yet.ts";
+import { processOwner } from "./owner.ts";
 import { proxyNames, proxyRole } from "./proxy.ts";
 import type { World } from "./world.ts";
 
@@ -48,6 +49,7 @@ export async function startDaemon(config: Config, parts: DaemonParts, signal: Ab
     ...parts,
     metrics: new LimitMetrics(registry),
     hostId: await hostUuid(teleport.data_dir),
+    owner: await processOwner(),
     health,
     clock,
     random: systemRandom,
@@ -148,9 +150,10 @@ async function memberServices(
   stack: AsyncDisposableStack,
   signal: AbortSignal,
 ): Promise<Service[]> {
-  const { clock, random, version, hostId, log } = world;
+  const { clock, random, version, hostId, owner, log } = world;
   const common = {
     hostId,
+    owner,
     dataDir: config.teleport.data_dir,
     auth: auth ?? (await remoteOf(config, world)),
     version,

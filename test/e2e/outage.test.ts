@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { stat, writeFile } from "node:fs/promises";
+import { readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { suite, test } from "node:test";
 import { eventually } from "../support/eventually.ts";
@@ -84,5 +84,69 @@ suite("while auth is away", { skip: missing, concurrency: 2 }, () => {
     const removed = performance.now();
     await eventually("a refusal", async () => (await ssh(`${login}@box.main`, "true")).code !== 0);
     assert.ok(performance.now() - removed < 5000);
+  });
+
+  test("OVW-36: events and recordings wait on disk, over a kill -9 of the node, and arrive complete, in order and once", async () => {
+    await using apart = await startApart();
+    const { cluster, auth, node } = apart;
+    await cluster.makeUser("joe");
+    await cluster.logIn("joe");
+    const command = (i: number): string => `echo number ${i}`;
+    const runs = async (from: number, to: number): Promise<void> => {
+      for (let i = from; i < to; i++) {
+        const ran = await cluster.tsh(["ssh", `${login}@box`, command(i)]);
+        assert.equal(ran.code, 0, ran.err);
+      }
+    };
+    await runs(0, 2);
+    await auth.daemon.stop("SIGKILL");
+    await runs(2, 5);
+    // A session in the middle of which the node is killed.
+    await using session = await Program.start(
+      programs.tsh,
+      ["ssh", "-t", `${login}@box`, "echo cut-$((40 + 2)); sleep 60"],
+      { env: { ...quiet, HOME: cluster.home } },
+    );
+    await session.line(/cut-42/);
+    const waiting = join(node.dataDir, "log", "upload", "events");
+    const onDisk = async (word: string): Promise<boolean> => {
+      const names = await readdir(waiting, { recursive: true }).catch(() => []);
+      const files = names.filter((name) => name.endsWith(".jsonl"));
+      const texts = await Promise.all(
+        files.map((name) => readFile(join(waiting, name), "utf8").catch(() => "")),
+      );
+      return texts.some((text) => text.includes(word));
+    };
+    await eventually("the events on disk", async () => (await onDisk(command(4))) && onDisk("session.start"));
+    await node.restart("SIGKILL");
+    await node.daemon.ready();
+    await runs(5, 7);
+
+    await auth.start();
+    await auth.daemon.ready();
+    const execs = async (): Promise<string[]> =>
+      (await cluster.events()).filter(({ event }) => event === "exec").map((event) => String(event.command));
+    await eventually("all events", async () => (await execs()).length >= 7, { timeout: 40_000 });
+    assert.deepEqual(
+      await execs(),
+      Array.from({ length: 7 }, (_, i) => command(i)),
+    );
+    const ended = await cluster.event("the end that nobody told", ({ code }) => code === "T2004I");
+    await eventually("nothing that waits", async () => {
+      const spool = await readdir(join(node.dataDir, "log", "upload", "sessions", "default"));
+      const events = await readdir(waiting, { recursive: true });
+      return spool.length === 0 && !events.some((name) => name.endsWith(".jsonl"));
+    });
+    const all = await cluster.events();
+    assert.equal(new Set(all.map(({ uid }) => uid)).size, all.length);
+    assert.deepEqual(
+      all.filter(({ sid }) => sid === ended.sid).map(({ event }) => event),
+      ["session.start", "session.end"],
+    );
+    const store = join(cluster.dataDir, "log", "sessions", "default");
+    assert.match(await readFile(join(store, `${ended.sid}.session.bytes`), "utf8"), /cut-42/);
+    const recorded = all.filter(({ event }) => event === "exec").map(({ sid }) => sid);
+    for (const [i, sid] of recorded.entries())
+      assert.equal(await readFile(join(store, `${sid}.session.bytes`), "utf8"), `number ${i}\n`);
   });
 });
