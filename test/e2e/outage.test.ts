@@ -6,6 +6,7 @@ import { eventually } from "../support/eventually.ts";
 import { skipUnless } from "../support/installed.ts";
 import { Program } from "../support/program.ts";
 import { type Ran, run } from "../support/run.ts";
+import { Terminal } from "../support/terminal.ts";
 import { type Apart, startApart } from "./apart.ts";
 import { login } from "./cluster.ts";
 import { programs, quiet } from "./daemon.ts";
@@ -102,12 +103,12 @@ suite("while auth is away", { skip: missing, concurrency: 2 }, () => {
     await auth.daemon.stop("SIGKILL");
     await runs(2, 5);
     // A session in the middle of which the node is killed.
-    await using session = await Program.start(
+    await using session = new Terminal(
       programs.tsh,
       ["ssh", "-t", `${login}@box`, "echo cut-$((40 + 2)); sleep 60"],
       { env: { ...quiet, HOME: cluster.home } },
     );
-    await session.line(/cut-42/);
+    await session.sees(/cut-42/);
     const waiting = join(node.dataDir, "log", "upload", "events");
     const onDisk = async (word: string): Promise<boolean> => {
       const names = await readdir(waiting, { recursive: true }).catch(() => []);
