@@ -3,16 +3,9 @@ import { join } from "node:path";
 import type { Clock } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
+import type { Owner } from "#core/owner";
 import type { Random } from "#core/random";
 import { AuditEvent } from "#events";
-
-/** Who holds what on disk, so that a later process can tell what nobody holds any more. */
-export interface Owner {
-  /** This process, as a line of text. */
-  readonly mark: string;
-  /** Whether the process of a mark is still there. */
-  lives(mark: string): Promise<boolean>;
-}
 
 /** A batch of events on disk, the oldest first. */
 export interface Stored {

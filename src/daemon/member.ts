@@ -1,12 +1,13 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Auth, localClient } from "#auth";
-import { AuditSender, type AuthClient, EventSpool, type Owner, openAuthClient } from "#authclient";
+import { AuditSender, type AuthClient, EventSpool, openAuthClient } from "#authclient";
 import type { AuthContract } from "#contract/auth";
 import type { Client } from "#contract/rpc";
 import { type Clock, second } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
+import type { Owner } from "#core/owner";
 import type { Random } from "#core/random";
 import type { Service } from "#core/service";
 import type { SystemRole } from "#model";

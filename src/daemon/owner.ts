@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import type { Owner } from "#authclient";
+import type { Owner } from "#core/owner";
 
 /**
  * This process as the owner of files. A process id alone is given again: the mark holds the time of its start too, and which

@@ -1,6 +1,6 @@
-import type { Owner } from "#authclient";
 import type { Clock } from "#core/clock";
 import type { Log } from "#core/log";
+import type { Owner } from "#core/owner";
 import type { Random } from "#core/random";
 import type { Health } from "./diagnostics.ts";
 import type { LimitMetrics } from "./limits.ts";
