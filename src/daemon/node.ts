@@ -55,10 +55,7 @@ export async function nodeRole(
   logins.warm();
   const programs = new Programs({ spawner, logins, pipes, clock, uid });
   const sockets = stack.use(new Sockets({ clock, uid }));
-  const spool = await Spool.open(
-    join(teleport.data_dir, "log", "upload", "sessions", "default"),
-    world.owner,
-  );
+  const spool = await Spool.open(join(teleport.data_dir, "log", "upload", "sessions", "default"));
   const telling = { emitter: member.audit, clock, random, log };
   const limits = sshLimits("node", config, world, log, (address) => isProxy(address, mirror));
   const server = new NodeServer({

@@ -7,6 +7,7 @@ import type { Log } from "#core/log";
 import { systemRandom } from "#core/random";
 import { runAll, type Service } from "#core/service";
 import { formatAddress } from "#net";
+import { isRunning, ownMark } from "#session";
 import { authRole } from "./auth.ts";
 import { hostUuid, openDataDir, writeWhole } from "./data-dir.ts";
 import { diagnostics, Health } from "./diagnostics.ts";
@@ -16,7 +17,6 @@ import { mirrorOf } from "./mirror.ts";
 import { nextStep } from "./next-step.ts";
 import { nodeNames, nodeRole } from "./node.ts";
 import { notYet } from "./not-yet.ts";
-import { processOwner } from "./owner.ts";
 import { proxyNames, proxyRole } from "./proxy.ts";
 import type { World } from "./world.ts";
 
@@ -49,7 +49,7 @@ export async function startDaemon(config: Config, parts: DaemonParts, signal: Ab
     ...parts,
     metrics: new LimitMetrics(registry),
     hostId: await hostUuid(teleport.data_dir),
-    owner: await processOwner(),
+    owner: { mark: ownMark(), lives: isRunning },
     health,
     clock,
     random: systemRandom,

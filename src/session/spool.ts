@@ -17,6 +17,8 @@ export class Spool {
   readonly #process = ownMark();
   /** Those that this process writes; any other of its own without the mark was cut off by the end of a process. */
   readonly #writing = new Set<string>();
+  /** Files that belong to no recording, by the last look. */
+  #orphans = new Set<string>();
 
   private constructor(dir: string) {
     this.#dir = dir;
@@ -65,6 +67,7 @@ export class Spool {
       const [, sid, owner] = /^([0-9a-f-]{36})\.of\.(.+)$/.exec(name) ?? [];
       if (sid !== undefined && owner !== undefined) owners.set(sid, owner);
     }
+    await this.#sweep(names, owners);
     const ours: { sid: string; complete: boolean }[] = [];
     for (const name of names) {
       const sid = /^([0-9a-f-]{36})\.session\.log$/.exec(name)?.[1];
@@ -73,6 +76,22 @@ export class Spool {
         ours.push({ sid, complete: names.has(`${sid}.completed`) });
     }
     return ours;
+  }
+
+  /** What a kill left in the middle of `create` or `remove`: the log is the last to be made and the first to go. */
+  async #sweep(names: ReadonlySet<string>, owners: ReadonlyMap<string, string>): Promise<void> {
+    const seen = this.#orphans;
+    this.#orphans = new Set();
+    for (const name of names) {
+      const sid = /^([0-9a-f-]{36})\.(?:session\.bytes|completed|of\..+)$/.exec(name)?.[1];
+      if (sid === undefined || names.has(`${sid}.session.log`) || this.#writing.has(sid)) continue;
+      const owner = owners.get(sid);
+      const living = owner !== undefined && owner !== this.#process && isRunning(owner);
+      if (living) continue;
+      // A listing of a folder in which another process is just beginning one may show half of it.
+      if (seen.has(name)) await rm(join(this.#dir, name), { force: true });
+      else this.#orphans.add(name);
+    }
   }
 
   async #isOurs(sid: string, owner: string | undefined): Promise<boolean> {
@@ -89,8 +108,8 @@ export class Spool {
 
   /** The recording is safe elsewhere. */
   async remove(sid: string): Promise<void> {
-    // The log goes last: while it is there, the recording is still listed.
-    for (const path of [this.path(sid, "bytes"), this.#mark(sid), this.path(sid, "log")]) {
+    // The log goes first: without it the rest is not taken for a recording.
+    for (const path of [this.path(sid, "log"), this.path(sid, "bytes"), this.#mark(sid)]) {
       await rm(path, { force: true });
     }
     await rm(this.#owner(sid, this.#process), { force: true });
