@@ -11,6 +11,7 @@ import { formatAddress } from "#net";
 import { authRole } from "./auth.ts";
 import { hostUuid, openDataDir, writeWhole } from "./data-dir.ts";
 import { diagnostics, Health } from "./diagnostics.ts";
+import { idleMemory, thisEngine } from "./idle-memory.ts";
 import { LimitMetrics } from "./limits.ts";
 import { type Member, openMember, type RemoteAuth } from "./member.ts";
 import { nextStep } from "./next-step.ts";
@@ -72,6 +73,8 @@ export async function startDaemon(config: Config, parts: DaemonParts, signal: Ab
   // Everything that runs before the first service listens can fail with nothing started.
   services.push(watched(await clusterServices(config, world, stack, signal), health));
   void health.watchLoop(signal);
+  const engine = thisEngine();
+  if (engine) services.push(idleMemory(engine, clock));
   await runAll(services, signal);
 }
 
