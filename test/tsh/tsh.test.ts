@@ -232,6 +232,8 @@ suite("tsh against a cluster", () => {
       ],
       ["a certificate of a foreign authority", (ca) => ({ ca }), /authority that is not trusted here/],
       ["an expired certificate", () => ({ validBefore: 10n }), /expired/],
+      ["a certificate of next century", () => ({ validAfter: 4_200_000_000n }), /not valid (yet|before)/],
+      ["a certificate for a user", () => ({ type: "user" }), /user certificate|certificate .*user/],
       ["a plain key", () => ({ plain: true }), /error: bad:0@main has no certificate of the cluster/],
     ];
     for (const [why, options, sentence] of cases) {
