@@ -6,7 +6,7 @@ import { after, before, suite, test } from "node:test";
 import { systemClock } from "#core/clock";
 import { silentLog } from "#core/log";
 import { accept } from "#ssh";
-import { generateKey, issueCertificate, noExpiry, type Signer } from "#ssh/keys";
+import { generateKey, issueCertificate, noExpiry, parsePrivateKey, type Signer } from "#ssh/keys";
 import { skipUnless } from "../support/installed.ts";
 import { type Ran, run } from "../support/run.ts";
 import { type Cluster, login, startCluster } from "./cluster.ts";
@@ -50,8 +50,24 @@ suite("a host that poses as another, behind the proxy", { skip: skipUnless("ssh"
   /** Reached by its address, and taken for a host of the cluster. */
   const posing = ["-o", "HostName=127.0.0.1", "-o", "HostKeyAlias=posing.main"];
 
-  async function certified(type: "host" | "user", principals: readonly string[]): Promise<Signer> {
-    const [key, authority] = await Promise.all([generateKey("ed25519"), generateKey("ed25519")]);
+  interface Form {
+    readonly by?: "host" | "user" | "nobody";
+    readonly type?: "host" | "user";
+    readonly principals?: readonly string[];
+    readonly validBefore?: bigint;
+  }
+
+  async function certified({
+    by = "host",
+    type = "host",
+    principals = ["posing.main", "127.0.0.1"],
+    validBefore = noExpiry,
+  }: Form): Promise<Signer> {
+    const key = await generateKey("ed25519");
+    const authority =
+      by === "nobody"
+        ? await generateKey("ed25519")
+        : parsePrivateKey(await cluster.mustTctl("auth", "export", `--type=${by}`, "--keys")).key;
     const body = {
       key: key.publicKey,
       type,
@@ -59,7 +75,7 @@ suite("a host that poses as another, behind the proxy", { skip: skipUnless("ssh"
       serial: 1n,
       principals,
       validAfter: 0n,
-      validBefore: noExpiry,
+      validBefore,
     };
     const certificate = await issueCertificate(
       { ...body, extensions: new Map([["x-teleport-role", "Node"]]) },
@@ -68,13 +84,24 @@ suite("a host that poses as another, behind the proxy", { skip: skipUnless("ssh"
     return key.signer(certificate);
   }
 
+  test("S30: the same host with a certificate of the cluster for its name is spoken to: the others fail for what they lack", async () => {
+    hostKeys = [await certified({})];
+    visitors = 0;
+    const stock = await ssh(...posing, "-p", String(port), `${login}@posing.main`, "true");
+    assert.match(stock.err, /come in/);
+    const ours = await cluster.tsh(["ssh", "-p", String(port), `${login}@127.0.0.1`, "true"]);
+    assert.match(ours.err, /come in/);
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
+    assert.doesNotMatch(ours.err, /[\u0007\u001b]/);
+    assert.ok(visitors >= 2);
+  });
   for (const [what, make] of [
     ["a key and no certificate", async () => (await generateKey("ed25519")).signer()],
-    [
-      "a certificate of an authority that nobody knows",
-      () => certified("host", ["posing.main", "127.0.0.1"]),
-    ],
-    ["a certificate for a user", () => certified("user", ["posing.main", "127.0.0.1"])],
+    ["a certificate of an authority that nobody knows", () => certified({ by: "nobody" })],
+    ["a certificate of the authority for users", () => certified({ by: "user" })],
+    ["a certificate for a user", () => certified({ type: "user" })],
+    ["a certificate for another name", () => certified({ principals: ["other.main"] })],
+    ["a certificate that has expired", () => certified({ validBefore: 10n })],
   ] as const) {
     test(`S30: with ${what} gets neither a login nor a word of stock ssh and tsh`, async () => {
       hostKeys = [await make()];
@@ -84,7 +111,10 @@ suite("a host that poses as another, behind the proxy", { skip: skipUnless("ssh"
       assert.match(stock.err, /Host key verification failed|Certificate invalid/);
       const ours = await cluster.tsh(["ssh", "-p", String(port), `${login}@127.0.0.1`, "true"]);
       assert.equal(ours.code, 1);
-      assert.match(ours.err, /error: (127\.0\.0\.1.*(no certificate of the cluster|could not prove))/);
+      assert.match(
+        ours.err,
+        /error: (.*127\.0\.0\.1.*(no certificate of the cluster|could not prove|other names))/,
+      );
       for (const { err } of [stock, ours]) assert.doesNotMatch(err, /come in/);
       assert.equal(visitors, 0);
     });
