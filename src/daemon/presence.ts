@@ -8,6 +8,12 @@ import type { Service } from "#core/service";
 const aliveEvery: Millis = 5 * second;
 const tellEvery: Millis = 5 * minute;
 
+/** A member's place in the cluster's lists. */
+export interface Presence extends Service {
+  /** The record is another than was told: it is told again at once. */
+  changed(): void;
+}
+
 /**
  * Keeps a member in the cluster's lists: announces it at the start, keeps it alive, and takes it out at a clean stop.
  * Ready once the first announcement was taken.
@@ -20,16 +26,24 @@ export function presence(parts: {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
-}): Service {
+}): Presence {
   const { clock, random, log } = parts;
+  let stale = true;
+  let wake = new AbortController();
   return {
     name: parts.name,
+    changed() {
+      stale = true;
+      wake.abort();
+    },
     async run(signal, ready) {
       let told = Number.NEGATIVE_INFINITY;
       let there = false;
       while (!signal.aborted) {
+        wake = new AbortController();
         try {
-          if (!there || clock.now() - told >= tellEvery) {
+          if (stale || !there || clock.now() - told >= tellEvery) {
+            stale = false;
             await parts.announce();
             told = clock.now();
           } else await parts.alive();
@@ -43,7 +57,9 @@ export function presence(parts: {
             error: (err as Error).message,
           });
         }
-        await clock.sleep(aliveEvery * (0.9 + 0.2 * random.fraction()), signal).catch(() => {});
+        await clock
+          .sleep(aliveEvery * (0.9 + 0.2 * random.fraction()), AbortSignal.any([signal, wake.signal]))
+          .catch(() => {});
       }
       if (there) await parts.remove().catch(() => {});
     },

@@ -97,6 +97,8 @@ export type HostOptions = {
   readonly flags: readonly string[];
   /** Beside `host: NAME`. */
   readonly labels?: Readonly<Record<string, string>>;
+  /** What `teleport.nodename` says; default `name`. */
+  readonly nodename?: string;
 };
 
 /** Another host of a cluster, with one role. */
@@ -105,7 +107,8 @@ export interface Host extends Daemon {
   readonly address: string;
 }
 
-export async function startHost({ name, role, folder, authPort, flags, labels }: HostOptions): Promise<Host> {
+export async function startHost(options: HostOptions): Promise<Host> {
+  const { name, role, folder, authPort, flags, labels, nodename = name } = options;
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const [listen, web, tunnel] = await Promise.all([freePort(), freePort(), freePort()]);
   const file = join(folder, "teleport.yaml");
@@ -113,7 +116,7 @@ export async function startHost({ name, role, folder, authPort, flags, labels }:
   await writeFile(
     file,
     stringify({
-      teleport: { nodename: name, data_dir: join(folder, "data") },
+      teleport: { nodename, data_dir: join(folder, "data") },
       ssh_service: { listen_addr: at(listen), labels: { host: name, ...labels } },
       proxy_service: { listen_addr: at(listen), web_listen_addr: at(web), tunnel_listen_addr: at(tunnel) },
     }),
