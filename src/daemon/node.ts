@@ -10,6 +10,7 @@ import { door, formatAddress, memorySockets, parseAddress } from "#net";
 import { CommandLabels, labelOf, NodeServer } from "#node";
 import { endAbandoned, Spool, uploader } from "#session";
 import { reachableHost } from "./addresses.ts";
+import type { Heartbeat } from "./heartbeat.ts";
 import type { Asked } from "./identity.ts";
 import { sshLimits } from "./limits.ts";
 import type { Member } from "./member.ts";
@@ -42,6 +43,7 @@ export async function nodeRole(
   world: World,
   member: Member,
   mirror: Mirror,
+  heartbeat: Heartbeat,
   stack: AsyncDisposableStack,
 ): Promise<NodeRole> {
   const { ssh_service: own, teleport } = config;
@@ -99,10 +101,10 @@ export async function nodeRole(
     log,
   });
   const announced = presence({
-    name: "node presence",
+    kind: "node",
     announce: () => member.client["nodes.announce"](recordOf(config, world, labels)),
-    alive: () => member.client["hosts.alive"]({}),
     remove: () => member.client["nodes.remove"]({ name: hostId }),
+    heartbeat,
     clock,
     random,
     log,
