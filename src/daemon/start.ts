@@ -12,6 +12,7 @@ import { authRole } from "./auth.ts";
 import { hostUuid, openDataDir, writeWhole } from "./data-dir.ts";
 import { diagnostics, Health } from "./diagnostics.ts";
 import { idleMemory, thisEngine } from "./idle-memory.ts";
+import { Heartbeat } from "./heartbeat.ts";
 import { LimitMetrics } from "./limits.ts";
 import { type Member, openMember, type RemoteAuth } from "./member.ts";
 import { nextStep } from "./next-step.ts";
@@ -175,15 +176,16 @@ async function memberServices(
   const watcher = proxy ?? node;
   if (!watcher) return [];
   // One copy of the cluster's state serves both.
-  const mirror = new Mirror({ client: watcher.client, clock, log: log.with({ component: "mirror" }) });
+  const heartbeat = new Heartbeat({ client: watcher.client, clock, random });
+  const mirror = new Mirror({ client: heartbeat.client, clock, log: log.with({ component: "mirror" }) });
   const of = (member: Member | undefined): readonly Service[] => member?.services ?? [];
-  const own = node && (await nodeRole(config, world, node, mirror, stack));
+  const own = node && (await nodeRole(config, world, node, mirror, heartbeat, stack));
   return [
     ...of(proxy),
     ...of(node),
     mirror,
     ...(own?.services ?? []),
-    ...(proxy ? await proxyRole(config, world, proxy, mirror, own) : []),
+    ...(proxy ? await proxyRole(config, world, proxy, mirror, heartbeat, own) : []),
   ];
 }
 

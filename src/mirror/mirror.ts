@@ -5,6 +5,7 @@ import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
 import type { Service } from "#core/service";
 import type { AuthorityType, CertAuthority, ClusterConfig, Node, ProxyServer, Role, User } from "#model";
+import { NodeIndex } from "./node-index.ts";
 import type { ClusterView } from "./view.ts";
 
 /** Auth sends a beat at least every 5 s; three missed and the watch counts as dead. */
@@ -17,7 +18,7 @@ class Copy {
   readonly authorities = new Map<string, CertAuthority>();
   readonly users = new Map<string, User>();
   readonly roles = new Map<string, Role>();
-  readonly nodes = new Map<string, Node>();
+  readonly nodes = new NodeIndex();
   readonly proxies = new Map<string, ProxyServer>();
 
   apply(change: MirrorChange): void {
@@ -114,6 +115,9 @@ export class Mirror implements Service, ClusterView {
   }
   nodes(): readonly Node[] {
     return [...this.#copy.nodes.values()];
+  }
+  nodesAt(name: string): readonly Node[] {
+    return this.#copy.nodes.at(name);
   }
   proxies(): readonly ProxyServer[] {
     return [...this.#copy.proxies.values()];
