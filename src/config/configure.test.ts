@@ -113,7 +113,12 @@ suite("defaults, file and flags (CFG-03)", () => {
     [{ caPin: "md5:1" }, "--ca-pin: only pins of the form sha256:<64 hex digits> are supported"],
     [{ authServer: ["a b"] }, '--auth-server: "a b" is not an address; write host or host:port'],
     [{ diagAddr: "localhost" }, '--diag-addr: "localhost" is not an address; write host:port'],
-    [{ labels: "x" }, '--labels: "x" is not a label; write key=value'],
+    [{ labels: "x" }, "--labels: invalid label spec: 'x', should be 'key=value'"],
+    [
+      { labels: "a=[1m]" },
+      "--labels: invalid command label spec: '[1m]'; write [period:command], e.g. [1m:\"uptime -p\"]",
+    ],
+    [{ labels: "a b=c" }, '--labels: "a b" cannot be a label\'s name; use letters, digits and . / _ * -'],
     [{ fips: true }, "--fips: this build has no FIPS-certified cryptography; start without the flag"],
   ] as const) {
     test(`refuses ${JSON.stringify(flags)}`, () => {
@@ -143,6 +148,11 @@ suite("--labels (CFG-120)", () => {
       { env: "x" },
       [{ name: "uptime", command: ["uptime", "-p"], period: 60_000 }],
     ],
+    [
+      'n=[1h30m:"/bin/sh -c date"];a="[x]",b=]c],d=e',
+      { a: "[x]", b: "]c]", d: "e" },
+      [{ name: "n", command: ["/bin/sh", "-c", "date"], period: 5_400_000 }],
+    ],
     ['n=[1m:/bin/echo "a b" c,d]', {}, [{ name: "n", command: ["/bin/echo", "a b", "c,d"], period: 60_000 }]],
   ] satisfies [string, Record<string, string>, unknown[]][]) {
     test(text, () => assert.deepEqual(parseLabels(text), { labels, commands }));
@@ -157,6 +167,9 @@ suite("--labels (CFG-120)", () => {
     'a="b',
     "a=[1m:ls",
     "__proto__=x",
+    "a=b,c=[1m:ls",
+    "a=[1m:ls]x",
+    'a=[1m:""]',
   ]) {
     test(`refuses ${text}`, () =>
       assert.throws(

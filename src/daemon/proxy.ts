@@ -10,6 +10,7 @@ import { ProxyServer } from "#proxy";
 import { dialPolicy } from "#tunnel";
 import { authIsAway, webApi } from "#webapi";
 import { listeners, reachableHost } from "./addresses.ts";
+import type { Heartbeat } from "./heartbeat.ts";
 import type { Asked } from "./identity.ts";
 import { sshLimits } from "./limits.ts";
 import type { Member } from "./member.ts";
@@ -36,6 +37,7 @@ export async function proxyRole(
   world: World,
   member: Member,
   mirror: Mirror,
+  heartbeat: Heartbeat,
   node: NodeRole | undefined,
 ): Promise<Service[]> {
   const { proxy_service: own, teleport } = config;
@@ -79,10 +81,10 @@ export async function proxyRole(
     log,
   });
   const announced = presence({
-    name: "proxy presence",
+    kind: "proxy",
     announce: () => member.client["proxies.announce"](recordOf(config, world)),
-    alive: () => member.client["hosts.alive"]({}),
     remove: () => member.client["proxies.remove"]({ name: hostId }),
+    heartbeat,
     clock,
     random,
     log,

@@ -11,6 +11,8 @@ import { isRunning, ownMark } from "#session";
 import { authRole } from "./auth.ts";
 import { hostUuid, openDataDir, writeWhole } from "./data-dir.ts";
 import { diagnostics, Health } from "./diagnostics.ts";
+import { Heartbeat } from "./heartbeat.ts";
+import { idleMemory, thisEngine } from "./idle-memory.ts";
 import { LimitMetrics } from "./limits.ts";
 import { type Member, openMember, type RemoteAuth } from "./member.ts";
 import { mirrorOf } from "./mirror.ts";
@@ -74,6 +76,8 @@ export async function startDaemon(config: Config, parts: DaemonParts, signal: Ab
   // Everything that runs before the first service listens can fail with nothing started.
   services.push(watched(await clusterServices(config, world, stack, signal), health));
   void health.watchLoop(signal);
+  const engine = thisEngine();
+  if (engine) services.push(idleMemory(engine, clock));
   await runAll(services, signal);
 }
 
@@ -175,15 +179,16 @@ async function memberServices(
   const watcher = proxy ?? node;
   if (!watcher) return [];
   // One copy of the cluster's state serves both.
-  const mirror = mirrorOf(config, world, watcher, auth === undefined);
+  const heartbeat = new Heartbeat({ client: watcher.client, clock, random });
+  const mirror = mirrorOf(config, world, heartbeat.client, auth ? undefined : watcher);
   const of = (member: Member | undefined): readonly Service[] => member?.services ?? [];
-  const own = node && (await nodeRole(config, world, node, mirror, stack));
+  const own = node && (await nodeRole(config, world, node, mirror, heartbeat, stack));
   return [
     ...of(proxy),
     ...of(node),
     mirror,
     ...(own?.services ?? []),
-    ...(proxy ? await proxyRole(config, world, proxy, mirror, own) : []),
+    ...(proxy ? await proxyRole(config, world, proxy, mirror, heartbeat, own) : []),
   ];
 }
 

@@ -97,6 +97,10 @@ export type HostOptions = {
   readonly flags: readonly string[];
   /** Beside `host: NAME`. */
   readonly labels?: Readonly<Record<string, string>>;
+  /** What `teleport.nodename` says; default `name`. */
+  readonly nodename?: string;
+  /** Where it listens; default a free port of 127.0.0.1. */
+  readonly listen?: string;
 };
 
 /** Another host of a cluster, with one role. */
@@ -105,21 +109,23 @@ export interface Host extends Daemon {
   readonly address: string;
 }
 
-export async function startHost({ name, role, folder, authPort, flags, labels }: HostOptions): Promise<Host> {
+export async function startHost(options: HostOptions): Promise<Host> {
+  const { name, role, folder, authPort, flags, labels, nodename = name } = options;
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  const [listen, web, tunnel] = await Promise.all([freePort(), freePort(), freePort()]);
+  const [port, web, tunnel] = await Promise.all([freePort(), freePort(), freePort()]);
   const file = join(folder, "teleport.yaml");
-  const at = (port: number): string => `127.0.0.1:${port}`;
+  const at = (on: number): string => `127.0.0.1:${on}`;
+  const { listen = at(port) } = options;
   await writeFile(
     file,
     stringify({
-      teleport: { nodename: name, data_dir: join(folder, "data") },
-      ssh_service: { listen_addr: at(listen), labels: { host: name, ...labels } },
-      proxy_service: { listen_addr: at(listen), web_listen_addr: at(web), tunnel_listen_addr: at(tunnel) },
+      teleport: { nodename, data_dir: join(folder, "data") },
+      ssh_service: { listen_addr: listen, labels: { host: name, ...labels } },
+      proxy_service: { listen_addr: listen, web_listen_addr: at(web), tunnel_listen_addr: at(tunnel) },
     }),
   );
   const daemon = await startDaemon(file, {
     flags: [`--roles=${role}`, `--auth-server=${at(authPort)}`, ...flags],
   });
-  return { ...daemon, address: at(role === "node" ? listen : web) };
+  return { ...daemon, address: role === "node" ? listen : at(web) };
 }

@@ -28,14 +28,21 @@ export const nodes = (connect: ConnectAdmin): Group => ({
     }),
     command({
       name: "ls",
-      about: "List the machines",
+      about: "List the machines, all or by label",
+      args: ["[label=value,...]"],
       flags: { format: formatFlag, namespace: flag.text("Accepted, without effect", { hidden: true }) },
-      run: (given) =>
-        withAdmin(connect, given, async (auth) => {
-          const { nodeTable, sortNodes } = await import("./node-list.ts");
-          const found = sortNodes(await auth["nodes.list"]({}, given.signal));
+      run: async (given) => {
+        const [text] = given.args;
+        const wanted = text === undefined ? {} : (await import("#client")).parseLabels(text);
+        return withAdmin(connect, given, async (auth) => {
+          const [{ nodeTable }, { sortNodes, withLabels }] = await Promise.all([
+            import("./node-list.ts"),
+            import("../nodes.ts"),
+          ]);
+          const found = sortNodes(withLabels(await auth["nodes.list"]({}, given.signal), wanted));
           await print(given.io, given.flags.format, found, () => nodeTable(found));
-        }),
+        });
+      },
     }),
   ],
 });
