@@ -96,11 +96,21 @@ export async function authRole(config: Config, world: World, stack: AsyncDisposa
     metadata: { name: hostId },
     spec: {
       hostname: teleport.nodename,
-      addr: formatAddress({ host: reachableHost(own.listen_addr.host), port: own.listen_addr.port }),
+      addr: formatAddress(announcedAddress(config)),
       version,
     },
   };
   return { auth, services: [keeper, adminKeeper, door, auth.announcer(record)] };
+}
+
+/** By which members find this auth server. A port in `advertise_ip` is the node's, unless there is none here. */
+function announcedAddress({ teleport, auth_service, ssh_service }: Config): Address {
+  const { host, port } = auth_service.listen_addr;
+  const { advertise_ip: advertised } = teleport;
+  return {
+    host: advertised?.host ?? reachableHost(host),
+    port: (ssh_service.enabled ? undefined : advertised?.port) ?? port,
+  };
 }
 
 function preferenceOf(config: Config) {

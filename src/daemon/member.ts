@@ -11,8 +11,8 @@ import type { Owner } from "#core/owner";
 import type { Random } from "#core/random";
 import type { Service } from "#core/service";
 import type { SystemRole } from "#model";
-import { type Address, dialFirst } from "#net";
 import { authorityPin } from "#pki";
+import type { AuthStream } from "./auth-servers.ts";
 import { type Asked, type Certify, type HostIdentity, IdentityKeeper, readIdentity } from "./identity.ts";
 
 /** What the proxy and the node of a process have in common: an identity, and a way to auth. */
@@ -21,6 +21,8 @@ export interface Member {
   readonly identity: () => HostIdentity;
   readonly client: Client<AuthContract>;
   readonly audit: AuditSender;
+  /** Connects to an auth server, where it is elsewhere. */
+  readonly dialAuth: ((signal: AbortSignal) => Promise<AuthStream>) | undefined;
   readonly services: readonly Service[];
 }
 
@@ -40,7 +42,8 @@ export interface MemberOptions {
 }
 
 export interface RemoteAuth {
-  readonly servers: readonly Address[];
+  /** Connects to an auth server. */
+  readonly dial: (signal: AbortSignal) => Promise<AuthStream>;
   readonly token: (() => Promise<string>) | undefined;
   readonly caPin: string | undefined;
   /** To the operator whatever the log's severity (AUTH-17). */
@@ -58,7 +61,8 @@ export async function openMember(options: MemberOptions, signal: AbortSignal): P
   const spoolParts = { owner: options.owner, clock, random, log };
   const spool = new EventSpool(join(options.dataDir, "log", "upload", "events"), spoolParts);
   const audit = new AuditSender({ client, spool, clock, random, log: log.with({ component: "audit" }) });
-  return { hostId, identity: () => keeper.identity, client, audit, services: [keeper, audit] };
+  const dialAuth = isLocal(options.auth) ? undefined : options.auth.dial;
+  return { hostId, identity: () => keeper.identity, client, audit, dialAuth, services: [keeper, audit] };
 }
 
 async function localMember(options: MemberOptions, auth: Auth) {
@@ -81,7 +85,7 @@ async function localMember(options: MemberOptions, auth: Auth) {
 
 async function remoteMember(options: MemberOptions, remote: RemoteAuth, signal: AbortSignal) {
   const { role, hostId, dataDir, asked, version, clock, log } = options;
-  const dialAuth = () => dialFirst(remote.servers, signal);
+  const dialAuth = () => remote.dial(signal);
   const stranger = (authorities?: readonly string[]): AuthClient =>
     openAuthClient({ dial: dialAuth, version, ...(authorities && { authorities }) });
   const memberAs = (identity: () => HostIdentity): AuthClient =>

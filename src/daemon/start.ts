@@ -1,4 +1,5 @@
 import { readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
 import { collectDefaultMetrics, Registry } from "prom-client";
 import type { Auth } from "#auth";
 import { type Config, load } from "#config";
@@ -9,6 +10,7 @@ import { runAll, type Service } from "#core/service";
 import { formatAddress } from "#net";
 import { isRunning, ownMark } from "#session";
 import { authRole } from "./auth.ts";
+import { AuthServers } from "./auth-servers.ts";
 import { hostUuid, openDataDir, writeWhole } from "./data-dir.ts";
 import { diagnostics, Health } from "./diagnostics.ts";
 import { Heartbeat } from "./heartbeat.ts";
@@ -155,11 +157,12 @@ async function memberServices(
   signal: AbortSignal,
 ): Promise<Service[]> {
   const { clock, random, version, hostId, owner, log } = world;
+  const servers = await authServers(config, world);
   const common = {
     hostId,
     owner,
     dataDir: config.teleport.data_dir,
-    auth: auth ?? (await remoteOf(config, world)),
+    auth: auth ?? (await remoteOf(config, world, servers)),
     version,
     clock,
     random,
@@ -182,21 +185,32 @@ async function memberServices(
   const heartbeat = new Heartbeat({ client: watcher.client, clock, random });
   const mirror = mirrorOf(config, world, heartbeat.client, auth ? undefined : watcher);
   const of = (member: Member | undefined): readonly Service[] => member?.services ?? [];
+  const followed = auth ? [] : [servers.follow(watcher.client)];
   const own = node && (await nodeRole(config, world, node, mirror, heartbeat, stack));
   return [
     ...of(proxy),
     ...of(node),
     mirror,
+    ...followed,
     ...(own?.services ?? []),
     ...(proxy ? await proxyRole(config, world, proxy, mirror, heartbeat, own) : []),
   ];
 }
 
-async function remoteOf(config: Config, world: World): Promise<RemoteAuth> {
-  const { auth_servers, auth_token, ca_pin } = config.teleport;
+const authServers = ({ teleport, process }: Config, { clock, log }: World): Promise<AuthServers> =>
+  AuthServers.open({
+    path: join(teleport.data_dir, "authservers.json"),
+    listed: teleport.auth_servers,
+    byFlag: process.auth_servers_by_flag,
+    clock,
+    log,
+  });
+
+async function remoteOf(config: Config, world: World, servers: AuthServers): Promise<RemoteAuth> {
+  const { auth_token, ca_pin } = config.teleport;
   const { resolveSecret } = await load();
   return {
-    servers: auth_servers,
+    dial: (signal) => servers.dial(signal),
     token:
       auth_token === undefined ? undefined : async () => (await resolveSecret(auth_token, readText)).reveal(),
     caPin: ca_pin,
