@@ -14,6 +14,7 @@ import type { Heartbeat } from "./heartbeat.ts";
 import type { Asked } from "./identity.ts";
 import { sshLimits } from "./limits.ts";
 import type { Member } from "./member.ts";
+import { unawaited } from "./mirror.ts";
 import { presence } from "./presence.ts";
 import type { World } from "./world.ts";
 
@@ -116,7 +117,7 @@ export async function nodeRole(
     // Over the network it would come from the address it goes to.
     return ssh.admit(far, { local, remote: { ...local, port: 0 } }) ? near : undefined;
   };
-  return { services: [recordings, labels, ssh, announced], here };
+  return { services: [recordings, labels, ssh, unawaited(announced, mirror)], here };
 }
 
 /** Whether a proxy of the cluster is at this address: what its users do at the node is not the proxy's fault. */

@@ -6,15 +6,16 @@ import { systemClock } from "#core/clock";
 import type { Log } from "#core/log";
 import { systemRandom } from "#core/random";
 import { runAll, type Service } from "#core/service";
-import { Mirror } from "#mirror";
 import { formatAddress } from "#net";
+import { isRunning, ownMark } from "#session";
 import { authRole } from "./auth.ts";
 import { hostUuid, openDataDir, writeWhole } from "./data-dir.ts";
 import { diagnostics, Health } from "./diagnostics.ts";
-import { idleMemory, thisEngine } from "./idle-memory.ts";
 import { Heartbeat } from "./heartbeat.ts";
+import { idleMemory, thisEngine } from "./idle-memory.ts";
 import { LimitMetrics } from "./limits.ts";
 import { type Member, openMember, type RemoteAuth } from "./member.ts";
+import { mirrorOf } from "./mirror.ts";
 import { nextStep } from "./next-step.ts";
 import { nodeNames, nodeRole } from "./node.ts";
 import { notYet } from "./not-yet.ts";
@@ -50,6 +51,7 @@ export async function startDaemon(config: Config, parts: DaemonParts, signal: Ab
     ...parts,
     metrics: new LimitMetrics(registry),
     hostId: await hostUuid(teleport.data_dir),
+    owner: { mark: ownMark(), lives: isRunning },
     health,
     clock,
     random: systemRandom,
@@ -152,9 +154,10 @@ async function memberServices(
   stack: AsyncDisposableStack,
   signal: AbortSignal,
 ): Promise<Service[]> {
-  const { clock, random, version, hostId, log } = world;
+  const { clock, random, version, hostId, owner, log } = world;
   const common = {
     hostId,
+    owner,
     dataDir: config.teleport.data_dir,
     auth: auth ?? (await remoteOf(config, world)),
     version,
@@ -177,7 +180,7 @@ async function memberServices(
   if (!watcher) return [];
   // One copy of the cluster's state serves both.
   const heartbeat = new Heartbeat({ client: watcher.client, clock, random });
-  const mirror = new Mirror({ client: heartbeat.client, clock, log: log.with({ component: "mirror" }) });
+  const mirror = mirrorOf(config, world, watcher, heartbeat.client, auth === undefined);
   const of = (member: Member | undefined): readonly Service[] => member?.services ?? [];
   const own = node && (await nodeRole(config, world, node, mirror, heartbeat, stack));
   return [
