@@ -66,7 +66,10 @@ export function authApi(options: AuthApiOptions): FastifyInstance<Server> {
   const callers = new WeakMap<FastifyRequest, Caller>();
   const callerFor = async (request: FastifyRequest): Promise<Caller> => {
     const peer = (request.raw.socket as TLSSocket).getPeerX509Certificate();
-    const caller = await options.callerOf(identify(peer?.raw, options.authorities(), clock));
+    const identity = identify(peer?.raw, options.authorities(), clock);
+    const caller = await options.callerOf(
+      identity.kind === "anonymous" ? { ...identity, from: addressOf(request) } : identity,
+    );
     callers.set(request, caller);
     return caller;
   };
@@ -82,9 +85,8 @@ export function authApi(options: AuthApiOptions): FastifyInstance<Server> {
     if (!request.raw.complete) reply.header("connection", "close");
     const caller = callers.get(request);
     if (caller && options.refused) {
-      const { remoteAddress: host = "", remotePort: port = 0 } = request.raw.socket;
       const call = (request.params as { name?: string }).name ?? "";
-      await options.refused({ caller, call, error: fault, from: formatAddress({ host, port }) });
+      await options.refused({ caller, call, error: fault, from: addressOf(request) });
     }
     if (fault.kind === "internal") {
       log.error("call failed", {
@@ -142,6 +144,9 @@ export function authApi(options: AuthApiOptions): FastifyInstance<Server> {
   );
   return app as unknown as FastifyInstance<Server>;
 }
+
+const addressOf = ({ raw: { socket } }: FastifyRequest): string =>
+  formatAddress({ host: socket.remoteAddress ?? "", port: socket.remotePort ?? 0 });
 
 type Answering = (input: unknown, caller: Caller, signal: AbortSignal) => Promise<unknown>;
 type Feeding = (

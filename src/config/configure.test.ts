@@ -63,6 +63,15 @@ suite("defaults, file and flags (CFG-03)", () => {
     assert.match(warnings.join(), /--auth-server/);
     assert.deepEqual(merged("", { authServer: ["a"], roles: ["node"] }).warnings, []);
   });
+  test("--roles=auth with --auth-server asks for a second auth server, which needs shared storage", () => {
+    for (const roles of [["auth"], ["auth", "node"]])
+      assert.throws(
+        () => merged("", { authServer: ["10.0.10.5"], roles, token: "x" }),
+        (err) =>
+          Fault.is(err, "bad_parameter") &&
+          /beside 10\.0\.10\.5:3025 needs storage that both share/.test(err.message),
+      );
+  });
   test("--listen-ip moves every listener but Kubernetes and diagnostics", () => {
     const { config } = merged("auth_service: {listen_addr: '1.1.1.1:4025'}", {
       listenIp: "127.0.0.9",
@@ -101,15 +110,15 @@ suite("defaults, file and flags (CFG-03)", () => {
       assert.deepEqual(merged(yaml).config.teleport.storage.audit_events_uri, ["file:///a"]);
     }
   });
+  test("nothing to run is refused", () => {
+    const off = "auth_service: {enabled: no}\nproxy_service: {enabled: no}\nssh_service: {enabled: no}";
+    assert.throws(() => merged(off), /nothing to run/);
+  });
   test("--insecure is said aloud (AUTH-17)", () =>
     assert.match(merged("", { insecure: true }).warnings.join(), /not verified/));
   for (const [flags, complaint] of [
     [{ roles: ["node", "king"] }, '--roles: "king" is not one of auth, proxy, node'],
     [{ roles: [] }, "--roles: names none of auth, proxy, node"],
-    [
-      { roles: ["auth"], authServer: ["x"] },
-      "nothing to run: the auth service, the proxy and the node are all switched off",
-    ],
     [{ caPin: "md5:1" }, "--ca-pin: only pins of the form sha256:<64 hex digits> are supported"],
     [{ authServer: ["a b"] }, '--auth-server: "a b" is not an address; write host or host:port'],
     [{ diagAddr: "localhost" }, '--diag-addr: "localhost" is not an address; write host:port'],

@@ -210,6 +210,8 @@ export const authContract = {
       /** Absent: 32 random hex digits. */
       value: z.string().min(1).max(256).optional(),
       ttl,
+      /** How many hosts it lets in; absent: any number. */
+      uses: z.int().min(1).max(1_000_000).optional(),
     }),
     output: Token,
     allow: ["create", "token"],

@@ -10,6 +10,7 @@ import { reachableHost } from "./addresses.ts";
 import { openAudit } from "./audit.ts";
 import { type Asked, IdentityKeeper } from "./identity.ts";
 import { hostAuthorities } from "./member.ts";
+import { refuseSecondAuth } from "./second-auth.ts";
 import type { World } from "./world.ts";
 
 const readText = (path: string): Promise<string> => readFile(path, "utf8");
@@ -28,6 +29,7 @@ export async function authRole(config: Config, world: World, stack: AsyncDisposa
   const dataDir = teleport.data_dir;
   const { backend: storage, audit_events_uri, audit_sessions_uri } = teleport.storage;
   const backend = stack.use(await openBackend(storage, { clock, log, dataDir }));
+  await refuseSecondAuth(config, { backend, version, clock });
   const audit = stack.use(
     await openAudit(
       { folder: join(dataDir, "log"), uris: audit_events_uri, sessionsUri: audit_sessions_uri },
@@ -97,6 +99,7 @@ export async function authRole(config: Config, world: World, stack: AsyncDisposa
     spec: {
       hostname: teleport.nodename,
       addr: formatAddress({ host: reachableHost(own.listen_addr.host), port: own.listen_addr.port }),
+      ...(own.public_addr[0] && { public_addr: formatAddress(own.public_addr[0]) }),
       version,
     },
   };

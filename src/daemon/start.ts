@@ -200,7 +200,17 @@ async function remoteOf(config: Config, world: World): Promise<RemoteAuth> {
     token:
       auth_token === undefined ? undefined : async () => (await resolveSecret(auth_token, readText)).reveal(),
     caPin: ca_pin,
-    warn: world.warn,
+    warn: once(world.warn),
+  };
+}
+
+/** Says a line once, however many roles join and however often they try. */
+function once(warn: (line: string) => void): (line: string) => void {
+  const said = new Set<string>();
+  return (line) => {
+    if (said.has(line)) return;
+    said.add(line);
+    warn(line);
   };
 }
 
