@@ -29,6 +29,10 @@ export interface AuthApiOptions {
   readonly authorities: () => readonly CertAuthority[];
   /** The server's own certificate and key, PEM. */
   readonly certificate: { readonly cert: string; readonly key: string };
+  /** OpenSSL's list of cipher suites; default Node's. */
+  readonly ciphers?: string;
+  /** Counts a call of somebody who is no member. Throws `limit_exceeded`. */
+  readonly count?: (peer: { readonly remoteAddress?: string | undefined }) => void;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -49,6 +53,7 @@ export function authApi(options: AuthApiOptions): FastifyInstance<Server> {
       // A stranger may join; who shows a certificate is checked by `identify`, with the reason in the answer.
       rejectUnauthorized: false,
       minVersion: "TLSv1.2",
+      ...(options.ciphers !== undefined && { ciphers: options.ciphers }),
       handshakeTimeout: patience,
       headersTimeout: patience,
       connectionsCheckingInterval: patience / 2,
@@ -65,7 +70,10 @@ export function authApi(options: AuthApiOptions): FastifyInstance<Server> {
   const callers = new WeakMap<FastifyRequest, Caller>();
   const callerFor = async (request: FastifyRequest): Promise<Caller> => {
     const peer = (request.raw.socket as TLSSocket).getPeerX509Certificate();
-    const caller = await options.callerOf(identify(peer?.raw, options.authorities(), clock));
+    const identity = identify(peer?.raw, options.authorities(), clock);
+    // Members' heartbeats must not stop because a client of the same address asks too much.
+    if (identity.kind !== "system") options.count?.(request.raw.socket);
+    const caller = await options.callerOf(identity);
     callers.set(request, caller);
     return caller;
   };

@@ -119,6 +119,8 @@ const addressRange = scalar("an address or a range", (value) => {
   return value;
 });
 
+const positive = duration.refine((span) => span > 0, "wants a span of time longer than none");
+
 const teleport = section({
   nodename: text.optional(),
   data_dir: path.optional(),
@@ -130,7 +132,7 @@ const teleport = section({
   connection_limits: section({
     max_connections: whole(1, 10_000_000).prefault("15000"),
     max_users: whole(1, 10_000_000).prefault("250"),
-    rates: list(section({ period: duration, average: whole(1, 1e9), burst: whole(1, 1e9) })).prefault([]),
+    rates: list(section({ period: positive, average: whole(1, 1e9), burst: whole(1, 1e9) })).prefault([]),
     max_unauthenticated: startups.prefault("1000:30:3000"),
     max_unauthenticated_per_source: whole(1, 10_000_000).prefault("500"),
     source_netblock: netblock.prefault("32:64"),
@@ -155,6 +157,7 @@ const teleport = section({
   log: section({
     output: logOutput.prefault("stderr"),
     severity: choice(["debug", "info", "warn", "error"], { warning: "warn", err: "error" }).prefault("warn"),
+    format: choice(["text", "json"]).prefault("text"),
   }).prefault({}),
   storage: storage.prefault({}),
   cache: section({ enabled: yesNo.prefault("yes"), ttl: durationOrNever.prefault("20h") }).prefault({}),

@@ -5,13 +5,13 @@ import type { ProxySettings } from "#contract/web";
 import type { Service } from "#core/service";
 import type { Mirror } from "#mirror";
 import { access, type ProxyServer as ProxyRecord, type ResourceKind, type User, type Verb } from "#model";
-import { type Address, dialFirst, door, formatAddress, listenHttps } from "#net";
+import { type Address, dialFirst, door, formatAddress, listenHttps, tlsCiphers } from "#net";
 import { ProxyServer } from "#proxy";
 import { dialPolicy } from "#tunnel";
 import { webApi } from "#webapi";
 import { listeners, reachableHost } from "./addresses.ts";
 import type { Asked } from "./identity.ts";
-import { sshLimits } from "./limits.ts";
+import { requestRates, sshLimits } from "./limits.ts";
 import type { Member } from "./member.ts";
 import type { NodeRole } from "./node.ts";
 import { presence } from "./presence.ts";
@@ -52,6 +52,8 @@ export async function proxyRole(
   const limits = sshLimits("proxy", config, world, log);
   const server = new ProxyServer({
     login: limits.login,
+    maxUsers: limits.maxUsers,
+    onLimit: limits.onLimit,
     hostId,
     hostSigners: () => member.identity().signers,
     view: mirror,
@@ -104,7 +106,13 @@ function webDoor(config: Config, world: World, member: Member, mirror: Mirror): 
         ips: [...new Set([...hosts.filter((host) => !isName(host)), "127.0.0.1", "::1"])],
         clock,
       });
-      if (selfSigned) log.info("serving a self-signed certificate, for browsers to be told to accept");
+      if (selfSigned) {
+        const say = "serving a self-signed certificate, for browsers to be told to accept";
+        // The operator's own file may be a mistake; the one made here is none (CFG-87).
+        if (own.https_cert_file === undefined) log.info(say);
+        else log.warn(say, { file: own.https_cert_file });
+      }
+      const rates = requestRates(config, world);
       const app = await webApi({
         auth: member.client,
         proxy: settingsOf(config),
@@ -116,6 +124,7 @@ function webDoor(config: Config, world: World, member: Member, mirror: Mirror): 
         knowsCluster: (name) => name === mirror.config().cluster_name,
         can: (user, verb, kind) => may(mirror, user, verb, kind),
         pages: join(fileURLToPath(import.meta.url), "../../../web/dist"),
+        count: (peer) => rates.take(peer),
         clock,
         random,
         log,
@@ -124,6 +133,7 @@ function webDoor(config: Config, world: World, member: Member, mirror: Mirror): 
         address: own.web_listen_addr,
         setting: "proxy_service.web_listen_addr",
         pair,
+        ciphers: tlsCiphers(teleport.ciphersuites),
         maxConnections: teleport.connection_limits.max_connections,
         log,
       });

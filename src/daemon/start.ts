@@ -3,6 +3,7 @@ import { collectDefaultMetrics, Registry } from "prom-client";
 import type { Auth } from "#auth";
 import { type Config, load } from "#config";
 import { systemClock } from "#core/clock";
+import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
 import { systemRandom } from "#core/random";
 import { runAll, type Service } from "#core/service";
@@ -11,6 +12,7 @@ import { formatAddress } from "#net";
 import { authRole } from "./auth.ts";
 import { hostUuid, openDataDir, writeWhole } from "./data-dir.ts";
 import { diagnostics, Health } from "./diagnostics.ts";
+import { licenseWarning } from "./license.ts";
 import { LimitMetrics } from "./limits.ts";
 import { type Member, openMember, type RemoteAuth } from "./member.ts";
 import { nextStep } from "./next-step.ts";
@@ -37,7 +39,12 @@ export interface DaemonParts {
  */
 export async function startDaemon(config: Config, parts: DaemonParts, signal: AbortSignal): Promise<void> {
   const { teleport, process: told } = config;
+  const { contradictions } = await load();
+  const wrong = contradictions(config);
+  if (wrong.length > 0) throw new Fault("bad_parameter", wrong.join("\n"));
   for (const line of notYet(config)) parts.warn(line);
+  const unlicensed = config.auth_service.enabled ? await licenseWarning(config) : undefined;
+  if (unlicensed !== undefined) parts.warn(unlicensed);
   const clock = systemClock;
   const health = new Health(clock);
   await using stack = new AsyncDisposableStack();

@@ -5,6 +5,7 @@ import type { Log } from "#core/log";
 import type { Draft, Emitter } from "#events";
 import { type ClusterView, type Person, personOf, refusals, userProblem } from "#mirror";
 import { formatAddress, type Guest } from "#net";
+import { Seats } from "#session";
 import {
   type Accepted,
   type Algorithms,
@@ -31,6 +32,10 @@ export interface ProxyOptions {
   readonly version: string;
   readonly algorithms?: Algorithms;
   readonly login?: Pick<ServerOptions<Person>, "loginGrace" | "maxAuthTries" | "limits">;
+  /** CFG-18: different users at a time. */
+  readonly maxUsers?: number;
+  /** Told of every time that is reached. */
+  readonly onLimit?: (limit: "users") => void;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -39,9 +44,11 @@ export interface ProxyOptions {
 export class ProxyServer {
   readonly #options: ProxyOptions;
   readonly #live = new Set<Connection>();
+  readonly #seats: Seats;
 
   constructor(options: ProxyOptions) {
     this.#options = options;
+    this.#seats = new Seats(options.maxUsers ?? Number.POSITIVE_INFINITY);
   }
 
   get connections(): number {
@@ -103,6 +110,14 @@ export class ProxyServer {
       hostId: this.#options.hostId,
       clock,
     };
+    const stand = this.#seats.take(person.user);
+    if (!stand) {
+      const reason = "too many users are on this proxy";
+      this.#options.onLimit?.("users");
+      carrier.report({ code: "T3006I", reason, server_id: this.#options.hostId });
+      connection.disconnect(reason);
+      return;
+    }
     this.#live.add(connection);
     const leave = view.onChange(() => {
       const problem = userProblem(person.user, view, clock.now());
@@ -124,6 +139,7 @@ export class ProxyServer {
     signal.removeEventListener("abort", stop);
     leave();
     this.#live.delete(connection);
+    stand();
   }
 
   /** An event that cannot be kept must not end what it tells of; the operator learns of it. */

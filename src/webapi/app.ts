@@ -8,7 +8,7 @@ import { sessionRoutes } from "./sessions.ts";
 import { signupRoutes } from "./signup.ts";
 
 export async function webApi(options: WebApiOptions): Promise<App> {
-  const app = await httpApp({ log: options.log });
+  const app = await httpApp({ log: options.log, ...(options.count && { count: options.count }) });
   const limits = addressLimits(options.clock);
   const { routes, ping } = discovery(options, limits);
   for (const prefix of ["/webapi", "/v1/webapi"]) {
