@@ -11,7 +11,7 @@ import { type Clock, type Millis, minute, second } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
 import type { Caller, CertAuthority, Identity } from "#model";
-import { formatAddress } from "#net";
+import { formatAddress, lookAhead } from "#net";
 import { identify } from "./peer.ts";
 
 export interface AuthApiOptions {
@@ -31,6 +31,8 @@ export interface AuthApiOptions {
   readonly certificate: { readonly cert: string; readonly key: string };
   /** OpenSSL's list of cipher suites; default Node's. */
   readonly ciphers?: string;
+  /** Peers of whom a PROXY line is taken; default nobody. */
+  readonly mayBring?: (address: string) => boolean;
   /** Counts a call of somebody who is no member. Throws `limit_exceeded`. */
   readonly count?: (peer: { readonly remoteAddress?: string | undefined }) => void;
   readonly clock: Clock;
@@ -65,6 +67,8 @@ export function authApi(options: AuthApiOptions): FastifyInstance<Server> {
     connectionTimeout: 0,
     keepAliveTimeout: 60_000,
   });
+
+  if (options.mayBring) lookAhead(app.server, { mayBring: options.mayBring, patience });
 
   // What a connection's certificate says does not change; whether it still counts is asked at each request.
   const callers = new WeakMap<FastifyRequest, Caller>();

@@ -5,7 +5,7 @@ import { openBackend } from "#backend";
 import { type Config, load } from "#config";
 import type { Service } from "#core/service";
 import type { AuthServer } from "#model";
-import { formatAddress, listen, tlsCiphers } from "#net";
+import { formatAddress, isNearby, listen, tlsCiphers } from "#net";
 import { reachableHost } from "./addresses.ts";
 import { openAudit } from "./audit.ts";
 import { type Asked, IdentityKeeper } from "./identity.ts";
@@ -130,6 +130,7 @@ function apiDoor(parts: { auth: Auth; keeper: IdentityKeeper; config: Config; wo
         authorities: () => auth.authorities(),
         certificate: keeper.identity.tls,
         ciphers,
+        ...(config.auth_service.proxy_protocol && { mayBring: isNearby }),
         count: (peer) => rates.take(peer),
         clock: world.clock,
         log,

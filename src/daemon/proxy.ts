@@ -5,7 +5,7 @@ import type { ProxySettings } from "#contract/web";
 import type { Service } from "#core/service";
 import type { Mirror } from "#mirror";
 import { access, type ProxyServer as ProxyRecord, type ResourceKind, type User, type Verb } from "#model";
-import { type Address, dialFirst, door, formatAddress, listenHttps, tlsCiphers } from "#net";
+import { type Address, dialFirst, door, formatAddress, isNearby, listenHttps, tlsCiphers } from "#net";
 import { ProxyServer } from "#proxy";
 import { dialPolicy } from "#tunnel";
 import { webApi } from "#webapi";
@@ -99,14 +99,16 @@ function webDoor(config: Config, world: World, member: Member, mirror: Mirror): 
     name: "web",
     async run(signal, ready) {
       const hosts = own.public_addr.map(({ host }) => host);
-      const { selfSigned, ...pair } = await webCertificate({
-        files: { key: own.https_key_file, cert: own.https_cert_file },
-        dataDir: teleport.data_dir,
-        dnsNames: [...new Set([teleport.nodename, ...hosts.filter(isName), "localhost"])].filter(isName),
-        ips: [...new Set([...hosts.filter((host) => !isName(host)), "127.0.0.1", "::1"])],
-        clock,
-      });
-      if (selfSigned) {
+      const pair = config.process.insecure_no_tls
+        ? undefined
+        : await webCertificate({
+            files: { key: own.https_key_file, cert: own.https_cert_file },
+            dataDir: teleport.data_dir,
+            dnsNames: [...new Set([teleport.nodename, ...hosts.filter(isName), "localhost"])].filter(isName),
+            ips: [...new Set([...hosts.filter((host) => !isName(host)), "127.0.0.1", "::1"])],
+            clock,
+          });
+      if (pair?.selfSigned) {
         const say = "serving a self-signed certificate, for browsers to be told to accept";
         // The operator's own file may be a mistake; the one made here is none (CFG-87).
         if (own.https_cert_file === undefined) log.info(say);
@@ -133,6 +135,9 @@ function webDoor(config: Config, world: World, member: Member, mirror: Mirror): 
         address: own.web_listen_addr,
         setting: "proxy_service.web_listen_addr",
         pair,
+        ...(own.proxy_protocol && { mayBring: isNearby }),
+        // The balancer may encrypt again or not (LB-01).
+        ...(config.process.insecure && { mayBeClear: isNearby }),
         ciphers: tlsCiphers(teleport.ciphersuites),
         maxConnections: teleport.connection_limits.max_connections,
         log,

@@ -1,10 +1,11 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
+import { createServer as createPlain, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer } from "node:https";
 import type { Socket } from "node:net";
 import { type Millis, minute, second } from "#core/clock";
 import type { Log } from "#core/log";
 import type { Address } from "../address.ts";
 import { listen } from "../listen.ts";
+import { lookAhead } from "../opening.ts";
 import { sourceOf } from "../source.ts";
 import { checkTlsPair, type TlsPair } from "../tls.ts";
 
@@ -15,6 +16,9 @@ export interface HttpsListener extends AsyncDisposable {
   /** Takes no new connection, lets requests under way finish; those left when `signal` aborts are cut. */
   close(signal: AbortSignal): Promise<void>;
 }
+
+/** The first byte of a TLS handshake (RFC 8446 §5.1); no HTTP request begins with it. */
+const tlsRecord = 0x16;
 
 /** How long a client may take, so that slow ones cannot hold a server's connections. */
 export interface Patience {
@@ -36,7 +40,12 @@ export interface HttpsDoor {
   readonly address: Address;
   /** The configuration key that chooses another address. */
   readonly setting: string;
-  readonly pair: TlsPair;
+  /** Undefined: clear HTTP and nothing else, for a load balancer that has the certificate. */
+  readonly pair: TlsPair | undefined;
+  /** Peers that may speak clear HTTP at the same port, told by its first byte; default nobody. */
+  readonly mayBeClear?: (address: string) => boolean;
+  /** Peers of whom a PROXY line is taken; default nobody. */
+  readonly mayBring?: (address: string) => boolean;
   /** OpenSSL's list of cipher suites; default Node's. */
   readonly ciphers?: string;
   /** From one source at a time (CFG-17). */
@@ -45,28 +54,45 @@ export interface HttpsDoor {
   readonly wait?: Patience;
 }
 
-/** Serves `app` over HTTPS. Throws `unreachable` when the address cannot be had, naming the `setting` that chooses another. */
+/** Serves `app` over HTTPS, or without TLS where the door says so. Throws `unreachable` when the address cannot be had, naming the `setting` that chooses another. */
 export async function listenHttps(app: Handler, door: HttpsDoor): Promise<HttpsListener> {
   const { address, setting, pair, maxConnections, log, wait = patience } = door;
   const suites = door.ciphers === undefined ? {} : { ciphers: door.ciphers };
-  checkTlsPair(pair);
+  if (pair) checkTlsPair(pair);
   await app.ready();
-  const server = createServer(
-    {
-      ...pair,
-      ...suites,
-      minVersion: "TLSv1.2",
-      ALPNProtocols: ["http/1.1"],
-      handshakeTimeout: wait.handshake,
-      headersTimeout: wait.headers,
-      requestTimeout: wait.request,
-      keepAliveTimeout: wait.idle,
-      connectionsCheckingInterval: Math.min(wait.headers / 2, 5 * second),
-      maxHeaderSize: 16 * 1024,
-    },
-    (request, response) => app.routing(request, response),
-  );
-  server.maxHeadersCount = 100;
+  const times = {
+    headersTimeout: wait.headers,
+    requestTimeout: wait.request,
+    keepAliveTimeout: wait.idle,
+    connectionsCheckingInterval: Math.min(wait.headers / 2, 5 * second),
+    maxHeaderSize: 16 * 1024,
+  };
+  const route = (request: IncomingMessage, response: ServerResponse): void => app.routing(request, response);
+  const secure =
+    pair &&
+    createServer(
+      {
+        ...pair,
+        ...suites,
+        ...times,
+        minVersion: "TLSv1.2",
+        ALPNProtocols: ["http/1.1"],
+        handshakeTimeout: wait.handshake,
+      },
+      route,
+    );
+  const plain = createPlain(times, route);
+  const server = secure ?? plain;
+  const servers = secure ? [secure, plain] : [plain];
+  const { mayBring, mayBeClear } = door;
+  if (mayBring || (secure && mayBeClear)) {
+    lookAhead(server, {
+      mayBring: mayBring ?? (() => false),
+      patience: wait.handshake,
+      elsewhere: (first, peer) => (secure && first !== tlsRecord && mayBeClear?.(peer) ? plain : undefined),
+    });
+  }
+  for (const each of servers) each.maxHeadersCount = 100;
   // Also knows connections that have not finished their handshake, which the server itself does not.
   const open = new Set<Socket>();
   const perSource = new Map<string, number>();
@@ -87,7 +113,9 @@ export async function listenHttps(app: Handler, door: HttpsDoor): Promise<HttpsL
       else perSource.delete(source);
     });
   });
-  server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => answerBroken(error, socket));
+  for (const each of servers) {
+    each.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => answerBroken(error, socket));
+  }
   const bound = await listen(server, address, setting);
   server.on("error", (error) => log.error("the listener failed", { error: error.message }));
   const cut = (): void => {
@@ -95,7 +123,7 @@ export async function listenHttps(app: Handler, door: HttpsDoor): Promise<HttpsL
   };
   const close = async (signal: AbortSignal): Promise<void> => {
     const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-    server.closeIdleConnections();
+    for (const each of servers) each.closeIdleConnections();
     if (signal.aborted) cut();
     else signal.addEventListener("abort", cut, { once: true });
     await closed;
@@ -105,7 +133,7 @@ export async function listenHttps(app: Handler, door: HttpsDoor): Promise<HttpsL
     address: bound,
     replace(next) {
       checkTlsPair(next);
-      server.setSecureContext({ ...next, ...suites, minVersion: "TLSv1.2" });
+      secure?.setSecureContext({ ...next, ...suites, minVersion: "TLSv1.2" });
     },
     close,
     [Symbol.asyncDispose]: () => close(AbortSignal.abort()),
