@@ -52,6 +52,7 @@ export async function proxyRole(
   const limits = sshLimits("proxy", config, world, log);
   const server = new ProxyServer({
     login: limits.login,
+    ...(own.proxy_protocol && { mayBring: isNearby }),
     maxUsers: limits.maxUsers,
     onLimit: limits.onLimit,
     hostId,

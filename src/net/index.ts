@@ -12,7 +12,7 @@ export { type HttpsListener, listenHttps } from "./http/listen.ts";
 export { parse } from "./http/parse.ts";
 export { memorySockets } from "./memory-socket.ts";
 export { lookAhead } from "./opening.ts";
-export { isNearby } from "./proxy-line.ts";
+export { isNearby, readProxyLine } from "./proxy-line.ts";
 export { type Rate, RequestRates } from "./rates.ts";
 export { inRanges } from "./source.ts";
 export { checkTlsPair, type TlsPair, tlsCiphers } from "./tls.ts";

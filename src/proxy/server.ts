@@ -4,7 +4,7 @@ import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
 import type { Draft, Emitter } from "#events";
 import { type ClusterView, type Person, personOf, refusals, userProblem } from "#mirror";
-import { formatAddress, type Guest } from "#net";
+import { formatAddress, type Guest, readProxyLine } from "#net";
 import { Seats } from "#session";
 import {
   type Accepted,
@@ -32,6 +32,8 @@ export interface ProxyOptions {
   readonly version: string;
   readonly algorithms?: Algorithms;
   readonly login?: Pick<ServerOptions<Person>, "loginGrace" | "maxAuthTries" | "limits">;
+  /** Peers whose PROXY line is believed; default nobody. */
+  readonly mayBring?: (address: string) => boolean;
   /** CFG-18: different users at a time. */
   readonly maxUsers?: number;
   /** Told of every time that is reached. */
@@ -58,7 +60,14 @@ export class ProxyServer {
   /** Serves one client until it leaves or `signal` aborts. Never rejects: what a stranger does ends with them. */
   async handle(socket: Socket, signal: AbortSignal, guest?: Guest): Promise<void> {
     const { view, clock, log, hostId } = this.#options;
-    const addrs = addressesOf(socket);
+    let addrs = addressesOf(socket);
+    let sourceAddress = socket.remoteAddress && plainAddress(socket.remoteAddress);
+    const onProxyLine = (line: string): void => {
+      const client = readProxyLine(Buffer.from(line))?.client;
+      if (!client) return;
+      addrs = { ...addrs, "addr.remote": formatAddress(client) };
+      sourceAddress = client.host;
+    };
     const refused = refusals();
     let client: Accepted<Person>;
     try {
@@ -70,10 +79,9 @@ export class ProxyServer {
           check: async (attempt) =>
             personOf(attempt, view, {
               now: clock.now(),
-              ...(socket.remoteAddress !== undefined && {
-                sourceAddress: plainAddress(socket.remoteAddress),
-              }),
+              ...(sourceAddress !== undefined && { sourceAddress }),
             }),
+          ...(this.#options.mayBring?.(socket.remoteAddress ?? "") && { onProxyLine }),
           onRefused: refused.add,
           ...(this.#options.algorithms && { algorithms: this.#options.algorithms }),
           keepAlive: { every: view.config().keep_alive_interval, count: view.config().keep_alive_count_max },
