@@ -324,6 +324,7 @@ suite("configuration file", () => {
       /KEX "diffie-hellman-group1-sha1" is not supported; known: /,
     ],
     ["teleport: {mac_algos: [hmac-sha1]}", /MAC "hmac-sha1" is not supported; known: /],
+    ["ssh_service: {accept_env: ['A B']}", /accept_env\.0: "A B" is no variable's name; write DEPLOY_ENV/],
     ["teleport: {ciphersuites: [x]}", /cipher suite "x" is not supported/],
     [
       "teleport: {storage: {type: tape}}",

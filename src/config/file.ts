@@ -241,6 +241,14 @@ const authService = section({
   trusted_clusters: list(trustedCluster).prefault([]),
 });
 
+const variables = scalar("a variable's name", (value) => {
+  if (/^[A-Za-z0-9_*?]+$/.test(value)) return value;
+  throw new Fault(
+    "bad_parameter",
+    `${JSON.stringify(value)} is no variable's name; write DEPLOY_ENV, or DEPLOY_* for all that begin so`,
+  );
+});
+
 const sshService = section({
   enabled: yesNo.prefault("yes"),
   listen_addr: listen(3022).prefault("0.0.0.0:3022"),
@@ -267,7 +275,7 @@ const sshService = section({
   ).prefault([]),
   permit_user_env: yesNo.prefault("no"),
   pam: section({ enabled: yesNo.prefault("no"), service_name: text.prefault("sshd") }).prefault({}),
-  accept_env: list(text).prefault([]),
+  accept_env: list(variables).prefault([]),
 });
 
 const proxyService = section({

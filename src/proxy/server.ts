@@ -1,5 +1,5 @@
 import type { Socket } from "node:net";
-import type { Clock } from "#core/clock";
+import { type Clock, second } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
 import type { Draft, Emitter } from "#events";
@@ -120,11 +120,8 @@ export class ProxyServer {
     };
     const stand = this.#seats.take(person.user);
     if (!stand) {
-      const reason = "too many users are on this proxy";
       this.#options.onLimit?.("users");
-      carrier.report({ code: "T3006I", reason, server_id: this.#options.hostId });
-      connection.disconnect(reason);
-      return;
+      return await this.#sendAway(connection, carrier, "too many users are on this proxy");
     }
     this.#live.add(connection);
     const leave = view.onChange(() => {
@@ -148,6 +145,22 @@ export class ProxyServer {
     leave();
     this.#live.delete(connection);
     stand();
+  }
+
+  /** The reason is the answer to what the client asks for first, where people see it; who asks for nothing leaves without. */
+  async #sendAway(connection: Connection, carrier: Carrier, reason: string): Promise<void> {
+    carrier.report({ code: "T3006I", reason, server_id: this.#options.hostId });
+    const asked = new AbortController();
+    connection.onOpen((request) => {
+      request.reject(OpenFailure.resourceShortage, reason);
+      asked.abort();
+    });
+    await Promise.race([
+      connection.closed,
+      this.#options.clock.sleep(10 * second, asked.signal, { background: true }).catch(() => {}),
+    ]);
+    connection.disconnect(reason);
+    await connection.closed;
   }
 
   /** An event that cannot be kept must not end what it tells of; the operator learns of it. */
