@@ -12,7 +12,7 @@ export const configKeys: Readonly<Record<string, string>> = {
   "teleport.auth_servers": "Where the auth service is. Left out: on this host.",
   "teleport.advertise_ip": "Address under which others reach the node of this host.",
   "teleport.connection_limits.max_connections":
-    "Connections that each listener holds at a time for one source address.",
+    "Connections that each listener (SSH, web port, auth API) holds at a time for one source address.",
   "teleport.connection_limits.max_users":
     "Different users that a node serves at a time, and that an SSH proxy does; each may have several connections.",
   "teleport.connection_limits.rates":
@@ -99,7 +99,7 @@ export const configKeys: Readonly<Record<string, string>> = {
   "auth_service.keep_alive_count_max": "Unanswered questions after which a client counts as gone.",
   "auth_service.license_file":
     "No license is needed for anything. One that is named here, in the data folder where the path is relative, and is missing or broken gets a warning at start.",
-  "auth_service.proxy_protocol": none,
+  "auth_service.proxy_protocol": "As `proxy_service.proxy_protocol`, for the auth API's port.",
   "auth_service.exec_recording_limit":
     "How much output of a command without a terminal is recorded; of the rest the event holds size and SHA-256.",
   "auth_service.audit_events_uri": "The same as `teleport.storage.audit_events_uri`.",
@@ -137,7 +137,8 @@ export const configKeys: Readonly<Record<string, string>> = {
   "proxy_service.https_key_file":
     "Key of the HTTPS certificate, PEM. Left out: self-signed, made at the first start.",
   "proxy_service.https_cert_file": "The HTTPS certificate with its chain, PEM.",
-  "proxy_service.proxy_protocol": none,
+  "proxy_service.proxy_protocol":
+    "Whether a load balancer may tell by a line of the PROXY protocol (version 1) whose connection it brings, at the SSH and the web port: see [below](#behind-a-load-balancer).",
   "proxy_service.kubernetes.enabled": none,
   "proxy_service.kubernetes.listen_addr": none,
   "proxy_service.kubernetes.public_addr": none,

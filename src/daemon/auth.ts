@@ -5,7 +5,7 @@ import { openBackend } from "#backend";
 import { type Config, load } from "#config";
 import type { Service } from "#core/service";
 import type { AuthServer } from "#model";
-import { formatAddress, isNearby, listen, tlsCiphers } from "#net";
+import { ConnectionCap, formatAddress, isNearby, listen, tlsCiphers } from "#net";
 import { reachableHost } from "./addresses.ts";
 import { openAudit } from "./audit.ts";
 import { type Asked, IdentityKeeper } from "./identity.ts";
@@ -137,9 +137,11 @@ function apiDoor(parts: { auth: Auth; keeper: IdentityKeeper; config: Config; wo
       });
       await app.ready();
       keeper.onRenewed(({ tls }) => app.server.setSecureContext({ ...tls, ciphers, minVersion: "TLSv1.2" }));
+      const cap = new ConnectionCap(config.teleport.connection_limits.max_connections, log);
       const open = new Set<{ destroy(): void }>();
       app.server.on("connection", (socket) => {
         if (signal.aborted) return void socket.destroy();
+        if (!cap.admit(socket)) return;
         open.add(socket);
         socket.once("close", () => open.delete(socket));
       });

@@ -1,4 +1,5 @@
 export * from "./address.ts";
+export { ConnectionCap } from "./cap.ts";
 export { type ChainVerdict, judgeChain } from "./chain.ts";
 export * from "./dial.ts";
 export { type Door, door, type Ends } from "./door.ts";

@@ -88,7 +88,11 @@ suite("limits of the file take effect", () => {
     cluster = await startCluster({
       config: {
         teleport: {
-          connection_limits: { max_users: 1, rates: [{ period: "1h", average: 1, burst: 60 }] },
+          connection_limits: {
+            max_users: 1,
+            max_connections: 40,
+            rates: [{ period: "1h", average: 1, burst: 60 }],
+          },
         },
         auth_service: { keep_alive_interval: "1s", keep_alive_count_max: 2 },
       },
@@ -136,6 +140,17 @@ suite("limits of the file take effect", () => {
     } finally {
       first.kill("SIGCONT");
     }
+  });
+
+  test("CFG-17: max_connections is how many connections one address has at a port, the auth port too", async () => {
+    const port = cluster.ports.auth;
+    const sockets = Array.from({ length: 45 }, () => connectTcp({ host: "127.0.0.1", port }));
+    let closed = 0;
+    for (const socket of sockets) socket.on("error", () => {}).once("close", () => closed++);
+    await eventually("the end of what is too much", () => closed >= 5);
+    assert.equal(closed, 5);
+    for (const socket of sockets) socket.destroy();
+    assert.match(await cluster.mustTctl("nodes", "ls"), /testnode/);
   });
 
   test("CFG-19: who comes more often than rates allow is turned away, and the cluster goes on", async () => {
@@ -273,7 +288,7 @@ suite("behind a load balancer", { concurrency: 2 }, () => {
   const line = "PROXY TCP4 192.0.2.9 198.51.100.1 5000 443\r\n";
   for (const setting of ["on", "off"]) {
     test(`CFG-88: a PROXY line tells who the client is where proxy_protocol is ${setting === "on" ? "on, and is refused where it is off" : "off"}`, async () => {
-      const ports = { proxy: 0, web: 0 };
+      const ports = { auth: 0, proxy: 0, web: 0 };
       const before = (door: keyof typeof ports) =>
         inFront(
           (take) => createServer(take),
@@ -282,12 +297,17 @@ suite("behind a load balancer", { concurrency: 2 }, () => {
         );
       await using web = await before("web");
       await using ssh = await before("proxy");
+      await using auth = await before("auth");
       await using cluster = await startCluster({
         config: {
+          auth_service: { proxy_protocol: setting },
           proxy_service: { proxy_protocol: setting, ssh_public_addr: [`127.0.0.1:${ssh.port}`] },
         },
       });
       Object.assign(ports, cluster.ports);
+      const asked = fetchOwn(`https://127.0.0.1:${auth.port}/v2/cluster.ca`, { body: {} });
+      if (setting === "on") assert.equal((await asked).status, 200);
+      else await assert.rejects(asked);
       await cluster.makeUser("joe");
       const logIn = (port: number) =>
         cluster.tsh(["login", "--insecure", `--proxy=127.0.0.1:${port}`, "--user=joe"], {

@@ -4,9 +4,9 @@ import type { Socket } from "node:net";
 import { type Millis, minute, second } from "#core/clock";
 import type { Log } from "#core/log";
 import type { Address } from "../address.ts";
+import { ConnectionCap } from "../cap.ts";
 import { listen } from "../listen.ts";
 import { lookAhead } from "../opening.ts";
-import { sourceOf } from "../source.ts";
 import { checkTlsPair, type TlsPair } from "../tls.ts";
 
 export interface HttpsListener extends AsyncDisposable {
@@ -95,23 +95,11 @@ export async function listenHttps(app: Handler, door: HttpsDoor): Promise<HttpsL
   for (const each of servers) each.maxHeadersCount = 100;
   // Also knows connections that have not finished their handshake, which the server itself does not.
   const open = new Set<Socket>();
-  const perSource = new Map<string, number>();
+  const cap = new ConnectionCap(maxConnections, log);
   server.on("connection", (socket: Socket) => {
-    const source = sourceOf(socket.remoteAddress ?? "");
-    const count = perSource.get(source) ?? 0;
-    if (count >= maxConnections) {
-      log.warn("too many connections from one source", { source });
-      socket.destroy();
-      return;
-    }
-    perSource.set(source, count + 1);
+    if (!cap.admit(socket)) return;
     open.add(socket);
-    socket.once("close", () => {
-      open.delete(socket);
-      const left = (perSource.get(source) ?? 1) - 1;
-      if (left > 0) perSource.set(source, left);
-      else perSource.delete(source);
-    });
+    socket.once("close", () => open.delete(socket));
   });
   for (const each of servers) {
     each.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => answerBroken(error, socket));
