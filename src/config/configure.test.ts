@@ -43,7 +43,7 @@ suite("defaults, file and flags (CFG-03)", () => {
     assert.equal(config.teleport.nodename, "flag");
     assert.equal(config.teleport.pid_file, "/p");
     assert.deepEqual(config.teleport.advertise_ip, { host: "10.0.0.2" });
-    assert.deepEqual(config.teleport.log, { output: { to: "stderr" }, severity: "debug" });
+    assert.deepEqual(config.teleport.log, { output: { to: "stderr" }, severity: "debug", format: "text" });
     assert.equal(config.ssh_service.permit_user_env, false);
     assert.equal(merged(yaml, {}).config.ssh_service.permit_user_env, true);
   });
@@ -194,12 +194,14 @@ suite("places", () => {
     assert.deepEqual(defaultPlaces({ uid: 0, home: "/root", env }), {
       configFiles: ["/etc/teleport.yaml"],
       dataDir: "/var/lib/teleport",
+      pidFile: "/var/run/teleport.pid",
     });
   });
   test("a user has their own, never the current folder", () => {
     assert.deepEqual(defaultPlaces({ uid: 1000, home: "/home/joe", env: {} }), {
       configFiles: ["/home/joe/.local/state/teleport/teleport.yaml"],
       dataDir: "/home/joe/.local/state/teleport",
+      pidFile: "/home/joe/.local/state/teleport/teleport.pid",
     });
     assert.equal(
       defaultPlaces({ uid: 1000, home: "/h", env: { XDG_STATE_HOME: "/s" } }).dataDir,
@@ -213,7 +215,11 @@ suite("places", () => {
 });
 
 suite("the sample configuration (CFG-130, CFG-131)", () => {
-  const sample = sampleConfig({ nodename: "db: #1", dataDir: "/var/lib/teleport" });
+  const sample = sampleConfig({
+    nodename: "db: #1",
+    dataDir: "/var/lib/teleport",
+    pidFile: "/var/run/teleport.pid",
+  });
   test("begins with its title in three lines of comment", () => {
     assert.match(sample, /^# Sample Teleport configuration file\.\n# [^\n]*\n# [^\n]*\n[^#]/);
   });
@@ -222,6 +228,7 @@ suite("the sample configuration (CFG-130, CFG-131)", () => {
     assert.deepEqual(warnings, []);
     assert.equal(config.teleport.nodename, "db: #1");
     assert.equal(config.teleport.log.severity, "info");
+    assert.equal(config.teleport.pid_file, "/var/run/teleport.pid");
     assert.equal(config.teleport.ca_pin, undefined);
     assert.deepEqual(config.auth_service.tokens[0]?.roles, ["proxy", "node"]);
     assert.deepEqual(config.ssh_service.labels, { db_role: "master", db_type: "postgres" });

@@ -3,6 +3,7 @@ import { collectDefaultMetrics, Registry } from "prom-client";
 import type { Auth } from "#auth";
 import { type Config, load } from "#config";
 import { systemClock } from "#core/clock";
+import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
 import { systemRandom } from "#core/random";
 import { runAll, type Service } from "#core/service";
@@ -13,6 +14,7 @@ import { hostUuid, openDataDir, writeWhole } from "./data-dir.ts";
 import { diagnostics, Health } from "./diagnostics.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { idleMemory, thisEngine } from "./idle-memory.ts";
+import { licenseWarning } from "./license.ts";
 import { LimitMetrics } from "./limits.ts";
 import { type Member, openMember, type RemoteAuth } from "./member.ts";
 import { mirrorOf } from "./mirror.ts";
@@ -40,7 +42,12 @@ export interface DaemonParts {
  */
 export async function startDaemon(config: Config, parts: DaemonParts, signal: AbortSignal): Promise<void> {
   const { teleport, process: told } = config;
+  const { contradictions } = await load();
+  const wrong = contradictions(config);
+  if (wrong.length > 0) throw new Fault("bad_parameter", wrong.join("\n"));
   for (const line of notYet(config)) parts.warn(line);
+  const unlicensed = config.auth_service.enabled ? await licenseWarning(config) : undefined;
+  if (unlicensed !== undefined) parts.warn(unlicensed);
   const clock = systemClock;
   const health = new Health(clock);
   await using stack = new AsyncDisposableStack();
