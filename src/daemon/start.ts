@@ -10,7 +10,8 @@ import { Mirror } from "#mirror";
 import { formatAddress } from "#net";
 import { authRole } from "./auth.ts";
 import { hostUuid, openDataDir, writeWhole } from "./data-dir.ts";
-import { diagnostics, Health } from "./diagnostics.ts";
+import { diagnostics } from "./diagnostics.ts";
+import { Health } from "./health.ts";
 import { LimitMetrics } from "./limits.ts";
 import { type Member, openMember, type RemoteAuth } from "./member.ts";
 import { nextStep } from "./next-step.ts";
@@ -65,6 +66,9 @@ export async function startDaemon(config: Config, parts: DaemonParts, signal: Ab
         address: told.diag_addr,
         health,
         metrics: registry,
+        profiles: told.debug,
+        clock,
+        warn: parts.warn,
         listening: (at) => parts.say(`[DIAG]  Diagnostics service is starting on ${formatAddress(at)}`),
       }),
     );

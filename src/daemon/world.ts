@@ -1,7 +1,7 @@
 import type { Clock } from "#core/clock";
 import type { Log } from "#core/log";
 import type { Random } from "#core/random";
-import type { Health } from "./diagnostics.ts";
+import type { Health } from "./health.ts";
 import type { LimitMetrics } from "./limits.ts";
 
 /** What every part of the daemon is handed. */
