@@ -55,6 +55,7 @@ export async function nodeRole(
   const programs = new Programs({ spawner, logins, pipes, clock, uid });
   const sockets = stack.use(new Sockets({ clock, uid }));
   const spool = await Spool.open(join(teleport.data_dir, "log", "upload", "sessions", "default"));
+  world.metrics.show("teleport_recordings_waiting", async () => (await spool.waiting()).length);
   const telling = { emitter: member.audit, clock, random, log };
   const limits = sshLimits("node", config, world, log, (address) => isProxy(address, mirror));
   const server = new NodeServer({
@@ -70,6 +71,7 @@ export async function nodeRole(
     acceptEnv: own.accept_env,
     permitUserEnv: own.permit_user_env,
     limits,
+    sessions: world.metrics.sessions,
     version,
     algorithms: { ciphers: teleport.ciphers, kex: teleport.kex_algos, macs: teleport.mac_algos },
     clock,
@@ -82,6 +84,7 @@ export async function nodeRole(
     setting: "ssh_service.listen_addr",
     gate: limits.gate,
     handle: (stream, ends, signal, guest) => server.handle(stream, ends, signal, guest),
+    onConnection: (socket) => world.metrics.traffic.add(socket),
     onListening: (bound) => world.say(`[SSH]   Service is starting on ${formatAddress(bound)}`),
     log,
   });
@@ -94,6 +97,7 @@ export async function nodeRole(
   });
   const announced = presence({
     name: "node presence",
+    heartbeats: world.metrics.heartbeats("node", world.health.heartbeats("node")),
     announce: () => member.client["nodes.announce"](recordOf(config, world)),
     alive: () => member.client["hosts.alive"]({}),
     remove: () => member.client["nodes.remove"]({ name: hostId }),

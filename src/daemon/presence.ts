@@ -3,6 +3,7 @@ import { minute, second } from "#core/clock";
 import type { Log } from "#core/log";
 import type { Random } from "#core/random";
 import type { Service } from "#core/service";
+import type { Heartbeats } from "./health.ts";
 
 /** A member says that it is there every 5 s, give or take a tenth, and tells the whole record now and then (OVW-34). */
 const aliveEvery: Millis = 5 * second;
@@ -17,6 +18,7 @@ export function presence(parts: {
   readonly announce: () => Promise<void>;
   readonly alive: () => Promise<void>;
   readonly remove: () => Promise<void>;
+  readonly heartbeats: Heartbeats;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -35,10 +37,12 @@ export function presence(parts: {
           } else await parts.alive();
           if (!there) log.info("announced to the cluster");
           there = true;
+          parts.heartbeats.good();
           ready();
         } catch (err) {
           // Whatever was lost, the whole record goes out next.
           there = false;
+          parts.heartbeats.lost();
           log.warn("could not reach the auth server to say that we are here", {
             error: (err as Error).message,
           });

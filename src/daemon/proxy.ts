@@ -60,6 +60,7 @@ export async function proxyRole(
       policy,
       dialAuth: (signal) => dialFirst(teleport.auth_servers, signal),
       here: (wanted) => node?.here(wanted),
+      onDial: world.metrics.dials,
       clock,
     },
     emitter: member.audit,
@@ -74,11 +75,13 @@ export async function proxyRole(
     setting: "proxy_service.listen_addr",
     gate: limits.gate,
     handle: (socket, _ends, signal, guest) => server.handle(socket, signal, guest),
+    onConnection: (socket) => world.metrics.traffic.add(socket),
     onListening: (bound) => world.say(`[PROXY] SSH proxy service is starting on ${formatAddress(bound)}`),
     log,
   });
   const announced = presence({
     name: "proxy presence",
+    heartbeats: world.metrics.heartbeats("proxy", world.health.heartbeats("proxy")),
     announce: () => member.client["proxies.announce"](recordOf(config, world)),
     alive: () => member.client["hosts.alive"]({}),
     remove: () => member.client["proxies.remove"]({ name: hostId }),
@@ -120,7 +123,7 @@ function webDoor(config: Config, world: World, member: Member, mirror: Mirror): 
         random,
         log,
       });
-      await using listener = await listenHttps(app, {
+      await using listener = await listenHttps(world.metrics.calls.ofWeb(app, clock), {
         address: own.web_listen_addr,
         setting: "proxy_service.web_listen_addr",
         pair,

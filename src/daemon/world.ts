@@ -2,7 +2,7 @@ import type { Clock } from "#core/clock";
 import type { Log } from "#core/log";
 import type { Random } from "#core/random";
 import type { Health } from "./health.ts";
-import type { LimitMetrics } from "./limits.ts";
+import type { Metrics } from "./metrics.ts";
 
 /** What every part of the daemon is handed. */
 export interface World {
@@ -16,7 +16,7 @@ export interface World {
   /** A line to the operator whatever the log's severity and output (AUTH-17). */
   readonly warn: (line: string) => void;
   readonly health: Health;
-  readonly metrics: LimitMetrics;
+  readonly metrics: Metrics;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;

@@ -42,7 +42,7 @@ export interface GateOptions {
    */
   readonly isExempt?: (address: string) => boolean;
   readonly onRefused?: (why: GateRefusal) => void;
-  readonly onLogin?: (outcome: "success" | Failure) => void;
+  readonly onLogin?: (outcome: "success" | Failure, took: Millis) => void;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -104,13 +104,14 @@ export class Gate {
     const counted = this.#sources.get(source) ?? { connections: 0, unauthenticated: 0 };
     this.#sources.set(source, counted);
     this.#count(counted, 1, 1);
+    const began = this.#options.clock.now();
     let waits = true;
     const decided = (outcome: "success" | Failure | undefined): void => {
       if (!waits) return;
       waits = false;
       this.#count(counted, 0, -1);
       if (!outcome) return;
-      this.#options.onLogin?.(outcome);
+      this.#options.onLogin?.(outcome, this.#options.clock.now() - began);
       if (!exempt) this.#judge(source, outcome);
     };
     let here = true;

@@ -1,1 +1,2 @@
+export { type SessionKind, type SessionMeter, sessionKinds } from "./meter.ts";
 export { NodeServer } from "./server.ts";
