@@ -89,7 +89,7 @@ the balancer into \`penalties.exempt\`.
 
 The keys under \`teleport.connection_limits\` hold for the SSH ports of the proxy and the node. A source is an address, or a
 network of \`source_netblock\` bits, as the socket has it: what a client or a proxy says of addresses counts for the audit log
-only. What the limits do shows under \`/metrics\` of \`--diag-addr\`, each with \`service\`, which is \`proxy\` or \`node\`:
+only. What the limits do shows under \`/metrics\` of \`--diag-addr\` ([diagnostics](diagnostics.md)), each with \`service\`, which is \`proxy\` or \`node\`:
 
 | metric | what it counts |
 | --- | --- |

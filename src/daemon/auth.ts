@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Auth, authApi, handlers, openAuth } from "#auth";
-import { openBackend } from "#backend";
+import { measured, openBackend } from "#backend";
 import { type Config, load } from "#config";
 import type { Service } from "#core/service";
 import type { AuthServer } from "#model";
@@ -29,14 +29,20 @@ export async function authRole(config: Config, world: World, stack: AsyncDisposa
   const { teleport, auth_service: own } = config;
   const dataDir = teleport.data_dir;
   const { backend: storage, audit_events_uri, audit_sessions_uri } = teleport.storage;
-  const backend = stack.use(await openBackend(storage, { clock, log, dataDir }));
-  await refuseSecondAuth(config, { backend, version, clock });
+  const { metrics } = world;
+  const store = stack.use(await openBackend(storage, { clock, log, dataDir }));
+  await refuseSecondAuth(config, { backend: store, version, clock });
+  const backend = measured(store, metrics.storage, clock);
   const audit = stack.use(
     await openAudit(
       { folder: join(dataDir, "log"), uris: audit_events_uri, sessionsUri: audit_sessions_uri },
       { clock, random, log, stdout: world.stdout },
     ),
   );
+  const { state } = audit;
+  metrics.show("audit_server_open_files", () => state.openFiles);
+  metrics.show("audit_failed_emit_events", () => state.failures);
+  metrics.show("audit_percentage_disk_space_used", () => state.percentUsed());
   const { resolveSecret } = await load();
   const staticTokens = await Promise.all(
     own.tokens.map(async ({ roles, token }) => ({
@@ -69,6 +75,7 @@ export async function authRole(config: Config, world: World, stack: AsyncDisposa
       random,
       log,
       warn: world.warn,
+      issueMeter: metrics.issuing,
     }),
   );
   const asked: Asked = {
@@ -127,7 +134,7 @@ function apiDoor(parts: { auth: Auth; keeper: IdentityKeeper; config: Config; wo
     name: "auth API",
     async run(signal, ready) {
       const app = authApi({
-        handlers: handlers(auth),
+        handlers: world.metrics.calls.ofHandlers(handlers(auth), world.clock),
         callerOf: (identity) => auth.callerOf(identity),
         refused: (refused) => auth.refused(refused),
         authorities: () => auth.authorities(),

@@ -66,6 +66,7 @@ export async function proxyRole(
       policy,
       dialAuth: (signal) => dialFirst(teleport.auth_servers, signal),
       here: (wanted) => node?.here(wanted),
+      onDial: world.metrics.dials,
       clock,
     },
     emitter: member.audit,
@@ -80,11 +81,13 @@ export async function proxyRole(
     setting: "proxy_service.listen_addr",
     gate: limits.gate,
     handle: (socket, _ends, signal, guest) => server.handle(socket, signal, guest),
+    onConnection: (socket) => world.metrics.traffic.add(socket),
     onListening: (bound) => world.say(`[PROXY] SSH proxy service is starting on ${formatAddress(bound)}`),
     log,
   });
   const announced = presence({
     kind: "proxy",
+    heartbeats: world.metrics.heartbeats("proxy", world.health.heartbeats("proxy")),
     announce: () => member.client["proxies.announce"](recordOf(config, world)),
     remove: () => member.client["proxies.remove"]({ name: hostId }),
     heartbeat,
@@ -135,7 +138,7 @@ function webDoor(config: Config, world: World, member: Member, mirror: Mirror): 
         random,
         log,
       });
-      await using listener = await listenHttps(app, {
+      await using listener = await listenHttps(world.metrics.calls.ofWeb(app, clock), {
         address: own.web_listen_addr,
         setting: "proxy_service.web_listen_addr",
         pair,

@@ -1,5 +1,4 @@
 import { readFile, rm } from "node:fs/promises";
-import { collectDefaultMetrics, Registry } from "prom-client";
 import type { Auth } from "#auth";
 import { type Config, load } from "#config";
 import { systemClock } from "#core/clock";
@@ -7,16 +6,18 @@ import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
 import { systemRandom } from "#core/random";
 import { runAll, type Service } from "#core/service";
+import type { Mirror } from "#mirror";
 import { formatAddress } from "#net";
 import { isRunning, ownMark } from "#session";
 import { authRole } from "./auth.ts";
 import { hostUuid, openDataDir, writeWhole } from "./data-dir.ts";
-import { diagnostics, Health } from "./diagnostics.ts";
+import { diagnostics } from "./diagnostics.ts";
+import { Health } from "./health.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { idleMemory, thisEngine } from "./idle-memory.ts";
 import { licenseWarning } from "./license.ts";
-import { LimitMetrics } from "./limits.ts";
 import { type Member, openMember, type RemoteAuth } from "./member.ts";
+import { Metrics } from "./metrics.ts";
 import { mirrorOf } from "./mirror.ts";
 import { nextStep } from "./next-step.ts";
 import { nodeNames, nodeRole } from "./node.ts";
@@ -53,10 +54,11 @@ export async function startDaemon(config: Config, parts: DaemonParts, signal: Ab
   await using stack = new AsyncDisposableStack();
   const { warning } = await openDataDir(teleport.data_dir);
   if (warning !== undefined && config.auth_service.enabled) parts.warn(warning);
-  const registry = metricsOf();
+  const metrics = new Metrics(parts);
+  metrics.show("teleport_ready", () => (health.refusal === undefined ? 1 : 0));
   const world: World = {
     ...parts,
-    metrics: new LimitMetrics(registry),
+    metrics,
     hostId: await hostUuid(teleport.data_dir),
     owner: { mark: ownMark(), lives: isRunning },
     health,
@@ -71,11 +73,15 @@ export async function startDaemon(config: Config, parts: DaemonParts, signal: Ab
   }
   const services: Service[] = [];
   if (told.diag_addr) {
+    metrics.addProcess();
     services.push(
       diagnostics({
         address: told.diag_addr,
         health,
-        metrics: registry,
+        metrics: metrics.registry,
+        profiles: told.debug,
+        clock,
+        warn: parts.warn,
         listening: (at) => parts.say(`[DIAG]  Diagnostics service is starting on ${formatAddress(at)}`),
       }),
     );
@@ -118,8 +124,11 @@ async function clusterServices(
     name: "cluster",
     async run(signal, isReady) {
       const role = config.auth_service.enabled ? await authRole(config, world, stack) : undefined;
-      const first = [...(role?.services ?? [])];
-      const rest = (): Promise<Service[]> => memberServices(config, world, role?.auth, stack, signal);
+      // Each by itself: its failure shows while the others are being stopped.
+      const seen = (service: Service): Service => watched(service, world.health);
+      const first = (role?.services ?? []).map(seen);
+      const rest = async (): Promise<Service[]> =>
+        (await memberServices(config, world, role?.auth, stack, signal)).map(seen);
       await runAll(
         [
           ...first,
@@ -188,6 +197,8 @@ async function memberServices(
   // One copy of the cluster's state serves both.
   const heartbeat = new Heartbeat({ client: watcher.client, clock, random });
   const mirror = mirrorOf(config, world, watcher, heartbeat.client, auth === undefined);
+  world.metrics.show("teleport_mirror_connected", () => (mirror.connected ? 1 : 0));
+  world.metrics.show("trusted_clusters", () => otherClusters(mirror));
   const of = (member: Member | undefined): readonly Service[] => member?.services ?? [];
   const own = node && (await nodeRole(config, world, node, mirror, heartbeat, stack));
   return [
@@ -197,6 +208,14 @@ async function memberServices(
     ...(own?.services ?? []),
     ...(proxy ? await proxyRole(config, world, proxy, mirror, heartbeat, own) : []),
   ];
+}
+
+/** How many clusters beside this one have an authority here; unknown before the first copy of the state. */
+function otherClusters(mirror: Mirror): number | undefined {
+  if (!mirror.connected) return undefined;
+  const own = mirror.config().cluster_name;
+  const names = mirror.authorities("host").map(({ spec }) => spec.cluster_name);
+  return new Set(names.filter((name) => name !== own)).size;
 }
 
 async function remoteOf(config: Config, world: World): Promise<RemoteAuth> {
@@ -219,12 +238,6 @@ function once(warn: (line: string) => void): (line: string) => void {
     said.add(line);
     warn(line);
   };
-}
-
-function metricsOf(): Registry {
-  const registry = new Registry();
-  collectDefaultMetrics({ register: registry });
-  return registry;
 }
 
 const readText = (path: string): Promise<string> => readFile(path, "utf8");

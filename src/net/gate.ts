@@ -45,7 +45,7 @@ export interface GateOptions {
   /** Whether a source may make another connection now, counting it. */
   readonly isWithinRate?: (address: string) => boolean;
   readonly onRefused?: (why: GateRefusal) => void;
-  readonly onLogin?: (outcome: "success" | Failure) => void;
+  readonly onLogin?: (outcome: "success" | Failure, took: Millis) => void;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -107,13 +107,14 @@ export class Gate {
     const counted = this.#sources.get(source) ?? { connections: 0, unauthenticated: 0 };
     this.#sources.set(source, counted);
     this.#count(counted, 1, 1);
+    const began = this.#options.clock.now();
     let waits = true;
     const decided = (outcome: "success" | Failure | undefined): void => {
       if (!waits) return;
       waits = false;
       this.#count(counted, 0, -1);
       if (!outcome) return;
-      this.#options.onLogin?.(outcome);
+      this.#options.onLogin?.(outcome, this.#options.clock.now() - began);
       if (!exempt) this.#judge(source, outcome);
     };
     let here = true;
