@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { Registry } from "prom-client";
 import { second, TestClock } from "#core/clock";
-import { type Address, formatAddress } from "#net";
+import { type Address, formatAddress, listen } from "#net";
 import { diagnostics, Health } from "./diagnostics.ts";
 
 async function running() {
@@ -14,6 +14,8 @@ async function running() {
     address: { host: "127.0.0.1", port: 0 },
     health,
     metrics: new Registry(),
+    listen,
+    leaving: new AbortController().signal,
     listening: resolve,
   }).run(stop.signal, () => {});
   const base = `http://${formatAddress(await at)}`;

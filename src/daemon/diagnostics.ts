@@ -3,7 +3,7 @@ import type { Registry } from "prom-client";
 import type { Clock, Millis } from "#core/clock";
 import { second } from "#core/clock";
 import type { Service } from "#core/service";
-import { type Address, listen } from "#net";
+import type { Address, Listen } from "#net";
 
 /** Whether the process does what it should: fed by its parts, read by the endpoints and by the proxy's ping. */
 export class Health {
@@ -56,17 +56,24 @@ export function diagnostics(parts: {
   readonly address: Address;
   readonly health: Health;
   readonly metrics: Registry;
+  readonly listen: Listen;
+  /** Aborts when another process answers here. */
+  readonly leaving: AbortSignal;
   readonly listening: (address: Address) => void;
 }): Service {
   return {
     name: "diagnostics",
     async run(signal, ready) {
       const server = createServer((request, response) => void answer(request, response, parts));
-      parts.listening(await listen(server, parts.address, "--diag-addr"));
+      parts.listening(await parts.listen(server, parts.address, "--diag-addr"));
       ready();
-      await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+      const over = AbortSignal.any([signal, parts.leaving]);
+      await new Promise<void>((resolve) => {
+        if (over.aborted) resolve();
+        else over.addEventListener("abort", () => resolve(), { once: true });
+      });
+      server.close();
       server.closeAllConnections();
-      await new Promise<void>((resolve) => server.close(() => resolve()));
     },
   };
 }

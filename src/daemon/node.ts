@@ -82,6 +82,7 @@ export async function nodeRole(
     setting: "ssh_service.listen_addr",
     gate: limits.gate,
     handle: (stream, ends, signal, guest) => server.handle(stream, ends, signal, guest),
+    listen: world.listen,
     onListening: (bound) => world.say(`[SSH]   Service is starting on ${formatAddress(bound)}`),
     log,
   });
@@ -97,6 +98,7 @@ export async function nodeRole(
     announce: () => member.client["nodes.announce"](recordOf(config, world)),
     alive: () => member.client["hosts.alive"]({}),
     remove: () => member.client["nodes.remove"]({ name: hostId }),
+    leaving: world.leaving,
     clock,
     random,
     log,

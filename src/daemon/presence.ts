@@ -1,5 +1,6 @@
 import type { Clock, Millis } from "#core/clock";
 import { minute, second } from "#core/clock";
+import type { Leaving } from "#core/leaving";
 import type { Log } from "#core/log";
 import type { Random } from "#core/random";
 import type { Service } from "#core/service";
@@ -9,7 +10,8 @@ const aliveEvery: Millis = 5 * second;
 const tellEvery: Millis = 5 * minute;
 
 /**
- * Keeps a member in the cluster's lists: announces it at the start, keeps it alive, and takes it out at a clean stop.
+ * Keeps a member in the cluster's lists: announces it at the start, keeps it alive, and takes it out when it takes
+ * nothing new any more.
  * Ready once the first announcement was taken.
  */
 export function presence(parts: {
@@ -17,14 +19,17 @@ export function presence(parts: {
   readonly announce: () => Promise<void>;
   readonly alive: () => Promise<void>;
   readonly remove: () => Promise<void>;
+  /** The record is another process's from the moment that this one is replaced. */
+  readonly leaving: Leaving;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
 }): Service {
-  const { clock, random, log } = parts;
+  const { clock, random, log, leaving } = parts;
   return {
     name: parts.name,
-    async run(signal, ready) {
+    async run(end, ready) {
+      const signal = AbortSignal.any([end, leaving.begun]);
       let told = Number.NEGATIVE_INFINITY;
       let there = false;
       while (!signal.aborted) {
@@ -45,7 +50,7 @@ export function presence(parts: {
         }
         await clock.sleep(aliveEvery * (0.9 + 0.2 * random.fraction()), signal).catch(() => {});
       }
-      if (there) await parts.remove().catch(() => {});
+      if (there && !leaving.replaced) await parts.remove().catch(() => {});
     },
   };
 }

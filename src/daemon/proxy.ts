@@ -74,6 +74,7 @@ export async function proxyRole(
     setting: "proxy_service.listen_addr",
     gate: limits.gate,
     handle: (socket, _ends, signal, guest) => server.handle(socket, signal, guest),
+    listen: world.listen,
     onListening: (bound) => world.say(`[PROXY] SSH proxy service is starting on ${formatAddress(bound)}`),
     log,
   });
@@ -82,6 +83,7 @@ export async function proxyRole(
     announce: () => member.client["proxies.announce"](recordOf(config, world)),
     alive: () => member.client["hosts.alive"]({}),
     remove: () => member.client["proxies.remove"]({ name: hostId }),
+    leaving: world.leaving,
     clock,
     random,
     log,
@@ -125,6 +127,7 @@ function webDoor(config: Config, world: World, member: Member, mirror: Mirror): 
         setting: "proxy_service.web_listen_addr",
         pair,
         maxConnections: teleport.connection_limits.max_connections,
+        listen: world.listen,
         log,
       });
       world.say(`[PROXY] Web proxy service is starting on ${formatAddress(listener.address)}`);

@@ -3,6 +3,7 @@ import { collectDefaultMetrics, Registry } from "prom-client";
 import type { Auth } from "#auth";
 import { type Config, load } from "#config";
 import { systemClock } from "#core/clock";
+import { Leaving } from "#core/leaving";
 import type { Log } from "#core/log";
 import { systemRandom } from "#core/random";
 import { runAll, type Service } from "#core/service";
@@ -10,12 +11,17 @@ import { Mirror } from "#mirror";
 import { formatAddress } from "#net";
 import { authRole } from "./auth.ts";
 import { hostUuid, openDataDir, writeWhole } from "./data-dir.ts";
+import { describe } from "./describe.ts";
 import { diagnostics, Health } from "./diagnostics.ts";
+import { Lifecycle } from "./lifecycle.ts";
 import { LimitMetrics } from "./limits.ts";
+import { Listeners } from "./listeners.ts";
 import { type Member, openMember, type RemoteAuth } from "./member.ts";
 import { nextStep } from "./next-step.ts";
 import { nodeNames, nodeRole } from "./node.ts";
 import { notYet } from "./not-yet.ts";
+import { notifier } from "./notify.ts";
+import type { OwnProcess } from "./own-process.ts";
 import { proxyNames, proxyRole } from "./proxy.ts";
 import type { World } from "./world.ts";
 
@@ -29,14 +35,17 @@ export interface DaemonParts {
   readonly stdout: (line: string) => Promise<void>;
   /** This program's version, e.g. `5.0.0`. */
   readonly version: string;
+  readonly own: OwnProcess;
 }
 
 /**
- * Runs the services that the configuration enables, in one process, until `signal` aborts; resolves once all is stopped.
+ * Runs the services that the configuration enables, in one process, until `signal` aborts, or another process has taken
+ * its place and its last connection is over; resolves once all is stopped.
  * Rejects when one cannot start or go on.
  */
-export async function startDaemon(config: Config, parts: DaemonParts, signal: AbortSignal): Promise<void> {
+export async function startDaemon(config: Config, parts: DaemonParts, stop: AbortSignal): Promise<void> {
   const { teleport, process: told } = config;
+  const { own, log, version } = parts;
   for (const line of notYet(config)) parts.warn(line);
   const clock = systemClock;
   const health = new Health(clock);
@@ -44,10 +53,26 @@ export async function startDaemon(config: Config, parts: DaemonParts, signal: Ab
   const { warning } = await openDataDir(teleport.data_dir);
   if (warning !== undefined && config.auth_service.enabled) parts.warn(warning);
   const registry = metricsOf();
+  const [leaving, listeners] = [new Leaving(), new Listeners(own.before?.inherited ?? [])];
+  const lifecycle = new Lifecycle(
+    {
+      own,
+      listeners,
+      leaving,
+      notify: notifier(own.env, log),
+      describe: () => describe(shown(log, teleport.log.severity), { version, waits_for: health.pending }),
+      clock,
+      log,
+    },
+    stop,
+  );
+  const signal = AbortSignal.any([stop, lifecycle.end]);
   const world: World = {
     ...parts,
     metrics: new LimitMetrics(registry),
     hostId: await hostUuid(teleport.data_dir),
+    listen: listeners.listen,
+    leaving,
     health,
     clock,
     random: systemRandom,
@@ -58,22 +83,37 @@ export async function startDaemon(config: Config, parts: DaemonParts, signal: Ab
     // One that runs keeps its file until we are sure to run too: we may be about to fail on its ports.
     if (!(await namesAnother(path))) await writePidFile(path);
   }
-  const services: Service[] = [];
-  if (told.diag_addr) {
-    services.push(
-      diagnostics({
-        address: told.diag_addr,
-        health,
-        metrics: registry,
-        listening: (at) => parts.say(`[DIAG]  Diagnostics service is starting on ${formatAddress(at)}`),
-      }),
-    );
-  }
   // Everything that runs before the first service listens can fail with nothing started.
-  services.push(watched(await clusterServices(config, world, stack, signal), health));
+  const services = [watched(await clusterServices(config, world, stack, signal), health)];
+  if (told.diag_addr) {
+    const probed = diagnostics({
+      address: told.diag_addr,
+      health,
+      metrics: registry,
+      listen: listeners.listen,
+      leaving: leaving.begun,
+      listening: (at) => parts.say(`[DIAG]  Diagnostics service is starting on ${formatAddress(at)}`),
+    });
+    // While it takes over, the process before it answers that all is well.
+    if (own.before) services.push(probed);
+    else services.unshift(probed);
+  }
+  services.push({
+    name: "lifecycle",
+    async run(down, ready) {
+      await lifecycle.ready();
+      ready();
+      await until(down);
+    },
+  });
   void health.watchLoop(signal);
   await runAll(services, signal);
 }
+
+/** What the operator asks for is seen whatever the least severity that is logged. */
+const shown = (log: Log, least: Config["teleport"]["log"]["severity"]): Pick<Log, "info"> => ({
+  info: least === "warn" || least === "error" ? log[least] : log.info,
+});
 
 /** A failure shows in `/healthz` at once, while what still runs is being stopped (CFG-147, CFG-151). */
 function watched(service: Service, health: Health): Service {
@@ -122,7 +162,8 @@ async function clusterServices(
                       joined();
                       if (config.teleport.pid_file !== undefined)
                         await writePidFile(config.teleport.pid_file);
-                      if (role) for (const line of await nextStep(config, role.auth)) world.say(line);
+                      if (role && !world.own.before)
+                        for (const line of await nextStep(config, role.auth)) world.say(line);
                       innerReady();
                       isReady();
                       lastReady();

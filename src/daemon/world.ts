@@ -1,8 +1,11 @@
 import type { Clock } from "#core/clock";
+import type { Leaving } from "#core/leaving";
 import type { Log } from "#core/log";
 import type { Random } from "#core/random";
+import type { Listen } from "#net";
 import type { Health } from "./diagnostics.ts";
 import type { LimitMetrics } from "./limits.ts";
+import type { OwnProcess } from "./own-process.ts";
 
 /** What every part of the daemon is handed. */
 export interface World {
@@ -15,6 +18,10 @@ export interface World {
   readonly stdout: (line: string) => Promise<void>;
   /** A line to the operator whatever the log's severity and output (AUTH-17). */
   readonly warn: (line: string) => void;
+  readonly own: OwnProcess;
+  /** For every listener of this process, so that the next process can have it. */
+  readonly listen: Listen;
+  readonly leaving: Leaving;
   readonly health: Health;
   readonly metrics: LimitMetrics;
   readonly clock: Clock;

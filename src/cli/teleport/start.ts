@@ -9,6 +9,7 @@ import { productVersion } from "../version.ts";
 import type { Daemon } from "./daemon.ts";
 import { command } from "./globals.ts";
 import { openLogSink } from "./log.ts";
+import { ownProcess } from "./own-process.ts";
 
 /** `teleport start`: the daemon, until it is told to stop. `daemon` loads the code that it runs. */
 export const start = (daemon: () => Promise<Daemon>): Command =>
@@ -60,7 +61,7 @@ export const start = (daemon: () => Promise<Daemon>): Command =>
       try {
         await startDaemon(
           config,
-          { log, say, warn, stdout: whole(io), version: await productVersion() },
+          { log, say, warn, stdout: whole(io), version: await productVersion(), own: ownProcess(io) },
           signal,
         );
       } catch (err) {

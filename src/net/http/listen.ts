@@ -4,7 +4,7 @@ import type { Socket } from "node:net";
 import { type Millis, minute, second } from "#core/clock";
 import type { Log } from "#core/log";
 import type { Address } from "../address.ts";
-import { listen } from "../listen.ts";
+import { listen as bind, type Listen } from "../listen.ts";
 import { sourceOf } from "../source.ts";
 import { checkTlsPair, type TlsPair } from "../tls.ts";
 
@@ -41,11 +41,13 @@ export interface HttpsDoor {
   readonly maxConnections: number;
   readonly log: Log;
   readonly wait?: Patience;
+  /** Default: binds the address. */
+  readonly listen?: Listen;
 }
 
 /** Serves `app` over HTTPS. Throws `unreachable` when the address cannot be had, naming the `setting` that chooses another. */
 export async function listenHttps(app: Handler, door: HttpsDoor): Promise<HttpsListener> {
-  const { address, setting, pair, maxConnections, log, wait = patience } = door;
+  const { address, setting, pair, maxConnections, log, wait = patience, listen = bind } = door;
   checkTlsPair(pair);
   await app.ready();
   const server = createServer(
@@ -60,7 +62,11 @@ export async function listenHttps(app: Handler, door: HttpsDoor): Promise<HttpsL
       connectionsCheckingInterval: Math.min(wait.headers / 2, 5 * second),
       maxHeaderSize: 16 * 1024,
     },
-    (request, response) => app.routing(request, response),
+    (request, response) => {
+      // One that was taken before the server closed must not stay for as long as it has requests.
+      if (!server.listening) response.shouldKeepAlive = false;
+      app.routing(request, response);
+    },
   );
   server.maxHeadersCount = 100;
   // Also knows connections that have not finished their handshake, which the server itself does not.
