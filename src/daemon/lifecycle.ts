@@ -23,19 +23,23 @@ export interface LifecycleParts {
  */
 export class Lifecycle {
   readonly #parts: LifecycleParts;
+  readonly #stop: AbortSignal;
   readonly #end = new AbortController();
   #state: "starting" | "serving" | "handing over" | "retired" = "starting";
   /** The process that serves in the place of this one. */
   #successor: number | undefined;
   #retired: Promise<void> = Promise.resolve();
   #leaves = false;
+  /** Came while this process was starting: the configuration may have changed since it was read. */
+  #early: Told | undefined;
   /** Was told to quit while another process was on its way to take this one's place. */
   #quits = false;
 
   /** `stop` aborts when the process is to end at once. */
   constructor(parts: LifecycleParts, stop: AbortSignal) {
     this.#parts = parts;
-    parts.own.onSignal((signal) => this.#told(signal, stop));
+    this.#stop = stop;
+    parts.own.onSignal((signal) => this.#told(signal));
     stop.addEventListener("abort", () => void this.#say("STOPPING=1"), { once: true });
   }
 
@@ -51,14 +55,16 @@ export class Lifecycle {
     listeners.dropUnused();
     await notify("READY=1", ...(own.before ? [`MAINPID=${process.pid}`] : []));
     own.before?.ready();
+    if (this.#early) this.#told(this.#early);
   }
 
-  #told(signal: Told, stop: AbortSignal): void {
+  #told(signal: Told): void {
     if (signal === "SIGUSR1") this.#parts.describe();
     else if (signal === "SIGQUIT") this.#quit();
+    else if (this.#state === "starting") this.#early = signal;
     else {
       const why = this.#objection();
-      if (why === undefined) void this.#handOver(signal, stop);
+      if (why === undefined) void this.#handOver(signal);
       else this.#parts.log.warn(`${signal.slice(3)} is of no use now`, { why });
     }
   }
@@ -67,7 +73,6 @@ export class Lifecycle {
   #objection(): string | undefined {
     if (this.#successor !== undefined)
       return `the process ${this.#successor} serves in the place of this one`;
-    if (this.#state === "starting") return "this process is about to start";
     if (this.#state === "handing over") return "a new process is on its way";
     return this.#state === "retired" ? "this process is about to end" : undefined;
   }
@@ -82,17 +87,17 @@ export class Lifecycle {
     }
   }
 
-  async #handOver(signal: "SIGHUP" | "SIGUSR2", stop: AbortSignal): Promise<void> {
+  async #handOver(signal: "SIGHUP" | "SIGUSR2"): Promise<void> {
     const { own, listeners, clock, log, notify } = this.#parts;
     this.#state = "handing over";
     log.info("starting a new process", { command: own.command.file });
     try {
       await notify(...reloading());
-      this.#successor = await startSuccessor(own, listeners.open, clock, stop);
+      this.#successor = await startSuccessor(own, listeners.open, clock, this.#stop);
     } catch (err) {
       this.#state = "serving";
       log.warn("the new process did not start, this one goes on", { error: (err as Error).message });
-      if (!stop.aborted) await notify("READY=1");
+      if (!this.#stop.aborted) await notify("READY=1");
       if (this.#quits) this.#quit();
       return;
     }
