@@ -1,4 +1,5 @@
 import type { AuthContract } from "#contract/auth";
+import { companionId } from "#contract/names";
 import type { Handlers } from "#contract/rpc";
 import { sha256 } from "#core/digest";
 import { Fault } from "#core/errors";
@@ -44,6 +45,8 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
 
     "hosts.join": (input) => joins.join(input),
     "hosts.renew": (input) => joins.renew(input),
+    "hosts.companion": ({ process, ...keys }) =>
+      joins.companion({ ...keys, host_id: companionId(keys.host_id, process) }),
     "nodes.list": async (_input, caller) =>
       only(caller, "list", "node", await store.nodes.list()).filter((node) =>
         callers.sees(caller, allLabels(node)),

@@ -141,7 +141,7 @@ function apiDoor(parts: { auth: Auth; keeper: IdentityKeeper; address: Address; 
         open.add(socket);
         socket.once("close", () => open.delete(socket));
       });
-      const bound = await world.listen(app.server, address, "auth_service.listen_addr");
+      const bound = await world.listeners.listen(app.server, address, "auth_service.listen_addr");
       world.say(`[AUTH]  Auth service is starting on ${formatAddress(bound)}`);
       ready();
       // Members hold their watches for ever; they are to find the process that serves now.

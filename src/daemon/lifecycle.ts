@@ -39,7 +39,14 @@ export class Lifecycle {
   constructor(parts: LifecycleParts, stop: AbortSignal) {
     this.#parts = parts;
     this.#stop = stop;
-    parts.own.onSignal((signal) => this.#told(signal));
+    const { parent } = parts.own;
+    parts.own.onSignal((signal) => {
+      // The first of a proxy's processes leads the others; a terminal tells all of them at once.
+      if (parent?.companion === undefined || signal === "SIGUSR1") this.#told(signal);
+    });
+    parent?.onMessage((message) => {
+      if ("leave" in message) this.#follow(message.leave);
+    });
     stop.addEventListener("abort", () => void this.#say("STOPPING=1"), { once: true });
   }
 
@@ -50,11 +57,13 @@ export class Lifecycle {
 
   /** Every service of this process works. */
   async ready(): Promise<void> {
-    const { own, listeners, notify } = this.#parts;
+    const { own, listeners, leaving, notify } = this.#parts;
     this.#state = "serving";
+    leaving.serves();
     listeners.dropUnused();
-    await notify("READY=1", ...(own.before ? [`MAINPID=${process.pid}`] : []));
-    own.before?.ready();
+    if (own.parent?.companion === undefined)
+      await notify("READY=1", ...(own.parent ? [`MAINPID=${process.pid}`] : []));
+    own.parent?.send({ ready: true });
     if (this.#early) this.#told(this.#early);
   }
 
@@ -82,7 +91,7 @@ export class Lifecycle {
     else if (this.#state === "handing over") this.#quits = true;
     else {
       void this.#say("STOPPING=1");
-      this.#retire();
+      this.#retire({ replaced: this.#successor !== undefined });
       this.#leave();
     }
   }
@@ -102,16 +111,26 @@ export class Lifecycle {
       return;
     }
     log.info("a new process serves, this one takes no new connections", { pid: this.#successor });
-    this.#retire();
+    this.#retire({ replaced: true });
     if (signal === "SIGHUP" || this.#quits) this.#leave();
   }
 
+  /** One of a proxy's processes, told by the first. */
+  #follow(how: { readonly replaced: boolean }): void {
+    if (this.#state === "starting") this.#end.abort();
+    else {
+      this.#retire(how);
+      this.#leave();
+    }
+  }
+
   /** Takes no new connections. */
-  #retire(): void {
+  #retire(how: { readonly replaced: boolean }): void {
     if (this.#state === "retired") return;
     this.#state = "retired";
-    this.#parts.leaving.begin({ replaced: this.#successor !== undefined });
-    this.#retired = this.#parts.listeners.retire();
+    const { leaving, listeners } = this.#parts;
+    leaving.begin(how);
+    this.#retired = Promise.all([listeners.retire(), leaving.over()]).then(() => {});
   }
 
   #leave(): void {
@@ -123,6 +142,7 @@ export class Lifecycle {
 
   /** The service manager follows the process that serves, and hears of no other. */
   async #say(assignment: string): Promise<void> {
-    if (this.#successor === undefined) await this.#parts.notify(assignment);
+    const { own, notify } = this.#parts;
+    if (this.#successor === undefined && own.parent?.companion === undefined) await notify(assignment);
   }
 }

@@ -38,6 +38,8 @@ export interface MemberOptions {
 
 export interface RemoteAuth {
   readonly servers: readonly Address[];
+  /** For who needs no token: the process that started this one has it certified. */
+  readonly vouched?: Certify;
   readonly token: (() => Promise<string>) | undefined;
   readonly caPin: string | undefined;
   /** To the operator whatever the log's severity (AUTH-17). */
@@ -86,7 +88,7 @@ async function remoteMember(options: MemberOptions, remote: RemoteAuth, signal: 
       authorities: identity().authorities,
       version,
     });
-  const first: Certify = async (keys) => {
+  const join: Certify = async (keys) => {
     if (!remote.token) {
       throw new Fault(
         "access_denied",
@@ -106,7 +108,7 @@ async function remoteMember(options: MemberOptions, remote: RemoteAuth, signal: 
   let keeper: IdentityKeeper | undefined;
   // The host keeps trying: its token may not be there yet, auth may be down (AUTH-14, OVW-37).
   const kept = await persist(
-    () => IdentityKeeper.open({ dataDir, role, asked, first, renew, clock, log }),
+    () => IdentityKeeper.open({ dataDir, role, asked, first: remote.vouched ?? join, renew, clock, log }),
     clock,
     log,
     signal,

@@ -82,7 +82,7 @@ export async function nodeRole(
     setting: "ssh_service.listen_addr",
     gate: limits.gate,
     handle: (stream, ends, signal, guest) => server.handle(stream, ends, signal, guest),
-    listen: world.listen,
+    listen: world.listeners.listen,
     onListening: (bound) => world.say(`[SSH]   Service is starting on ${formatAddress(bound)}`),
     log,
   });

@@ -74,7 +74,7 @@ export async function proxyRole(
     setting: "proxy_service.listen_addr",
     gate: limits.gate,
     handle: (socket, _ends, signal, guest) => server.handle(socket, signal, guest),
-    listen: world.listen,
+    listen: world.listeners.listen,
     onListening: (bound) => world.say(`[PROXY] SSH proxy service is starting on ${formatAddress(bound)}`),
     log,
   });
@@ -101,7 +101,7 @@ function webDoor(config: Config, world: World, member: Member, mirror: Mirror): 
       const hosts = own.public_addr.map(({ host }) => host);
       const { selfSigned, ...pair } = await webCertificate({
         files: { key: own.https_key_file, cert: own.https_cert_file },
-        dataDir: teleport.data_dir,
+        dataDir: world.hostDir,
         dnsNames: [...new Set([teleport.nodename, ...hosts.filter(isName), "localhost"])].filter(isName),
         ips: [...new Set([...hosts.filter((host) => !isName(host)), "127.0.0.1", "::1"])],
         clock,
@@ -127,7 +127,7 @@ function webDoor(config: Config, world: World, member: Member, mirror: Mirror): 
         setting: "proxy_service.web_listen_addr",
         pair,
         maxConnections: teleport.connection_limits.max_connections,
-        listen: world.listen,
+        listen: world.listeners.listen,
         log,
       });
       world.say(`[PROXY] Web proxy service is starting on ${formatAddress(listener.address)}`);

@@ -2,6 +2,7 @@ import { readFile, rm } from "node:fs/promises";
 import { collectDefaultMetrics, Registry } from "prom-client";
 import type { Auth } from "#auth";
 import { type Config, load } from "#config";
+import { companionId } from "#contract/names";
 import { systemClock } from "#core/clock";
 import { Leaving } from "#core/leaving";
 import type { Log } from "#core/log";
@@ -22,6 +23,7 @@ import { nodeNames, nodeRole } from "./node.ts";
 import { notYet } from "./not-yet.ts";
 import { notifier } from "./notify.ts";
 import type { OwnProcess } from "./own-process.ts";
+import { companionConfig, type ProcessesParts, proxyProcesses, vouchedBy } from "./processes.ts";
 import { proxyNames, proxyRole } from "./proxy.ts";
 import type { World } from "./world.ts";
 
@@ -43,17 +45,24 @@ export interface DaemonParts {
  * its place and its last connection is over; resolves once all is stopped.
  * Rejects when one cannot start or go on.
  */
-export async function startDaemon(config: Config, parts: DaemonParts, stop: AbortSignal): Promise<void> {
-  const { teleport, process: told } = config;
-  const { own, log, version } = parts;
-  for (const line of notYet(config)) parts.warn(line);
+export async function startDaemon(given: Config, parts: DaemonParts, told: AbortSignal): Promise<void> {
+  const { own, version } = parts;
+  const companion = own.parent?.companion;
+  const config = companion === undefined ? given : companionConfig(given, companion);
+  const { teleport } = config;
+  const log = companion === undefined ? parts.log : parts.log.with({ process: companion });
+  const stop = companion === undefined ? told : AbortSignal.any([told, orphaned(own.parent)]);
+  if (companion === undefined) for (const line of notYet(config)) parts.warn(line);
   const clock = systemClock;
   const health = new Health(clock);
   await using stack = new AsyncDisposableStack();
   const { warning } = await openDataDir(teleport.data_dir);
   if (warning !== undefined && config.auth_service.enabled) parts.warn(warning);
   const registry = metricsOf();
-  const [leaving, listeners] = [new Leaving(), new Listeners(own.before?.inherited ?? [])];
+  const takesOver = own.parent !== undefined && companion === undefined;
+  const leaving = new Leaving({ replaced: takesOver });
+  const listeners = new Listeners(own.parent?.inherited ?? []);
+  const hostId = await hostUuid(given.teleport.data_dir);
   const lifecycle = new Lifecycle(
     {
       own,
@@ -69,9 +78,13 @@ export async function startDaemon(config: Config, parts: DaemonParts, stop: Abor
   const signal = AbortSignal.any([stop, lifecycle.end]);
   const world: World = {
     ...parts,
+    log,
+    // The first process has said it all.
+    ...(companion !== undefined && { say: () => {}, warn: (line: string) => log.warn(line) }),
     metrics: new LimitMetrics(registry),
-    hostId: await hostUuid(teleport.data_dir),
-    listen: listeners.listen,
+    hostId: companion === undefined ? hostId : companionId(hostId, companion),
+    hostDir: given.teleport.data_dir,
+    listeners,
     leaving,
     health,
     clock,
@@ -85,9 +98,9 @@ export async function startDaemon(config: Config, parts: DaemonParts, stop: Abor
   }
   // Everything that runs before the first service listens can fail with nothing started.
   const services = [watched(await clusterServices(config, world, stack, signal), health)];
-  if (told.diag_addr) {
+  if (config.process.diag_addr) {
     const probed = diagnostics({
-      address: told.diag_addr,
+      address: config.process.diag_addr,
       health,
       metrics: registry,
       listen: listeners.listen,
@@ -95,7 +108,7 @@ export async function startDaemon(config: Config, parts: DaemonParts, stop: Abor
       listening: (at) => parts.say(`[DIAG]  Diagnostics service is starting on ${formatAddress(at)}`),
     });
     // While it takes over, the process before it answers that all is well.
-    if (own.before) services.push(probed);
+    if (takesOver) services.push(probed);
     else services.unshift(probed);
   }
   services.push({
@@ -162,7 +175,7 @@ async function clusterServices(
                       joined();
                       if (config.teleport.pid_file !== undefined)
                         await writePidFile(config.teleport.pid_file);
-                      if (role && !world.own.before)
+                      if (role && !world.own.parent)
                         for (const line of await nextStep(config, role.auth)) world.say(line);
                       innerReady();
                       isReady();
@@ -215,14 +228,28 @@ async function memberServices(
   // One copy of the cluster's state serves both.
   const mirror = new Mirror({ client: watcher.client, clock, log: log.with({ component: "mirror" }) });
   const of = (member: Member | undefined): readonly Service[] => member?.services ?? [];
-  const own = node && (await nodeRole(config, world, node, mirror, stack));
+  const here = node && (await nodeRole(config, world, node, mirror, stack));
   return [
     ...of(proxy),
     ...of(node),
     mirror,
-    ...(own?.services ?? []),
-    ...(proxy ? await proxyRole(config, world, proxy, mirror, own) : []),
+    ...(here?.services ?? []),
+    ...(proxy ? await proxyRole(config, world, proxy, mirror, here) : []),
+    ...(proxy ? furtherProcesses(config, world, proxy) : []),
   ];
+}
+
+function furtherProcesses(config: Config, world: World, proxy: Member): Service[] {
+  const { processes: count } = config.proxy_service;
+  if (count === 1 || world.own.parent?.companion !== undefined) return [];
+  const certify: ProcessesParts["certify"] = (wanted) =>
+    proxy.client["hosts.companion"]({
+      ...wanted,
+      host_id: world.hostId,
+      additional_principals: [...wanted.additional_principals],
+      dns_names: [...wanted.dns_names],
+    });
+  return [proxyProcesses({ ...world, count, certify, log: world.log.with({ component: "proxy" }) })];
 }
 
 async function remoteOf(config: Config, world: World): Promise<RemoteAuth> {
@@ -233,6 +260,7 @@ async function remoteOf(config: Config, world: World): Promise<RemoteAuth> {
     token:
       auth_token === undefined ? undefined : async () => (await resolveSecret(auth_token, readText)).reveal(),
     caPin: ca_pin,
+    ...(world.own.parent?.companion !== undefined && { vouched: vouchedBy(world.own.parent) }),
     warn: world.warn,
   };
 }
@@ -263,6 +291,13 @@ async function namesAnother(path: string): Promise<boolean> {
 async function removePidFile(path: string): Promise<void> {
   const text = await readFile(path, "utf8").catch(() => "");
   if (text.trim() === String(process.pid)) await rm(path, { force: true });
+}
+
+/** Aborts when the process that started this one is gone. */
+function orphaned(parent: OwnProcess["parent"]): AbortSignal {
+  const alone = new AbortController();
+  parent?.onGone(() => alone.abort());
+  return alone.signal;
 }
 
 const until = (signal: AbortSignal): Promise<void> =>

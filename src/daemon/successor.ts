@@ -1,15 +1,11 @@
-import { spawn } from "node:child_process";
-import { type Clock, type Millis, minute, second } from "#core/clock";
+import { type Clock, type Millis, minute } from "#core/clock";
 import { Fault } from "#core/errors";
+import { end, startAgain } from "./again.ts";
 import type { Inherited } from "./listeners.ts";
-import { inheritedVariable, type OwnProcess, type Ready } from "./own-process.ts";
+import type { OwnProcess } from "./own-process.ts";
 
 /** A new process that is not ready by then is not what the operator wants to be left with. */
 const patience: Millis = 2 * minute;
-const politeness: Millis = 5 * second;
-
-/** Standard input, output and error, and the channel by which the new process tells that it is ready. */
-const before = ["inherit", "inherit", "inherit", "ipc"] as const;
 
 /**
  * Starts the daemon's command once more, with its listening sockets, and resolves with the pid of the new process when that
@@ -21,39 +17,24 @@ export async function startSuccessor(
   clock: Clock,
   signal: AbortSignal,
 ): Promise<number> {
-  const inherited: Inherited[] = sockets.map(({ name }, i) => ({ name, fd: before.length + i }));
-  const child = spawn(own.command.file, own.command.args, {
-    stdio: [...before, ...sockets.map(({ fd }) => fd)],
-    env: { ...own.env, [inheritedVariable]: JSON.stringify(inherited) },
+  const ready = Promise.withResolvers<undefined>();
+  const again = startAgain(own, sockets, {
+    onMessage: (message) => "ready" in message && ready.resolve(undefined),
   });
   const over = new AbortController();
-  const ended = new Promise<string>((resolve) => {
-    child.once("error", (err) => resolve(`it could not be started: ${err.message}`));
-    child.once("exit", (code, killed) => resolve(`it ended with ${killed ?? `code ${code}`}`));
-  });
-  const ready = new Promise<undefined>((resolve) => {
-    child.on("message", (message: Partial<Ready>) => {
-      if (message.ready === true) resolve(undefined);
-    });
-  });
   const late = clock.sleep(patience, AbortSignal.any([signal, over.signal])).then(
     () => `it was not ready after ${patience / minute} minutes`,
     () => "this process was told to stop",
   );
-  const problem = await Promise.race([ready, ended, late]);
+  const problem = await Promise.race([ready.promise, again.ended, late]);
   over.abort();
+  const { child } = again;
   if (problem === undefined && child.pid !== undefined) {
+    // It goes its own way from here.
     child.disconnect();
     child.unref();
     return child.pid;
   }
-  child.kill("SIGTERM");
-  const force = new AbortController();
-  clock.sleep(politeness, force.signal).then(
-    () => child.kill("SIGKILL"),
-    () => {},
-  );
-  await ended;
-  force.abort();
+  await end(again, clock);
   throw new Fault("unreachable", problem ?? "it has no process id");
 }

@@ -2,14 +2,16 @@ import type { Clock } from "#core/clock";
 import type { Leaving } from "#core/leaving";
 import type { Log } from "#core/log";
 import type { Random } from "#core/random";
-import type { Listen } from "#net";
 import type { Health } from "./diagnostics.ts";
 import type { LimitMetrics } from "./limits.ts";
+import type { Listeners } from "./listeners.ts";
 import type { OwnProcess } from "./own-process.ts";
 
 /** What every part of the daemon is handed. */
 export interface World {
   readonly hostId: string;
+  /** The data folder of the host; that of a further process of a proxy lies in it. */
+  readonly hostDir: string;
   /** This program's version, e.g. `5.0.0`. */
   readonly version: string;
   /** A line of the banner on standard output (CFG-146). */
@@ -20,7 +22,7 @@ export interface World {
   readonly warn: (line: string) => void;
   readonly own: OwnProcess;
   /** For every listener of this process, so that the next process can have it. */
-  readonly listen: Listen;
+  readonly listeners: Listeners;
   readonly leaving: Leaving;
   readonly health: Health;
   readonly metrics: LimitMetrics;

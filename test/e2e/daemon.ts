@@ -97,15 +97,28 @@ export type HostOptions = {
   readonly flags: readonly string[];
   /** Beside `host: NAME`. */
   readonly labels?: Readonly<Record<string, string>>;
+  /** Further keys of `proxy_service`. */
+  readonly proxy?: Readonly<Record<string, unknown>>;
 };
 
 /** Another host of a cluster, with one role. */
 export interface Host extends Daemon {
   /** Where its node serves, or its proxy's web port. */
   readonly address: string;
+  /** Where its node or its proxy serves SSH. */
+  readonly ssh: string;
+  readonly config: string;
 }
 
-export async function startHost({ name, role, folder, authPort, flags, labels }: HostOptions): Promise<Host> {
+export async function startHost({
+  name,
+  role,
+  folder,
+  authPort,
+  flags,
+  labels,
+  proxy,
+}: HostOptions): Promise<Host> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const [listen, web, tunnel] = await Promise.all([freePort(), freePort(), freePort()]);
   const file = join(folder, "teleport.yaml");
@@ -113,13 +126,18 @@ export async function startHost({ name, role, folder, authPort, flags, labels }:
   await writeFile(
     file,
     stringify({
-      teleport: { nodename: name, data_dir: join(folder, "data") },
+      teleport: { nodename: name, data_dir: join(folder, "data"), log: { severity: "info" } },
       ssh_service: { listen_addr: at(listen), labels: { host: name, ...labels } },
-      proxy_service: { listen_addr: at(listen), web_listen_addr: at(web), tunnel_listen_addr: at(tunnel) },
+      proxy_service: {
+        listen_addr: at(listen),
+        web_listen_addr: at(web),
+        tunnel_listen_addr: at(tunnel),
+        ...proxy,
+      },
     }),
   );
   const daemon = await startDaemon(file, {
     flags: [`--roles=${role}`, `--auth-server=${at(authPort)}`, ...flags],
   });
-  return { ...daemon, address: at(role === "node" ? listen : web) };
+  return { ...daemon, address: at(role === "node" ? listen : web), ssh: at(listen), config: file };
 }

@@ -3,25 +3,20 @@ import { Fault } from "#core/errors";
 import type { Io } from "../io.ts";
 import type { OwnProcess } from "./daemon.ts";
 
+type Parent = NonNullable<OwnProcess["parent"]>;
+
 const signals = ["SIGHUP", "SIGUSR1", "SIGUSR2", "SIGQUIT"] as const;
 
 /** The process that `teleport start` runs in. */
 export function ownProcess({ env }: Pick<Io, "env">): OwnProcess {
-  const { TELEPORT_INHERITED: inherited } = env;
+  const parent = parentOf(env);
   return {
     command: command(env),
     env,
     onSignal(told) {
       for (const signal of signals) process.on(signal, () => told(signal));
     },
-    // Without the channel nobody waits, and the variable is a stray one of another process.
-    ...(inherited !== undefined &&
-      process.connected === true && {
-        before: {
-          inherited: parse(inherited),
-          ready: () => void process.send?.({ ready: true }, undefined, undefined, () => {}),
-        },
-      }),
+    ...(parent && { parent }),
   };
 }
 
@@ -33,7 +28,22 @@ function command(env: Io["env"]): OwnProcess["command"] {
   return { file: process.execPath, args: [...process.execArgv, process.argv[1] ?? "", ...args] };
 }
 
-function parse(text: string): NonNullable<OwnProcess["before"]>["inherited"] {
+function parentOf({
+  TELEPORT_INHERITED: inherited,
+  TELEPORT_PROXY_PROCESS: companion,
+}: Io["env"]): Parent | undefined {
+  // Without the channel nobody started us so, and the variables are stray ones of another process.
+  if (inherited === undefined || !process.connected) return undefined;
+  return {
+    inherited: parse(inherited),
+    ...(companion && { companion: Number(companion) }),
+    send: (message) => void process.send?.(message, undefined, undefined, () => {}),
+    onMessage: (listener) => void process.on("message", listener),
+    onGone: (gone) => void process.once("disconnect", gone),
+  };
+}
+
+function parse(text: string): Parent["inherited"] {
   try {
     return JSON.parse(text);
   } catch (cause) {

@@ -47,7 +47,9 @@ export const start = (daemon: () => Promise<Daemon>): Command =>
       });
       // To the terminal whatever the log's severity and output: these are for whoever starts it (AUTH-17).
       const warn = (line: string): void => io.err(`warning: ${printable(line)}`);
-      for (const warning of warnings) warn(warning);
+      const own = ownProcess(io);
+      // Of a proxy's processes the first has said them.
+      if (own.parent?.companion === undefined) for (const warning of warnings) warn(warning);
       // Whoever read the banner or the log may leave; people's sessions must not end with them.
       io.stdout.on("error", () => {});
       const { startDaemon, textLog } = await daemon();
@@ -61,7 +63,7 @@ export const start = (daemon: () => Promise<Daemon>): Command =>
       try {
         await startDaemon(
           config,
-          { log, say, warn, stdout: whole(io), version: await productVersion(), own: ownProcess(io) },
+          { log, say, warn, stdout: whole(io), version: await productVersion(), own },
           signal,
         );
       } catch (err) {
