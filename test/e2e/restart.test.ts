@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readFile, stat, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rename, stat, symlink, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { suite, test } from "node:test";
@@ -10,7 +10,9 @@ import { descendants, isAlive } from "../support/processes.ts";
 import { tempDir } from "../support/temp-dir.ts";
 import { Terminal } from "../support/terminal.ts";
 import { type Cluster, type ClusterOptions, startCluster } from "./cluster.ts";
-import { programs, quiet } from "./daemon.ts";
+import { programs, quiet, startHost as startFarHost } from "./daemon.ts";
+
+const root = join(import.meta.dirname, "../..");
 
 suite("a daemon that is told by signals", { concurrency: 2 }, () => {
   test("ACC-75: HUP: a new process serves, the old one goes on with its sessions and ends after the last", async () => {
@@ -67,6 +69,54 @@ suite("a daemon that is told by signals", { concurrency: 2 }, () => {
     await host.nextAfter(first);
     await eventually("an end of the old process", () => !isAlive(first));
     await cluster.mustTsh(["ssh", "testnode", "true"]);
+  });
+
+  test("HUP: a newer version that was put in its place by then takes over, and hosts elsewhere go on with it", async () => {
+    await using folder = await tempDir();
+    // The program at its usual path is a link into the version's folder.
+    const put = async (version: string, head: string): Promise<void> => {
+      await mkdir(folder.at(version, "bin"), { recursive: true });
+      for (const part of ["src", "node_modules", "package.json", "web"])
+        await symlink(join(root, part), folder.at(version, part));
+      const launcher = await readFile(programs.teleport, "utf8");
+      const path = folder.at(version, "bin", "teleport");
+      await writeFile(path, launcher.replace("#!/bin/sh\n", `#!/bin/sh\n${head}\n`), { mode: 0o755 });
+      await symlink(path, folder.at("new"));
+      await rename(folder.at("new"), folder.at("teleport"));
+    };
+    await put("one", "export THIS_IS=one");
+    await using host = await startHost({ command: [folder.at("teleport")] });
+    const { cluster, first } = host;
+    const invitation = await cluster.mustTctl("nodes", "add");
+    await using far = await startFarHost({
+      name: "far",
+      role: "node",
+      folder: cluster.folder.at("far"),
+      authPort: cluster.ports.auth,
+      flags: [`--token=${/^The invite token: ([0-9a-f]{32})$/m.exec(invitation)?.[1]}`],
+    });
+    await far.ready();
+    await using session = await open(cluster, "far");
+
+    await put("two", "export THIS_IS=two");
+    process.kill(first, "SIGHUP");
+    const second = await host.nextAfter(first);
+    assert.match(await readFile(`/proc/${second}/environ`, "latin1"), /\0THIS_IS=two\0/);
+    await cluster.mustTsh(["ssh", "far", "true"]);
+    assert.equal(await answerOf(session, "still here"), "still here");
+    await end(session);
+    await eventually("an end of the old process", () => !isAlive(first));
+    await cluster.mustTsh(["ssh", "far", "true"]);
+    // What the far node tells arrives by the auth service of the new process.
+    await eventually("both commands", async () => {
+      const told = (await cluster.events()).filter(
+        ({ event, command }) => event === "exec" && command === "true",
+      );
+      return told.length === 2;
+    });
+    await eventually("both nodes", async () =>
+      /^far [\s\S]*^testnode /m.test(await cluster.mustTctl("nodes", "ls")),
+    );
   });
 
   test("ACC-74: USR2: a new process serves, the old one keeps its sessions and stays until it is told to end", async () => {
@@ -159,8 +209,8 @@ interface Session extends AsyncDisposable {
   readonly shell: number;
 }
 
-async function open(cluster: Cluster): Promise<Session> {
-  const terminal = new Terminal(programs.tsh, ["ssh", "testnode"], { env: { ...quiet, HOME: cluster.home } });
+async function open(cluster: Cluster, node = "testnode"): Promise<Session> {
+  const terminal = new Terminal(programs.tsh, ["ssh", node], { env: { ...quiet, HOME: cluster.home } });
   terminal.type('echo "shell" $$\r');
   const [, shell] = await terminal.sees(/shell (\d+)\r/);
   return { terminal, shell: Number(shell), [Symbol.asyncDispose]: () => terminal[Symbol.asyncDispose]() };
