@@ -148,5 +148,6 @@ export const configKeys: Readonly<Record<string, string>> = {
   "proxy_service.kubernetes.kubeconfig_file": none,
   "proxy_service.openssh_targets":
     "Hosts that are no nodes of the cluster and may be dialled for its users all the same: name, address, CIDR block or `*`, each with a port or `:*`. Goes past the admin guide.",
-  "proxy_service.processes": `${none} Goes past the admin guide.`,
+  "proxy_service.processes":
+    "How many processes serve this proxy's ports, each a proxy of its own with its own host id. Goes past the admin guide.",
 };

@@ -3,9 +3,10 @@ import { join } from "node:path";
 import { type Auth, authApi, handlers, openAuth } from "#auth";
 import { measured, openBackend } from "#backend";
 import { type Config, load } from "#config";
+import { type Millis, second } from "#core/clock";
 import type { Service } from "#core/service";
 import type { AuthServer } from "#model";
-import { ConnectionCap, formatAddress, isNearby, listen, tlsCiphers } from "#net";
+import { ConnectionCap, formatAddress, isNearby, tlsCiphers } from "#net";
 import { reachableHost } from "./addresses.ts";
 import { openAudit } from "./audit.ts";
 import { type Asked, IdentityKeeper } from "./identity.ts";
@@ -111,7 +112,7 @@ export async function authRole(config: Config, world: World, stack: AsyncDisposa
       version,
     },
   };
-  return { auth, services: [keeper, adminKeeper, door, auth.announcer(record)] };
+  return { auth, services: [keeper, adminKeeper, door, auth.announcer(record, world.leaving)] };
 }
 
 function preferenceOf(config: Config) {
@@ -124,6 +125,9 @@ function preferenceOf(config: Config) {
     ...(u2f !== undefined && { u2f }),
   };
 }
+
+/** What is being asked when the process begins to leave may be answered; then members look for the next one. */
+const lastWords: Millis = 5 * second;
 
 function apiDoor(parts: { auth: Auth; keeper: IdentityKeeper; config: Config; world: World }): Service {
   const { auth, keeper, config, world } = parts;
@@ -155,9 +159,14 @@ function apiDoor(parts: { auth: Auth; keeper: IdentityKeeper; config: Config; wo
         open.add(socket);
         socket.once("close", () => open.delete(socket));
       });
-      const bound = await listen(app.server, config.auth_service.listen_addr, "auth_service.listen_addr");
+      const address = config.auth_service.listen_addr;
+      const bound = await world.listeners.listen(app.server, address, "auth_service.listen_addr");
       world.say(`[AUTH]  Auth service is starting on ${formatAddress(bound)}`);
       ready();
+      // Members hold their watches for ever; they are to find the process that serves now.
+      await aborted(AbortSignal.any([signal, world.leaving.begun]));
+      await world.clock.sleep(lastWords, signal).catch(() => {});
+      for (const socket of open) socket.destroy();
       await aborted(signal);
       const closed = app.close();
       // A member's watch would last for ever, and Fastify only cuts what it listens for itself (CFG-142).

@@ -48,6 +48,8 @@ export interface MemberOptions {
 
 export interface RemoteAuth {
   readonly servers: readonly Address[];
+  /** For who needs no token: the process that started this one has it certified. */
+  readonly vouched?: Certify;
   readonly token: (() => Promise<string>) | undefined;
   readonly caPin: string | undefined;
   /** To the operator whatever the log's severity (AUTH-17). */
@@ -98,7 +100,7 @@ async function remoteMember(options: MemberOptions, remote: RemoteAuth, signal: 
       authorities: identity().authorities,
       version,
     });
-  const first: Certify = async (keys) => {
+  const join: Certify = async (keys) => {
     if (!remote.token) {
       throw new Fault(
         "access_denied",
@@ -118,7 +120,9 @@ async function remoteMember(options: MemberOptions, remote: RemoteAuth, signal: 
     return await client["hosts.renew"]({ host_id: hostId, role, ...keys });
   };
   let keeper: IdentityKeeper | undefined;
-  const kept = await persist(() => IdentityKeeper.open({ dataDir, role, asked, first, renew, clock, log }), {
+  const opened = { dataDir, role, asked, first: remote.vouched ?? join, renew, clock, log };
+  // The host keeps trying: its token may not be there yet, auth may be down (AUTH-14, OVW-37).
+  const kept = await persist(() => IdentityKeeper.open(opened), {
     clock,
     random,
     log,

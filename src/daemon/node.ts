@@ -94,6 +94,7 @@ export async function nodeRole(
     gate: limits.gate,
     handle: (stream, ends, signal, guest) => server.handle(stream, ends, signal, guest),
     onConnection: (socket) => world.metrics.traffic.add(socket),
+    listen: world.listeners.listen,
     onListening: (bound) => world.say(`[SSH]   Service is starting on ${formatAddress(bound)}`),
     log,
   });
@@ -110,6 +111,7 @@ export async function nodeRole(
     announce: () => member.client["nodes.announce"](recordOf(config, world, labels)),
     remove: () => member.client["nodes.remove"]({ name: hostId }),
     heartbeat,
+    leaving: world.leaving,
     clock,
     random,
     log,

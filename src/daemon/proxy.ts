@@ -82,6 +82,7 @@ export async function proxyRole(
     gate: limits.gate,
     handle: (socket, _ends, signal, guest) => server.handle(socket, signal, guest),
     onConnection: (socket) => world.metrics.traffic.add(socket),
+    listen: world.listeners.listen,
     onListening: (bound) => world.say(`[PROXY] SSH proxy service is starting on ${formatAddress(bound)}`),
     log,
   });
@@ -91,6 +92,7 @@ export async function proxyRole(
     announce: () => member.client["proxies.announce"](recordOf(config, world)),
     remove: () => member.client["proxies.remove"]({ name: hostId }),
     heartbeat,
+    leaving: world.leaving,
     clock,
     random,
     log,
@@ -110,7 +112,7 @@ function webDoor(config: Config, world: World, member: Member, mirror: Mirror): 
         ? undefined
         : await webCertificate({
             files: { key: own.https_key_file, cert: own.https_cert_file },
-            dataDir: teleport.data_dir,
+            dataDir: world.hostDir,
             dnsNames: [...new Set([teleport.nodename, ...hosts.filter(isName), "localhost"])].filter(isName),
             ips: [...new Set([...hosts.filter((host) => !isName(host)), "127.0.0.1", "::1"])],
             clock,
@@ -147,6 +149,7 @@ function webDoor(config: Config, world: World, member: Member, mirror: Mirror): 
         ...(config.process.insecure && { mayBeClear: isNearby }),
         ciphers: tlsCiphers(teleport.ciphersuites),
         maxConnections: teleport.connection_limits.max_connections,
+        listen: world.listeners.listen,
         log,
       });
       world.say(`[PROXY] Web proxy service is starting on ${formatAddress(listener.address)}`);
