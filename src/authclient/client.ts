@@ -214,5 +214,6 @@ function lost(err: unknown): Fault {
       },
     );
   }
-  return new Fault("unreachable", `lost the connection to the auth server: ${plain(cause)}`, { cause });
+  const why = code === "EPROTO" ? "what answers at its address does not speak TLS" : plain(cause);
+  return new Fault("unreachable", `lost the connection to the auth server: ${why}`, { cause });
 }

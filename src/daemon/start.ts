@@ -3,6 +3,7 @@ import { collectDefaultMetrics, Registry } from "prom-client";
 import type { Auth } from "#auth";
 import { type Config, load } from "#config";
 import { systemClock } from "#core/clock";
+import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
 import { systemRandom } from "#core/random";
 import { runAll, type Service } from "#core/service";
@@ -190,7 +191,9 @@ async function remoteOf(config: Config, world: World): Promise<RemoteAuth> {
   return {
     servers: auth_servers,
     token:
-      auth_token === undefined ? undefined : async () => (await resolveSecret(auth_token, readText)).reveal(),
+      auth_token === undefined
+        ? undefined
+        : async () => (await resolveSecret(auth_token, readToken)).reveal(),
     caPin: ca_pin,
     warn: once(world.warn),
   };
@@ -212,7 +215,16 @@ function metricsOf(): Registry {
   return registry;
 }
 
-const readText = (path: string): Promise<string> => readFile(path, "utf8");
+const readToken = async (path: string): Promise<string> => {
+  try {
+    return await readFile(path, "utf8");
+  } catch (cause) {
+    // Not for good: the file may come.
+    throw new Fault("not_found", `cannot read the file of the invite token: ${(cause as Error).message}`, {
+      cause,
+    });
+  }
+};
 
 const writePidFile = (path: string): Promise<void> => writeWhole(path, `${process.pid}\n`, 0o644);
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
 import { after, before, suite, test } from "node:test";
+import { fastify } from "fastify";
 import { MemoryBackend, type Stored } from "#backend";
 import { hour, second, systemClock, TestClock } from "#core/clock";
 import { Fault } from "#core/errors";
@@ -11,6 +12,7 @@ import { authApi } from "../../src/auth/api.ts";
 import { handlers } from "../../src/auth/handlers.ts";
 import { cluster, hostId, publicKeys } from "../../src/auth/testing/cluster.ts";
 import { type Member, type MemberOptions, openMember, type RemoteAuth } from "../../src/daemon/member.ts";
+import { selfSigned } from "../self-signed.ts";
 import { eventually } from "../support/eventually.ts";
 import { snooper } from "../support/snooper.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
@@ -128,6 +130,20 @@ suite("members that join an auth server over the network", () => {
     await writeFile(h.folder.at("ca.cert"), "soon");
     await assert.rejects(h.join(), (err) => Fault.is(err, "bad_parameter") && /ca\.cert/.test(err.message));
     assert.deepEqual(h.warned, []);
+  });
+
+  test("what is no auth server, such as a proxy's web port, is told as that", async () => {
+    const app = fastify({ https: selfSigned() });
+    await app.listen({ host: "127.0.0.1", port: 0 });
+    try {
+      const { port } = app.server.address() as { port: number };
+      await using h = await host({ value: "any", port });
+      hopeless(h.join());
+      assert.match(await h.failure(), /is something else: give the address of its API \(port 3025\)/);
+      assert.equal(h.log.lines[0]?.fields.auth_server, `127.0.0.1:${port}`);
+    } finally {
+      await app.close();
+    }
   });
 
   test("AUTH-14: a host keeps trying, and joins when its token appears", async () => {
