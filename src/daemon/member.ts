@@ -11,7 +11,7 @@ import type { Owner } from "#core/owner";
 import type { Random } from "#core/random";
 import type { Service } from "#core/service";
 import type { SystemRole } from "#model";
-import { type Address, dialFirst } from "#net";
+import { type Address, dialFirst, formatAddress } from "#net";
 import { authorityPin } from "#pki";
 import {
   type Asked,
@@ -120,12 +120,12 @@ async function remoteMember(options: MemberOptions, remote: RemoteAuth, signal: 
     return await client["hosts.renew"]({ host_id: hostId, role, ...keys });
   };
   let keeper: IdentityKeeper | undefined;
+  const where = { auth_server: remote.servers.map(formatAddress).join() };
   const opened = { dataDir, role, asked, first: remote.vouched ?? join, renew, clock, log };
-  // The host keeps trying: its token may not be there yet, auth may be down (AUTH-14, OVW-37).
   const kept = await persist(() => IdentityKeeper.open(opened), {
     clock,
     random,
-    log,
+    log: log.with(where),
     signal,
   });
   keeper = kept;
@@ -153,7 +153,9 @@ async function trusted(
     if (placed !== undefined) return [placed];
   }
   using client = disposable(stranger());
-  const { tls_ca_certs: certs } = await client["cluster.ca"]({});
+  const { tls_ca_certs: certs } = await client["cluster.ca"]({}).catch((err: unknown) => {
+    throw Fault.is(err, "protocol") ? noAuthServer(err) : err;
+  });
   if (caPin === undefined) {
     warn(
       "joining without a CA pin: the auth server's identity is not verified; give the pin that `tctl status` prints with --ca-pin",
@@ -169,6 +171,14 @@ async function trusted(
   }
   return matching;
 }
+
+/** Something that speaks HTTPS answered, and not as an auth server does. */
+const noAuthServer = (cause: Fault): Fault =>
+  new Fault(
+    "unreachable",
+    "what answers at the address of the auth server is something else: give the address of its API (port 3025); hosts do not join through a proxy in this version",
+    { cause },
+  );
 
 /** What the operator put there to verify the auth server by. One that cannot be used must not turn into blind faith. */
 async function placedAuthority(path: string): Promise<string | undefined> {

@@ -293,7 +293,9 @@ async function remoteOf(config: Config, world: World): Promise<RemoteAuth> {
   return {
     servers: auth_servers,
     token:
-      auth_token === undefined ? undefined : async () => (await resolveSecret(auth_token, readText)).reveal(),
+      auth_token === undefined
+        ? undefined
+        : async () => (await resolveSecret(auth_token, readToken)).reveal(),
     caPin: ca_pin,
     ...(world.own.parent?.companion !== undefined && { vouched: vouchedBy(world.own.parent) }),
     warn: once(world.warn),
@@ -310,7 +312,16 @@ function once(warn: (line: string) => void): (line: string) => void {
   };
 }
 
-const readText = (path: string): Promise<string> => readFile(path, "utf8");
+const readToken = async (path: string): Promise<string> => {
+  try {
+    return await readFile(path, "utf8");
+  } catch (cause) {
+    // Not for good: the file may come.
+    throw new Fault("not_found", `cannot read the file of the invite token: ${(cause as Error).message}`, {
+      cause,
+    });
+  }
+};
 
 const writePidFile = (path: string): Promise<void> => writeWhole(path, `${process.pid}\n`, 0o644);
 
