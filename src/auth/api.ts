@@ -11,7 +11,7 @@ import { type Clock, type Millis, minute, second } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
 import type { Caller, CertAuthority, Identity } from "#model";
-import { formatAddress } from "#net";
+import { formatAddress, lookAhead } from "#net";
 import { identify } from "./peer.ts";
 
 export interface AuthApiOptions {
@@ -29,6 +29,12 @@ export interface AuthApiOptions {
   readonly authorities: () => readonly CertAuthority[];
   /** The server's own certificate and key, PEM. */
   readonly certificate: { readonly cert: string; readonly key: string };
+  /** OpenSSL's list of cipher suites; default Node's. */
+  readonly ciphers?: string;
+  /** Peers of whom a PROXY line is taken; default nobody. */
+  readonly mayBring?: (address: string) => boolean;
+  /** Counts a call of somebody who is no member. Throws `limit_exceeded`. */
+  readonly count?: (peer: { readonly remoteAddress?: string | undefined }) => void;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -50,6 +56,7 @@ export function authApi(options: AuthApiOptions): FastifyInstance<Server> {
       // A stranger may join; who shows a certificate is checked by `identify`, with the reason in the answer.
       rejectUnauthorized: false,
       minVersion: "TLSv1.2",
+      ...(options.ciphers !== undefined && { ciphers: options.ciphers }),
       handshakeTimeout: patience,
       headersTimeout: patience,
       connectionsCheckingInterval: patience / 2,
@@ -62,11 +69,18 @@ export function authApi(options: AuthApiOptions): FastifyInstance<Server> {
     keepAliveTimeout: 60_000,
   });
 
+  if (options.mayBring) lookAhead(app.server, { mayBring: options.mayBring, patience });
+
   // What a connection's certificate says does not change; whether it still counts is asked at each request.
   const callers = new WeakMap<FastifyRequest, Caller>();
   const callerFor = async (request: FastifyRequest): Promise<Caller> => {
     const peer = (request.raw.socket as TLSSocket).getPeerX509Certificate();
-    const caller = await options.callerOf(identify(peer?.raw, options.authorities(), clock));
+    const identity = identify(peer?.raw, options.authorities(), clock);
+    // Members' heartbeats must not stop because a client of the same address asks too much.
+    if (identity.kind !== "system") options.count?.(request.raw.socket);
+    const caller = await options.callerOf(
+      identity.kind === "anonymous" ? { ...identity, from: addressOf(request) } : identity,
+    );
     callers.set(request, caller);
     return caller;
   };
@@ -82,9 +96,8 @@ export function authApi(options: AuthApiOptions): FastifyInstance<Server> {
     if (!request.raw.complete) reply.header("connection", "close");
     const caller = callers.get(request);
     if (caller && options.refused) {
-      const { remoteAddress: host = "", remotePort: port = 0 } = request.raw.socket;
       const call = (request.params as { name?: string }).name ?? "";
-      await options.refused({ caller, call, error: fault, from: formatAddress({ host, port }) });
+      await options.refused({ caller, call, error: fault, from: addressOf(request) });
     }
     if (fault.kind === "internal") {
       log.error("call failed", {
@@ -142,6 +155,9 @@ export function authApi(options: AuthApiOptions): FastifyInstance<Server> {
   );
   return app as unknown as FastifyInstance<Server>;
 }
+
+const addressOf = ({ raw: { socket } }: FastifyRequest): string =>
+  formatAddress({ host: socket.remoteAddress ?? "", port: socket.remotePort ?? 0 });
 
 type Answering = (input: unknown, caller: Caller, signal: AbortSignal) => Promise<unknown>;
 type Feeding = (

@@ -1,4 +1,5 @@
 import type { AuthContract } from "#contract/auth";
+import { companionId } from "#contract/names";
 import type { Handlers } from "#contract/rpc";
 import { sha256 } from "#core/digest";
 import { Fault } from "#core/errors";
@@ -45,8 +46,15 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
       return state.watch(role, signal, said && { said, alive: (kinds) => presence.alive(hostId, kinds) });
     },
 
-    "hosts.join": (input) => joins.join(input),
+    // A proxy says for whom it asks; of anyone else only what we see counts.
+    "hosts.join": ({ remote_addr, ...asked }, caller) => {
+      const byProxy = caller.kind === "system" && caller.role === "Proxy";
+      const seen = caller.kind === "anonymous" ? caller.from : undefined;
+      return joins.join({ ...asked, remote_addr: byProxy ? remote_addr : (seen ?? "") });
+    },
     "hosts.renew": (input) => joins.renew(input),
+    "hosts.companion": ({ process, ...keys }) =>
+      joins.companion({ ...keys, host_id: companionId(keys.host_id, process) }),
     "nodes.list": async (_input, caller) =>
       only(caller, "list", "node", await store.nodes.list()).filter((node) =>
         callers.sees(caller, allLabels(node)),

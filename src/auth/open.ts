@@ -2,6 +2,7 @@ import type { Backend } from "#backend";
 import type { HostCerts } from "#contract/auth";
 import type { Clock } from "#core/clock";
 import { Fault } from "#core/errors";
+import type { Leaving } from "#core/leaving";
 import type { Log } from "#core/log";
 import type { Random } from "#core/random";
 import type { Service } from "#core/service";
@@ -18,6 +19,7 @@ import type { AuditLog } from "./audit.ts";
 import { ensureAuthorities } from "./authorities.ts";
 import { type Callers, callers } from "./callers.ts";
 import { type HostCertRequest, issueHostCerts } from "./issue-host.ts";
+import { type IssueMeter, Issuing } from "./issuing.ts";
 import { Joins } from "./join.ts";
 import { Logins } from "./login.ts";
 import type { AuthConfig, Parts } from "./parts.ts";
@@ -37,6 +39,7 @@ export interface AuthOptions {
   readonly log: Log;
   /** A line to the operator whatever the log's severity (AUTH-17); to the log by default. */
   readonly warn?: (line: string) => void;
+  readonly issueMeter?: IssueMeter;
 }
 
 /** The authority of a cluster. Several may work over one storage. */
@@ -52,7 +55,7 @@ export interface Auth extends AsyncDisposable {
   /** Certificates for this process itself, which needs no token: its own identity, the admin's, its proxy's and node's. */
   issueHost(request: HostCertRequest): Promise<HostCerts>;
   /** Keeps this auth server in the list of auth servers while it runs. */
-  announcer(server: AuthServer): Service;
+  announcer(server: AuthServer, leaving: Leaving): Service;
   // What the handlers work with.
   readonly parts: Parts;
   readonly callers: Callers;
@@ -88,7 +91,7 @@ export async function openAuth(options: AuthOptions): Promise<Auth> {
     callerOf: ofCallers.callerOf,
     refused: (refused) => recordRefusal(parts, refused),
     issueHost: (request) => issueHostCerts(parts, request),
-    announcer: (server) => presence.announcer(server),
+    announcer: (server, leaving) => presence.announcer(server, leaving),
     parts,
     callers: ofCallers,
     joins: new Joins(parts),
@@ -114,7 +117,8 @@ async function initialize(store: Store, options: AuthOptions): Promise<Parts> {
       `Cannot rename cluster to ${config.clusterName}: continuing with ${name}. A cluster's name is part of all its certificates; for another name start with an empty storage, and let everyone join again`,
     );
   }
-  const parts: Parts = { ...options, random, store, clusterId: id, clusterName: name };
+  const issuing = new Issuing(options.clock, options.issueMeter);
+  const parts: Parts = { ...options, random, store, issuing, clusterId: id, clusterName: name };
   await ensureAuthorities(parts);
   if (!(await store.roles.find(adminRole.metadata.name))) await store.roles.create(adminRole);
   await store.config.put({ ...config.cluster, cluster_id: id, cluster_name: name });

@@ -38,7 +38,9 @@ const answerLimit = 64 * 1024 * 1024; // bytes of one JSON answer
 
 export function openAuthClient(options: AuthClientOptions): AuthClient {
   const agent = new Agent({ keepAlive: true, maxSockets: 16, scheduling: "lifo" });
-  agent.createConnection = (_options, done) => {
+  const certificate = (): Certificate | undefined =>
+    typeof options.certificate === "function" ? options.certificate() : options.certificate;
+  agent.createConnection = ({ cert, key }, done) => {
     options.dial().then(
       (stream) => {
         const socket = connect({
@@ -48,7 +50,7 @@ export function openAuthClient(options: AuthClientOptions): AuthClient {
           minVersion: "TLSv1.2",
           rejectUnauthorized: options.authorities !== undefined,
           ...(options.authorities && { ca: [...options.authorities] }),
-          ...(typeof options.certificate === "function" ? options.certificate() : options.certificate),
+          ...(cert !== undefined && key !== undefined && { cert, key }),
         });
         // A stream that dies takes TLS with it; without this a reset below would be an unhandled error.
         stream.once("error", (err) => socket.destroy(err));
@@ -64,6 +66,9 @@ export function openAuthClient(options: AuthClientOptions): AuthClient {
         agent,
         method,
         path,
+        // The agent tells connections apart by it: one made with a certificate of before is not used again, or calls
+        // would be refused once that has expired.
+        ...certificate(),
         headers: { host: serverName(options.clusterName), [versionHeader]: options.version, ...headers },
         ...(signal && { signal }),
       }),
@@ -231,7 +236,8 @@ function lost(err: unknown): Fault {
       },
     );
   }
-  return new Fault("unreachable", `lost the connection to the auth server: ${plain(cause)}`, {
+  const why = code === "EPROTO" ? "what answers at its address does not speak TLS" : plain(cause);
+  return new Fault("unreachable", `lost the connection to the auth server: ${why}`, {
     cause,
     details: noAnswer,
   });

@@ -1,6 +1,7 @@
 import type { Millis } from "#core/clock";
 
 export { type DriverContext, drivers, openBackend, type StorageConfig } from "./drivers.ts";
+export { measured, type StorageMeter } from "./measured.ts";
 export { MemoryBackend } from "./memory.ts";
 
 export interface Item {

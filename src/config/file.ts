@@ -120,6 +120,8 @@ const addressRange = scalar("an address or a range", (value) => {
   return value;
 });
 
+const positive = duration.refine((span) => span > 0, "wants a span of time longer than none");
+
 const teleport = section({
   nodename: text.optional(),
   data_dir: path.optional(),
@@ -131,7 +133,7 @@ const teleport = section({
   connection_limits: section({
     max_connections: whole(1, 10_000_000).prefault("15000"),
     max_users: whole(1, 10_000_000).prefault("250"),
-    rates: list(section({ period: duration, average: whole(1, 1e9), burst: whole(1, 1e9) })).prefault([]),
+    rates: list(section({ period: positive, average: whole(1, 1e9), burst: whole(1, 1e9) })).prefault([]),
     max_unauthenticated: startups.prefault("1000:30:3000"),
     max_unauthenticated_per_source: whole(1, 10_000_000).prefault("500"),
     source_netblock: netblock.prefault("32:64"),
@@ -156,6 +158,7 @@ const teleport = section({
   log: section({
     output: logOutput.prefault("stderr"),
     severity: choice(["debug", "info", "warn", "error"], { warning: "warn", err: "error" }).prefault("warn"),
+    format: choice(["text", "json"]).prefault("text"),
   }).prefault({}),
   storage: storage.prefault({}),
   cache: section({ enabled: yesNo.prefault("yes"), ttl: durationOrNever.prefault("20h") }).prefault({}),
@@ -246,6 +249,14 @@ const labelName = scalar("a name", (name) => {
   return name;
 });
 
+const variables = scalar("a variable's name", (value) => {
+  if (/^[A-Za-z0-9_*?]+$/.test(value)) return value;
+  throw new Fault(
+    "bad_parameter",
+    `${JSON.stringify(value)} is no variable's name; write DEPLOY_ENV, or DEPLOY_* for all that begin so`,
+  );
+});
+
 const sshService = section({
   enabled: yesNo.prefault("yes"),
   listen_addr: listen(3022).prefault("0.0.0.0:3022"),
@@ -279,7 +290,7 @@ const sshService = section({
   ).prefault([]),
   permit_user_env: yesNo.prefault("no"),
   pam: section({ enabled: yesNo.prefault("no"), service_name: text.prefault("sshd") }).prefault({}),
-  accept_env: list(text).prefault([]),
+  accept_env: list(variables).prefault([]),
 });
 
 const proxyService = section({

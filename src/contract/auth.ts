@@ -186,6 +186,16 @@ export const authContract = {
     allow: (caller, { host_id, role }) =>
       caller.kind === "system" && caller.hostId === host_id && caller.role === role,
   }),
+  /**
+   * For process number `process` of the proxy `host_id` (`proxy_service.processes`), which has an identity of its own, with the
+   * host id `companionId`, and needs no token.
+   */
+  "hosts.companion": call({
+    input: z.strictObject({ ...hostKeys, process: z.int().min(2).max(256) }),
+    output: HostCerts,
+    allow: (caller, { host_id }) =>
+      caller.kind === "system" && caller.role === "Proxy" && caller.hostId === host_id,
+  }),
   "nodes.list": call({ input: none, output: z.array(Node), allow: readable("node") }),
   "nodes.announce": call({ input: Node, output: z.void(), allow: own("Node") }),
   "nodes.remove": call({
@@ -210,6 +220,8 @@ export const authContract = {
       /** Absent: 32 random hex digits. */
       value: z.string().min(1).max(256).optional(),
       ttl,
+      /** How many hosts it lets in; absent: any number. */
+      uses: z.int().min(1).max(1_000_000).optional(),
     }),
     output: Token,
     allow: ["create", "token"],

@@ -3,12 +3,20 @@ import type { Client } from "#contract/rpc";
 import type { Clock, Millis } from "#core/clock";
 import { second } from "#core/clock";
 import type { Random } from "#core/random";
+import type { Heartbeats } from "./health.ts";
 
 /** A member says that it is there every 5 s, give or take a tenth (OVW-34). */
 const aliveEvery: Millis = 5 * second;
 
 type Watch = Pick<Client<AuthContract>, "mirror.watch">;
 type Kind = Alive["kinds"][number];
+
+interface Told {
+  /** Auth does not have the record any more. */
+  lost(): void;
+  /** For those who ask how well the member is connected. */
+  readonly heartbeats: Heartbeats;
+}
 
 /**
  * Says on the stream that the mirror watches that this host is there, at once when the stream opens and every few seconds, and
@@ -17,7 +25,7 @@ type Kind = Alive["kinds"][number];
 export class Heartbeat {
   readonly #clock: Clock;
   readonly #random: Random;
-  readonly #records = new Map<Kind, () => void>();
+  readonly #records = new Map<Kind, Told>();
   /** What the mirror watches by. */
   readonly client: Watch;
 
@@ -30,9 +38,9 @@ export class Heartbeat {
     };
   }
 
-  /** The record of this kind has been announced; `lost` is called when it has to be again. */
-  there(kind: Kind, lost: () => void): void {
-    this.#records.set(kind, lost);
+  /** The record of this kind has been announced. */
+  there(kind: Kind, told: Told): void {
+    this.#records.set(kind, told);
   }
   gone(kind: Kind): void {
     this.#records.delete(kind);
@@ -47,9 +55,15 @@ export class Heartbeat {
   }
 
   async *#hear(changes: AsyncIterable<MirrorChange>): AsyncGenerator<MirrorChange> {
-    for await (const change of changes) {
-      if (change.type === "announce") for (const lost of this.#records.values()) lost();
-      yield change.type === "announce" ? { type: "beat" } : change;
+    try {
+      for await (const change of changes) {
+        if (change.type === "announce") for (const { lost } of this.#records.values()) lost();
+        if (change.type === "announce" || change.type === "beat")
+          for (const { heartbeats } of this.#records.values()) heartbeats.good();
+        yield change.type === "announce" ? { type: "beat" } : change;
+      }
+    } finally {
+      for (const { heartbeats } of this.#records.values()) heartbeats.lost();
     }
   }
 }

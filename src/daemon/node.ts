@@ -58,6 +58,7 @@ export async function nodeRole(
   const programs = new Programs({ spawner, logins, pipes, clock, uid });
   const sockets = stack.use(new Sockets({ clock, uid }));
   const spool = await Spool.open(join(teleport.data_dir, "log", "upload", "sessions", "default"));
+  world.metrics.show("teleport_recordings_waiting", async () => (await spool.waiting()).length);
   const telling = { emitter: member.audit, clock, random, log };
   const labels = new CommandLabels({
     commands: own.commands,
@@ -80,6 +81,7 @@ export async function nodeRole(
     acceptEnv: own.accept_env,
     permitUserEnv: own.permit_user_env,
     limits,
+    sessions: world.metrics.sessions,
     version,
     algorithms: { ciphers: teleport.ciphers, kex: teleport.kex_algos, macs: teleport.mac_algos },
     clock,
@@ -92,6 +94,8 @@ export async function nodeRole(
     setting: "ssh_service.listen_addr",
     gate: limits.gate,
     handle: (stream, ends, signal, guest) => server.handle(stream, ends, signal, guest),
+    onConnection: (socket) => world.metrics.traffic.add(socket),
+    listen: world.listeners.listen,
     onListening: (bound) => world.say(`[SSH]   Service is starting on ${formatAddress(bound)}`),
     log,
   });
@@ -104,9 +108,11 @@ export async function nodeRole(
   });
   const announced = presence({
     kind: "node",
+    heartbeats: world.metrics.heartbeats("node", world.health.heartbeats("node")),
     announce: () => member.client["nodes.announce"](recordOf(config, world, labels)),
     remove: () => member.client["nodes.remove"]({ name: hostId }),
     heartbeat,
+    leaving: world.leaving,
     clock,
     random,
     log,

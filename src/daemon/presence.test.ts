@@ -3,6 +3,7 @@ import { suite, test } from "node:test";
 import type { Alive, MirrorChange } from "#contract/auth";
 import { minute, second, TestClock } from "#core/clock";
 import { Fault } from "#core/errors";
+import { Leaving } from "#core/leaving";
 import { memoryLog } from "#core/log";
 import { Queue } from "#core/queue";
 import { systemRandom } from "#core/random";
@@ -18,7 +19,9 @@ const random = { ...systemRandom, fraction: () => 0.5 };
 function announcing(troubled?: Error) {
   const clock = new TestClock();
   const did: string[] = [];
+  const beats: string[] = [];
   const stop = new AbortController();
+  const leaving = new Leaving();
   const trouble: { now: Error | undefined } = { now: troubled };
   let lost: (() => void) | undefined;
   const service = presence({
@@ -28,12 +31,14 @@ function announcing(troubled?: Error) {
       if (trouble.now) throw trouble.now;
     },
     remove: async () => void did.push("remove"),
+    heartbeats: { good: () => void beats.push("good"), lost: () => void beats.push("lost") },
     heartbeat: {
-      there: (_kind, again) => {
-        lost = again;
+      there: (_kind, told) => {
+        lost = told.lost;
       },
       gone: () => void did.push("gone"),
     },
+    leaving,
     clock,
     random,
     log: memoryLog(),
@@ -43,7 +48,7 @@ function announcing(troubled?: Error) {
     ready = true;
   });
   return {
-    ...{ clock, did, trouble, service },
+    ...{ clock, did, beats, trouble, service, leaving, done },
     isReady: () => ready,
     lost: () => lost?.(),
     end: async () => {
@@ -91,11 +96,30 @@ suite("a member's record (OVW-34)", () => {
     }
     assert.ok(t.did.length >= 4);
     assert.equal(t.isReady(), false);
+    assert.equal(t.beats[0], "lost");
     t.trouble.now = undefined;
     await t.clock.advance(5 * second);
     await turn();
     assert.ok(t.isReady());
     await t.end();
+  });
+});
+
+suite("a member that leaves", () => {
+  test("is taken out of the lists at once, so that nobody is sent to it", async () => {
+    const t = announcing();
+    await turn();
+    t.leaving.begin({ replaced: false });
+    await t.done;
+    assert.deepEqual(t.did, ["announce", "gone", "remove"]);
+  });
+
+  test("leaves its record to the process that has taken its place", async () => {
+    const t = announcing();
+    await turn();
+    t.leaving.begin({ replaced: true });
+    await t.end();
+    assert.deepEqual(t.did, ["announce", "gone"]);
   });
 });
 
@@ -126,8 +150,11 @@ suite("the heartbeat (OVW-34)", () => {
     })();
     await turn();
     assert.deepEqual(said, [{ type: "alive", kinds: [] }]);
-    heartbeat.there("node", () => lost++);
-    heartbeat.there("proxy", () => lost++);
+    const beats: string[] = [];
+    const heartbeats = { good: () => void beats.push("good"), lost: () => void beats.push("lost") };
+    const told = { lost: () => void lost++, heartbeats };
+    heartbeat.there("node", told);
+    heartbeat.there("proxy", told);
     await clock.advance(5 * second);
     await turn();
     heartbeat.gone("proxy");
@@ -143,8 +170,10 @@ suite("the heartbeat (OVW-34)", () => {
     answers.push({ type: "announce" });
     await turn();
     assert.equal(lost, 1);
+    assert.deepEqual(beats, ["good", "good"]);
     answers.end();
     await done;
+    assert.deepEqual(beats, ["good", "good", "lost"], "the stream has ended");
     assert.deepEqual(heard, ["beat", "beat"], "the mirror hears that auth is there");
     await clock.advance(5 * second);
     await turn();

@@ -1,10 +1,11 @@
 import type { Socket } from "node:net";
-import type { Clock } from "#core/clock";
+import { type Clock, second } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
 import type { Draft, Emitter } from "#events";
 import { type ClusterView, type Person, personOf, refusals, userProblem } from "#mirror";
-import { formatAddress, type Guest } from "#net";
+import { formatAddress, type Guest, readProxyLine } from "#net";
+import { Seats } from "#session";
 import {
   type Accepted,
   type Algorithms,
@@ -32,6 +33,12 @@ export interface ProxyOptions {
   readonly version: string;
   readonly algorithms?: Algorithms;
   readonly login?: Pick<ServerOptions<Person>, "loginGrace" | "maxAuthTries" | "limits">;
+  /** Peers whose PROXY line is believed; default nobody. */
+  readonly mayBring?: (address: string) => boolean;
+  /** CFG-18: different users at a time. */
+  readonly maxUsers?: number;
+  /** Told of every time that is reached. */
+  readonly onLimit?: (limit: "users") => void;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -41,10 +48,12 @@ export class ProxyServer {
   readonly #options: ProxyOptions;
   readonly #live = new Set<Connection>();
   readonly #refusals: Refusals;
+  readonly #seats: Seats;
 
   constructor(options: ProxyOptions) {
     this.#options = options;
     this.#refusals = new Refusals(options.clock);
+    this.#seats = new Seats(options.maxUsers ?? Number.POSITIVE_INFINITY);
   }
 
   get connections(): number {
@@ -54,7 +63,14 @@ export class ProxyServer {
   /** Serves one client until it leaves or `signal` aborts. Never rejects: what a stranger does ends with them. */
   async handle(socket: Socket, signal: AbortSignal, guest?: Guest): Promise<void> {
     const { view, clock, log, hostId } = this.#options;
-    const addrs = addressesOf(socket);
+    let addrs = addressesOf(socket);
+    let sourceAddress = socket.remoteAddress && plainAddress(socket.remoteAddress);
+    const onProxyLine = (line: string): void => {
+      const client = readProxyLine(Buffer.from(line))?.client;
+      if (!client) return;
+      addrs = { ...addrs, "addr.remote": formatAddress(client) };
+      sourceAddress = client.host;
+    };
     const refused = refusals();
     let client: Accepted<Person>;
     try {
@@ -66,10 +82,9 @@ export class ProxyServer {
           check: async (attempt) =>
             personOf(attempt, view, {
               now: clock.now(),
-              ...(socket.remoteAddress !== undefined && {
-                sourceAddress: plainAddress(socket.remoteAddress),
-              }),
+              ...(sourceAddress !== undefined && { sourceAddress }),
             }),
+          ...(this.#options.mayBring?.(socket.remoteAddress ?? "") && { onProxyLine }),
           onRefused: refused.add,
           ...(this.#options.algorithms && { algorithms: this.#options.algorithms }),
           keepAlive: { every: view.config().keep_alive_interval, count: view.config().keep_alive_count_max },
@@ -106,6 +121,11 @@ export class ProxyServer {
       hostId: this.#options.hostId,
       clock,
     };
+    const stand = this.#seats.take(person.user);
+    if (!stand) {
+      this.#options.onLimit?.("users");
+      return await this.#sendAway(connection, carrier, "too many users are on this proxy");
+    }
     this.#live.add(connection);
     const leave = view.onChange(() => {
       const problem = userProblem(person.user, view, clock.now());
@@ -136,6 +156,23 @@ export class ProxyServer {
     signal.removeEventListener("abort", stop);
     leave();
     this.#live.delete(connection);
+    stand();
+  }
+
+  /** The reason is the answer to what the client asks for first, where people see it; who asks for nothing leaves without. */
+  async #sendAway(connection: Connection, carrier: Carrier, reason: string): Promise<void> {
+    carrier.report({ code: "T3006I", reason, server_id: this.#options.hostId });
+    const asked = new AbortController();
+    connection.onOpen((request) => {
+      request.reject(OpenFailure.resourceShortage, reason);
+      asked.abort();
+    });
+    await Promise.race([
+      connection.closed,
+      this.#options.clock.sleep(10 * second, asked.signal, { background: true }).catch(() => {}),
+    ]);
+    connection.disconnect(reason);
+    await connection.closed;
   }
 
   /** An event that cannot be kept must not end what it tells of; the operator learns of it. */

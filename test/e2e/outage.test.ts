@@ -151,7 +151,11 @@ suite("while auth is away", { skip: missing, concurrency: 2 }, () => {
     assert.equal(page.status, 200);
 
     await Promise.all([node.restart("SIGKILL"), proxy.restart("SIGTERM")]);
-    await Promise.all([node.daemon.ready(), proxy.daemon.ready()]);
+    // That they have lost auth shows in /readyz only (CFG-151).
+    await node.daemon.program.line(/\[SSH\] .*Service is starting/);
+    await proxy.daemon.program.line(/Web proxy service is starting/);
+    assert.equal((await node.daemon.diag("/healthz")).status, 200);
+    await eventually("a /readyz that tells", async () => (await node.daemon.diag("/readyz")).status === 503);
     await both("restarted");
 
     await auth.start();
@@ -197,7 +201,7 @@ suite("while auth is away", { skip: missing, concurrency: 2 }, () => {
     };
     await eventually("the events on disk", async () => (await onDisk(command(4))) && onDisk("session.start"));
     await node.restart("SIGKILL");
-    await node.daemon.ready();
+    await node.daemon.program.line(/\[SSH\] .*Service is starting/);
     await runs(5, 7);
 
     await auth.start();

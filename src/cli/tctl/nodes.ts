@@ -3,6 +3,7 @@ import { flag, type Group } from "../command.ts";
 import { formatFlag, print } from "../format.ts";
 import { type ConnectAdmin, withAdmin } from "./admin.ts";
 import { command } from "./globals.ts";
+import { usesFlag } from "./tokens.ts";
 
 export const nodes = (connect: ConnectAdmin): Group => ({
   name: "nodes",
@@ -15,14 +16,15 @@ export const nodes = (connect: ConnectAdmin): Group => ({
         roles: flag.list("What the host may become, of node, proxy, auth, trusted_cluster (node)"),
         ttl: flag.duration("How long the token is good (30m)"),
         token: flag.text("The token itself, instead of a random one", { value: "VALUE" }),
+        uses: usesFlag,
         format: flag.choice("How to print", ["text", "json", "yaml"], { hidden: true }),
       },
       run: async (given) => {
         const { invite, readRoles } = await import("./invite.ts");
-        const { token: value, ttl = 30 * minute, format, roles: names = ["node"] } = given.flags;
+        const { token: value, ttl = 30 * minute, uses, format, roles: names = ["node"] } = given.flags;
         const roles = readRoles(names);
         return withAdmin(connect, given, (auth) =>
-          invite(auth, given.io, { roles, value, ttl, format }, given.signal),
+          invite(auth, given.io, { roles, value, ttl, uses, format }, given.signal),
         );
       },
     }),
