@@ -97,7 +97,13 @@ export async function authRole(config: Config, world: World, stack: AsyncDisposa
     metadata: { name: hostId },
     spec: {
       hostname: teleport.nodename,
-      addr: formatAddress({ host: reachableHost(own.listen_addr.host), port: own.listen_addr.port }),
+      // Where peers look for it: what the operator says that others reach it by (CFG-43, CFG-16).
+      addr: formatAddress(
+        own.public_addr[0] ?? {
+          host: teleport.advertise_ip?.host ?? reachableHost(own.listen_addr.host),
+          port: own.listen_addr.port,
+        },
+      ),
       version,
     },
   };
