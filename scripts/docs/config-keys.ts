@@ -65,8 +65,10 @@ export const configKeys: Readonly<Record<string, string>> = {
     "Where recordings go: `file:///folder`. Left out: `<data_dir>/log/sessions`. `s3://` is refused at start in this version.",
   "teleport.storage.region": none,
   "teleport.storage.audit_table_name": "Older name of an `audit_events_uri` of `dynamodb://TABLE`.",
-  "teleport.cache.enabled": `${none} Nodes and proxies always keep a copy of the cluster's state in memory.`,
-  "teleport.cache.ttl": none,
+  "teleport.cache.enabled":
+    "Whether nodes and proxies keep their copy of the cluster's state on disk too, under `<data_dir>/cache`, so that they can start while the auth service is away.",
+  "teleport.cache.ttl":
+    "How long the copy of the cluster's state, in memory and on disk, is used after the auth service was last heard.",
   "teleport.ciphers": "SSH ciphers of the node and the proxy, best first.",
   "teleport.kex_algos": "SSH key exchanges, best first.",
   "teleport.mac_algos": "SSH MACs, best first.",
@@ -120,10 +122,11 @@ export const configKeys: Readonly<Record<string, string>> = {
   "ssh_service.listen_addr": "Where the node listens.",
   "ssh_service.public_addr": "Names and addresses of the node for its certificate; the first is announced.",
   "ssh_service.labels": "Labels of this node, by which roles and `tsh ls` choose: `env: prod`.",
-  "ssh_service.commands": `Labels whose value a command prints. ${none}`,
-  "ssh_service.commands[].name": none,
-  "ssh_service.commands[].command": none,
-  "ssh_service.commands[].period": none,
+  "ssh_service.commands": "Labels whose value a command prints ([labels.md](labels.md)).",
+  "ssh_service.commands[].name": "The label. It hides one of the same name under `labels`.",
+  "ssh_service.commands[].command":
+    "The program and its arguments, run without a shell as the user of the daemon: `[/bin/uname, -m]`.",
+  "ssh_service.commands[].period": "How often it is run; less than `1m` is raised to that, with a warning.",
   "ssh_service.permit_user_env": "Reads `~/.tsh/environment` of the login into its sessions.",
   "ssh_service.pam.enabled": "`yes` is refused at start in this version.",
   "ssh_service.pam.service_name": none,

@@ -417,6 +417,12 @@ suite("configuration file", () => {
       assert.equal(({} as Record<string, unknown>).polluted, undefined);
     });
   }
+  for (const yaml of [
+    "ssh_service: {labels: {'a b': c}}",
+    "ssh_service: {commands: [{name: 'a=b', command: [/bin/true]}]}",
+  ]) {
+    test(`SSH-51: refuses ${yaml}`, () => assert.throws(() => parse(yaml), /cannot be a label's name/));
+  }
   test("S61: names of what all objects have are labels like others, and no keys", () => {
     const labels = parse("ssh_service: {labels: {constructor: a, toString: b, hasOwnProperty: c}}")
       .ssh_service.labels;

@@ -3,6 +3,7 @@ import { Fault } from "#core/errors";
 import { type JoinRole, joinRoles } from "#model";
 import { cipherSuites, ciphers, kexAlgorithms, macAlgorithms } from "./algorithms.ts";
 import { check } from "./check.ts";
+import { isLabelName, labelNames } from "./labels.ts";
 import { modernize } from "./legacy.ts";
 import { auditEventsUri, auditSessionsUri, storage } from "./storage.ts";
 import {
@@ -241,6 +242,13 @@ const authService = section({
   trusted_clusters: list(trustedCluster).prefault([]),
 });
 
+const labelName = scalar("a name", (name) => {
+  if (!isLabelName(name)) {
+    throw new Fault("bad_parameter", `${JSON.stringify(name)} cannot be a label's name; ${labelNames}`);
+  }
+  return name;
+});
+
 const variables = scalar("a variable's name", (value) => {
   if (/^[A-Za-z0-9_*?]+$/.test(value)) return value;
   throw new Fault(
@@ -256,16 +264,23 @@ const sshService = section({
   labels: z
     .preprocess(
       (value) => value ?? {},
-      z.record(
-        z.string(),
-        z.preprocess((value) => value ?? "", z.string({ error: "wants a text" })),
-        { error: "wants names with texts" },
-      ),
+      z
+        .record(
+          z.string(),
+          z.preprocess((value) => value ?? "", z.string({ error: "wants a text" })),
+          { error: "wants names with texts" },
+        )
+        .check(({ value, issues }) => {
+          for (const name of Object.keys(value).filter((one) => !isLabelName(one))) {
+            const message = `${JSON.stringify(name)} cannot be a label's name; ${labelNames}`;
+            issues.push({ code: "custom", input: value, path: [name], message });
+          }
+        }),
     )
     .prefault({}),
   commands: list(
     section({
-      name: text,
+      name: labelName,
       command: list(text).refine(
         (words) => words.length > 0 && words[0] !== "",
         "wants a program and its arguments",

@@ -11,6 +11,7 @@ import { openAudit } from "./audit.ts";
 import { type Asked, IdentityKeeper } from "./identity.ts";
 import { requestRates } from "./limits.ts";
 import { hostAuthorities } from "./member.ts";
+import { refuseSecondAuth } from "./second-auth.ts";
 import type { World } from "./world.ts";
 
 const readText = (path: string): Promise<string> => readFile(path, "utf8");
@@ -29,6 +30,7 @@ export async function authRole(config: Config, world: World, stack: AsyncDisposa
   const dataDir = teleport.data_dir;
   const { backend: storage, audit_events_uri, audit_sessions_uri } = teleport.storage;
   const backend = stack.use(await openBackend(storage, { clock, log, dataDir }));
+  await refuseSecondAuth(config, { backend, version, clock });
   const audit = stack.use(
     await openAudit(
       { folder: join(dataDir, "log"), uris: audit_events_uri, sessionsUri: audit_sessions_uri },
@@ -97,13 +99,11 @@ export async function authRole(config: Config, world: World, stack: AsyncDisposa
     metadata: { name: hostId },
     spec: {
       hostname: teleport.nodename,
-      // Where peers look for it: what the operator says that others reach it by (CFG-43, CFG-16).
-      addr: formatAddress(
-        own.public_addr[0] ?? {
-          host: teleport.advertise_ip?.host ?? reachableHost(own.listen_addr.host),
-          port: own.listen_addr.port,
-        },
-      ),
+      addr: formatAddress({
+        host: teleport.advertise_ip?.host ?? reachableHost(own.listen_addr.host),
+        port: own.listen_addr.port,
+      }),
+      ...(own.public_addr[0] && { public_addr: formatAddress(own.public_addr[0]) }),
       version,
     },
   };

@@ -7,14 +7,17 @@ import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
 import { systemRandom } from "#core/random";
 import { runAll, type Service } from "#core/service";
-import { Mirror } from "#mirror";
 import { formatAddress } from "#net";
+import { isRunning, ownMark } from "#session";
 import { authRole } from "./auth.ts";
 import { hostUuid, openDataDir, writeWhole } from "./data-dir.ts";
 import { diagnostics, Health } from "./diagnostics.ts";
+import { Heartbeat } from "./heartbeat.ts";
+import { idleMemory, thisEngine } from "./idle-memory.ts";
 import { licenseWarning } from "./license.ts";
 import { LimitMetrics } from "./limits.ts";
 import { type Member, openMember, type RemoteAuth } from "./member.ts";
+import { mirrorOf } from "./mirror.ts";
 import { nextStep } from "./next-step.ts";
 import { nodeNames, nodeRole } from "./node.ts";
 import { notYet } from "./not-yet.ts";
@@ -55,6 +58,7 @@ export async function startDaemon(config: Config, parts: DaemonParts, signal: Ab
     ...parts,
     metrics: new LimitMetrics(registry),
     hostId: await hostUuid(teleport.data_dir),
+    owner: { mark: ownMark(), lives: isRunning },
     health,
     clock,
     random: systemRandom,
@@ -79,6 +83,8 @@ export async function startDaemon(config: Config, parts: DaemonParts, signal: Ab
   // Everything that runs before the first service listens can fail with nothing started.
   services.push(watched(await clusterServices(config, world, stack, signal), health));
   void health.watchLoop(signal);
+  const engine = thisEngine();
+  if (engine) services.push(idleMemory(engine, clock));
   await runAll(services, signal);
 }
 
@@ -155,9 +161,10 @@ async function memberServices(
   stack: AsyncDisposableStack,
   signal: AbortSignal,
 ): Promise<Service[]> {
-  const { clock, random, version, hostId, log } = world;
+  const { clock, random, version, hostId, owner, log } = world;
   const common = {
     hostId,
+    owner,
     dataDir: config.teleport.data_dir,
     auth: auth ?? (await remoteOf(config, world)),
     version,
@@ -179,15 +186,16 @@ async function memberServices(
   const watcher = proxy ?? node;
   if (!watcher) return [];
   // One copy of the cluster's state serves both.
-  const mirror = new Mirror({ client: watcher.client, clock, log: log.with({ component: "mirror" }) });
+  const heartbeat = new Heartbeat({ client: watcher.client, clock, random });
+  const mirror = mirrorOf(config, world, watcher, heartbeat.client, auth === undefined);
   const of = (member: Member | undefined): readonly Service[] => member?.services ?? [];
-  const own = node && (await nodeRole(config, world, node, mirror, stack));
+  const own = node && (await nodeRole(config, world, node, mirror, heartbeat, stack));
   return [
     ...of(proxy),
     ...of(node),
     mirror,
     ...(own?.services ?? []),
-    ...(proxy ? await proxyRole(config, world, proxy, mirror, own) : []),
+    ...(proxy ? await proxyRole(config, world, proxy, mirror, heartbeat, own) : []),
   ];
 }
 
@@ -199,7 +207,17 @@ async function remoteOf(config: Config, world: World): Promise<RemoteAuth> {
     token:
       auth_token === undefined ? undefined : async () => (await resolveSecret(auth_token, readText)).reveal(),
     caPin: ca_pin,
-    warn: world.warn,
+    warn: once(world.warn),
+  };
+}
+
+/** Says a line once, however many roles join and however often they try. */
+function once(warn: (line: string) => void): (line: string) => void {
+  const said = new Set<string>();
+  return (line) => {
+    if (said.has(line)) return;
+    said.add(line);
+    warn(line);
   };
 }
 

@@ -20,6 +20,7 @@ import type { Signer } from "#ssh/keys";
 import { type Carrier, carry } from "./carry.ts";
 import type { ReachOptions } from "./reach.ts";
 import { reachHost } from "./reach.ts";
+import { type Refusal, Refusals, refusedChannel, refusedRequest } from "./refusals.ts";
 import { serveSession } from "./session.ts";
 
 export interface ProxyOptions {
@@ -46,10 +47,12 @@ export interface ProxyOptions {
 export class ProxyServer {
   readonly #options: ProxyOptions;
   readonly #live = new Set<Connection>();
+  readonly #refusals: Refusals;
   readonly #seats: Seats;
 
   constructor(options: ProxyOptions) {
     this.#options = options;
+    this.#refusals = new Refusals(options.clock);
     this.#seats = new Seats(options.maxUsers ?? Number.POSITIVE_INFINITY);
   }
 
@@ -132,12 +135,21 @@ export class ProxyServer {
     });
     const stop = (): void => connection.disconnect("the proxy is stopping");
     signal.addEventListener("abort", stop, { once: true });
-    connection.onOpen((request) => open(request, carrier));
-    connection.onRequest((name) => {
+    const refused = (refusal: Refusal): void => {
+      const left = this.#refusals.admit(person.user);
+      if (left === undefined) return;
+      const error =
+        left > 0 ? `${refusal.error} (${left} more refusals were not written down)` : refusal.error;
+      carrier.report({ ...refusal, error, server_id: this.#options.hostId } as Refusal);
+    };
+    connection.onOpen((request) => open(request, carrier, refused));
+    connection.onRequest((name, payload) => {
       if (name === "x-teleport-version") return Buffer.from(this.#options.version);
       if (name === "recording-proxy@teleport.com") {
         return Buffer.from(String(view.config().session_recording === "proxy"));
       }
+      const refusal = refusedRequest(name, payload);
+      if (refusal) refused(refusal);
       return false;
     });
     await connection.closed;
@@ -173,7 +185,11 @@ export class ProxyServer {
   }
 }
 
-async function open(request: ChannelRequest, carrier: Carrier): Promise<void> {
+async function open(
+  request: ChannelRequest,
+  carrier: Carrier,
+  refused: (refusal: Refusal) => void,
+): Promise<void> {
   if (request.kind === "session") serveSession(request.accept(), carrier);
   else if (request.kind === "direct-tcpip") {
     // OpenSSH's `ssh -J` and `-W`: the same places, by the same rules, as the `proxy:` subsystem.
@@ -187,7 +203,10 @@ async function open(request: ChannelRequest, carrier: Carrier): Promise<void> {
         : OpenFailure.connectFailed;
       request.reject(reason, fault.message);
     }
-  } else request.reject(OpenFailure.unknownChannelType, `the proxy serves no ${request.kind} channels`);
+  } else {
+    request.reject(OpenFailure.unknownChannelType, `the proxy serves no ${request.kind} channels`);
+    refused(refusedChannel(request.kind, request.extra));
+  }
 }
 
 interface Addresses {

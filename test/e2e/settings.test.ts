@@ -186,13 +186,15 @@ suite("addresses that hosts announce", () => {
       },
       flags: ["--advertise-ip=192.0.2.10"],
     });
-    const { node, proxy } = cluster.ports;
+    const { auth, node, proxy } = cluster.ports;
     assert.match(await cluster.mustTctl("get", "nodes"), new RegExp(`addr: 192\\.0\\.2\\.10:${node}$`, "m"));
     assert.match(
       await cluster.mustTctl("get", "proxies"),
       new RegExp(`addr: 192\\.0\\.2\\.10:${proxy}$`, "m"),
     );
-    assert.match(await cluster.mustTctl("get", "auth_servers"), /addr: auth\.example\.com:3025$/m);
+    const authServers = await cluster.mustTctl("get", "auth_servers");
+    assert.match(authServers, new RegExp(`^ *addr: 192\\.0\\.2\\.10:${auth}$`, "m"));
+    assert.match(authServers, /public_addr: auth\.example\.com:3025$/m);
   });
 });
 

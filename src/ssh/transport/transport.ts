@@ -148,6 +148,10 @@ export class Transport implements PacketTransport {
     this.#keys.allowRekeying();
   }
 
+  rekey(): void {
+    this.#keys.rekey();
+  }
+
   disconnect(reason: number, message: string): void {
     this.#end(undefined, { reason, message });
   }
