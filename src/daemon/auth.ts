@@ -107,7 +107,10 @@ export async function authRole(config: Config, world: World, stack: AsyncDisposa
     metadata: { name: hostId },
     spec: {
       hostname: teleport.nodename,
-      addr: formatAddress({ host: reachableHost(own.listen_addr.host), port: own.listen_addr.port }),
+      addr: formatAddress({
+        host: teleport.advertise_ip?.host ?? reachableHost(own.listen_addr.host),
+        port: own.listen_addr.port,
+      }),
       ...(own.public_addr[0] && { public_addr: formatAddress(own.public_addr[0]) }),
       version,
     },

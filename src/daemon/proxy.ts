@@ -24,9 +24,12 @@ import type { World } from "./world.ts";
 export function proxyNames(config: Config): Asked {
   const { proxy_service: own, teleport } = config;
   const hosts = [...own.public_addr, ...own.ssh_public_addr].map(({ host }) => host);
+  const { advertise_ip } = teleport;
   return {
     node_name: teleport.nodename,
-    additional_principals: [...new Set([...hosts, "localhost", "127.0.0.1", "::1"])],
+    additional_principals: [
+      ...new Set([...hosts, ...(advertise_ip ? [advertise_ip.host] : []), "localhost", "127.0.0.1", "::1"]),
+    ],
     dns_names: [...new Set(hosts)],
   };
 }
@@ -189,7 +192,8 @@ function settingsOf(config: Config): ProxySettings {
 
 function recordOf(config: Config, { hostId, version }: World): ProxyRecord {
   const { proxy_service: own, teleport } = config;
-  const reach = ({ host, port }: Address): string => formatAddress({ host: reachableHost(host), port });
+  const reach = ({ host, port }: Address): string =>
+    formatAddress({ host: teleport.advertise_ip?.host ?? reachableHost(host), port });
   return {
     kind: "proxy",
     version: "v2",
