@@ -80,7 +80,7 @@ export async function openAuth(options: AuthOptions): Promise<Auth> {
 
   const sessions = new WebSessions(parts);
   const logins = new Logins(parts);
-  const presence = new Presence(parts);
+  const presence = new Presence(parts, state);
   const ofCallers = callers(parts);
   log.info("auth service is open", { cluster: parts.clusterName, version: config.version });
   return {
@@ -100,7 +100,10 @@ export async function openAuth(options: AuthOptions): Promise<Auth> {
     sessions,
     users: new Users(parts, logins, sessions),
     state,
-    [Symbol.asyncDispose]: () => state[Symbol.asyncDispose](),
+    async [Symbol.asyncDispose]() {
+      await state[Symbol.asyncDispose]();
+      await presence[Symbol.asyncDispose]();
+    },
   };
 }
 

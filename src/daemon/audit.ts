@@ -48,6 +48,7 @@ export async function openAudit(
       },
     },
     emit: (draft) => log.emit(draft),
+    emitAgain: (events) => log.emitAgain(events),
     async search(query) {
       return [...(await log.search(query)).events];
     },
@@ -63,7 +64,8 @@ export async function openAudit(
   };
 }
 
-function recordingsFolder(folder: string, uri: string | undefined): string {
+/** Where recordings lie: below `folder`, or where the URI says. Throws `bad_parameter` for one that is not offered. */
+export function recordingsFolder(folder: string, uri: string | undefined): string {
   if (uri === undefined) return join(folder, "sessions", "default");
   const path = /^file:\/\/(\/.*)$/.exec(uri)?.[1];
   if (path === undefined) {

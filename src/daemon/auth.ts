@@ -5,11 +5,13 @@ import { measured, openBackend } from "#backend";
 import { type Config, load } from "#config";
 import type { Service } from "#core/service";
 import type { AuthServer } from "#model";
-import { type Address, formatAddress, listen } from "#net";
+import { ConnectionCap, formatAddress, isNearby, listen, tlsCiphers } from "#net";
 import { reachableHost } from "./addresses.ts";
 import { openAudit } from "./audit.ts";
 import { type Asked, IdentityKeeper } from "./identity.ts";
+import { requestRates } from "./limits.ts";
 import { hostAuthorities } from "./member.ts";
+import { refuseSecondAuth } from "./second-auth.ts";
 import type { World } from "./world.ts";
 
 const readText = (path: string): Promise<string> => readFile(path, "utf8");
@@ -33,6 +35,7 @@ export async function authRole(config: Config, world: World, stack: AsyncDisposa
     metrics.storage,
     clock,
   );
+  await refuseSecondAuth(config, { backend, version, clock });
   const audit = stack.use(
     await openAudit(
       { folder: join(dataDir, "log"), uris: audit_events_uri, sessionsUri: audit_sessions_uri },
@@ -99,7 +102,7 @@ export async function authRole(config: Config, world: World, stack: AsyncDisposa
     });
   };
   const [keeper, adminKeeper] = [await keep("Auth"), await keep("Admin")];
-  const door = apiDoor({ auth, keeper, address: own.listen_addr, world });
+  const door = apiDoor({ auth, keeper, config, world });
   const record: AuthServer = {
     kind: "auth_server",
     version: "v2",
@@ -107,6 +110,7 @@ export async function authRole(config: Config, world: World, stack: AsyncDisposa
     spec: {
       hostname: teleport.nodename,
       addr: formatAddress({ host: reachableHost(own.listen_addr.host), port: own.listen_addr.port }),
+      ...(own.public_addr[0] && { public_addr: formatAddress(own.public_addr[0]) }),
       version,
     },
   };
@@ -124,8 +128,10 @@ function preferenceOf(config: Config) {
   };
 }
 
-function apiDoor(parts: { auth: Auth; keeper: IdentityKeeper; address: Address; world: World }): Service {
-  const { auth, keeper, address, world } = parts;
+function apiDoor(parts: { auth: Auth; keeper: IdentityKeeper; config: Config; world: World }): Service {
+  const { auth, keeper, config, world } = parts;
+  const ciphers = tlsCiphers(config.teleport.ciphersuites);
+  const rates = requestRates(config, world);
   const log = world.log.with({ component: "auth" });
   return {
     name: "auth API",
@@ -136,18 +142,23 @@ function apiDoor(parts: { auth: Auth; keeper: IdentityKeeper; address: Address; 
         refused: (refused) => auth.refused(refused),
         authorities: () => auth.authorities(),
         certificate: keeper.identity.tls,
+        ciphers,
+        ...(config.auth_service.proxy_protocol && { mayBring: isNearby }),
+        count: (peer) => rates.take(peer),
         clock: world.clock,
         log,
       });
       await app.ready();
-      keeper.onRenewed(({ tls }) => app.server.setSecureContext({ ...tls, minVersion: "TLSv1.2" }));
+      keeper.onRenewed(({ tls }) => app.server.setSecureContext({ ...tls, ciphers, minVersion: "TLSv1.2" }));
+      const cap = new ConnectionCap(config.teleport.connection_limits.max_connections, log);
       const open = new Set<{ destroy(): void }>();
       app.server.on("connection", (socket) => {
         if (signal.aborted) return void socket.destroy();
+        if (!cap.admit(socket)) return;
         open.add(socket);
         socket.once("close", () => open.delete(socket));
       });
-      const bound = await listen(app.server, address, "auth_service.listen_addr");
+      const bound = await listen(app.server, config.auth_service.listen_addr, "auth_service.listen_addr");
       world.say(`[AUTH]  Auth service is starting on ${formatAddress(bound)}`);
       ready();
       await aborted(signal);

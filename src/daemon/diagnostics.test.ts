@@ -134,7 +134,8 @@ suite("profiles", () => {
       const again = it.get("/debug/pprof/profile?seconds=1&format=v8").finally(() => {
         answered = true;
       });
-      while (!answered && it.clock.sleeping === 0) await new Promise<void>((resolve) => setImmediate(resolve));
+      while (!answered && it.clock.sleeping === 0)
+        await new Promise<void>((resolve) => setImmediate(resolve));
       await it.clock.advance(second);
       next = await again;
     }

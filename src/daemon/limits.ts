@@ -2,7 +2,7 @@ import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import type { Config } from "#config";
 import type { Millis } from "#core/clock";
 import type { Log } from "#core/log";
-import { Gate, gateRefusals, inRanges } from "#net";
+import { Gate, gateRefusals, inRanges, RequestRates } from "#net";
 import { type ConnectionLimits, connectionLimits } from "#ssh";
 import type { World } from "./world.ts";
 
@@ -88,16 +88,21 @@ export class LimitMetrics {
   }
 }
 
+/** `connection_limits.rates` for one listener: each counts for itself (CFG-19). */
+export const requestRates = ({ teleport }: Config, { clock }: Pick<World, "clock">): RequestRates =>
+  new RequestRates(teleport.connection_limits.rates, clock);
+
 /** The limits of one SSH listener as the configuration has them (CFG-17, CFG-18, SSH-09), each with its metric. */
 export function sshLimits(
   service: DoorName,
-  { teleport }: Config,
+  config: Config,
   { clock, random, metrics }: World,
   log: Log,
   /** Addresses that bring other people's connections, beside those of the configuration. */
   bringsOthers: (address: string) => boolean = () => false,
 ) {
-  const own = teleport.connection_limits;
+  const own = config.teleport.connection_limits;
+  const rates = requestRates(config, { clock });
   const { penalties } = own;
   const meter = metrics.limits.of(service);
   const isExempt = inRanges(penalties.exempt);
@@ -116,6 +121,8 @@ export function sshLimits(
       maxSources: penalties.max_sources,
     },
     isExempt: (address) => isExempt(address) || bringsOthers(address),
+    // A proxy brings everybody; it has counted them by their own addresses.
+    isWithinRate: (address) => bringsOthers(address) || rates.allows(address),
     onRefused: meter.onRefused,
     onLogin: meter.onLogin,
     clock,

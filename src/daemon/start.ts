@@ -2,17 +2,22 @@ import { readFile, rm } from "node:fs/promises";
 import type { Auth } from "#auth";
 import { type Config, load } from "#config";
 import { systemClock } from "#core/clock";
+import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
 import { systemRandom } from "#core/random";
 import { runAll, type Service } from "#core/service";
-import { Mirror } from "#mirror";
 import { formatAddress } from "#net";
+import { isRunning, ownMark } from "#session";
 import { authRole } from "./auth.ts";
 import { hostUuid, openDataDir, writeWhole } from "./data-dir.ts";
 import { diagnostics } from "./diagnostics.ts";
 import { Health } from "./health.ts";
+import { Heartbeat } from "./heartbeat.ts";
+import { idleMemory, thisEngine } from "./idle-memory.ts";
+import { licenseWarning } from "./license.ts";
 import { type Member, openMember, type RemoteAuth } from "./member.ts";
 import { Metrics } from "./metrics.ts";
+import { mirrorOf } from "./mirror.ts";
 import { nextStep } from "./next-step.ts";
 import { nodeNames, nodeRole } from "./node.ts";
 import { notYet } from "./not-yet.ts";
@@ -37,7 +42,12 @@ export interface DaemonParts {
  */
 export async function startDaemon(config: Config, parts: DaemonParts, signal: AbortSignal): Promise<void> {
   const { teleport, process: told } = config;
+  const { contradictions } = await load();
+  const wrong = contradictions(config);
+  if (wrong.length > 0) throw new Fault("bad_parameter", wrong.join("\n"));
   for (const line of notYet(config)) parts.warn(line);
+  const unlicensed = config.auth_service.enabled ? await licenseWarning(config) : undefined;
+  if (unlicensed !== undefined) parts.warn(unlicensed);
   const clock = systemClock;
   const health = new Health(clock);
   await using stack = new AsyncDisposableStack();
@@ -49,6 +59,7 @@ export async function startDaemon(config: Config, parts: DaemonParts, signal: Ab
     ...parts,
     metrics,
     hostId: await hostUuid(teleport.data_dir),
+    owner: { mark: ownMark(), lives: isRunning },
     health,
     clock,
     random: systemRandom,
@@ -77,6 +88,8 @@ export async function startDaemon(config: Config, parts: DaemonParts, signal: Ab
   // Everything that runs before the first service listens can fail with nothing started.
   services.push(watched(await clusterServices(config, world, stack, signal), health));
   void health.watchLoop(signal);
+  const engine = thisEngine();
+  if (engine) services.push(idleMemory(engine, clock));
   await runAll(services, signal);
 }
 
@@ -156,9 +169,10 @@ async function memberServices(
   stack: AsyncDisposableStack,
   signal: AbortSignal,
 ): Promise<Service[]> {
-  const { clock, random, version, hostId, log } = world;
+  const { clock, random, version, hostId, owner, log } = world;
   const common = {
     hostId,
+    owner,
     dataDir: config.teleport.data_dir,
     auth: auth ?? (await remoteOf(config, world)),
     version,
@@ -180,22 +194,28 @@ async function memberServices(
   const watcher = proxy ?? node;
   if (!watcher) return [];
   // One copy of the cluster's state serves both.
-  const mirror = new Mirror({ client: watcher.client, clock, log: log.with({ component: "mirror" }) });
+  const heartbeat = new Heartbeat({
+    client: watcher.client,
+    heartbeats: world.metrics.heartbeats(world.health.heartbeats("auth")),
+    clock,
+    random,
+  });
+  const mirror = mirrorOf(config, world, watcher, heartbeat.client, auth === undefined);
   world.metrics.show("teleport_mirror_connected", () => (mirror.connected ? 1 : 0));
   world.metrics.show("trusted_clusters", () => otherClusters(mirror));
   const of = (member: Member | undefined): readonly Service[] => member?.services ?? [];
-  const own = node && (await nodeRole(config, world, node, mirror, stack));
+  const own = node && (await nodeRole(config, world, node, mirror, heartbeat, stack));
   return [
     ...of(proxy),
     ...of(node),
     mirror,
     ...(own?.services ?? []),
-    ...(proxy ? await proxyRole(config, world, proxy, mirror, own) : []),
+    ...(proxy ? await proxyRole(config, world, proxy, mirror, heartbeat, own) : []),
   ];
 }
 
 /** How many clusters beside this one have an authority here; unknown before the first copy of the state. */
-function otherClusters(mirror: Mirror): number | undefined {
+function otherClusters(mirror: ReturnType<typeof mirrorOf>): number | undefined {
   if (!mirror.connected) return undefined;
   const own = mirror.config().cluster_name;
   const names = mirror.authorities("host").map(({ spec }) => spec.cluster_name);
@@ -210,7 +230,17 @@ async function remoteOf(config: Config, world: World): Promise<RemoteAuth> {
     token:
       auth_token === undefined ? undefined : async () => (await resolveSecret(auth_token, readText)).reveal(),
     caPin: ca_pin,
-    warn: world.warn,
+    warn: once(world.warn),
+  };
+}
+
+/** Says a line once, however many roles join and however often they try. */
+function once(warn: (line: string) => void): (line: string) => void {
+  const said = new Set<string>();
+  return (line) => {
+    if (said.has(line)) return;
+    said.add(line);
+    warn(line);
   };
 }
 

@@ -9,7 +9,7 @@ import { dial, formatAddress, parseAddress } from "#net";
 import { type DialPolicy, resolve, route, routeByAddress } from "#tunnel";
 
 export interface ReachOptions {
-  readonly view: Pick<ClusterView, "nodes" | "config">;
+  readonly view: Pick<ClusterView, "nodesAt" | "config">;
   readonly policy: DialPolicy;
   /** Opens a connection to an auth server of this cluster. */
   readonly dialAuth: (signal: AbortSignal) => Promise<Socket>;
@@ -64,11 +64,12 @@ export async function reachHost(
   }
 
   async function find(): Promise<Reached> {
-    const cluster = { name: view.config().cluster_name, nodes: view.nodes() };
-    const found = route(host, port, cluster);
+    const nodesAt = (name: string): readonly Node[] => view.nodesAt(name);
+    const sees = (node: Node): boolean => person.access.sees(allLabels(node)).allowed;
+    const found = route(host, port, { name: view.config().cluster_name, nodesAt, sees });
     if (found.kind === "node") return reachNode(found.node, person, options, within.signal);
     const addresses = await resolve(host);
-    const named = routeByAddress(addresses, port, cluster.nodes);
+    const named = routeByAddress(addresses, port, nodesAt);
     if (named) return reachNode(named, person, options, within.signal);
     return reachOther(host, port, addresses, options, within.signal);
   }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, suite, test } from "node:test";
@@ -9,6 +9,7 @@ import { memoryLog, silentLog } from "#core/log";
 import { systemRandom } from "#core/random";
 import { stamp } from "#events";
 import { type Digests, recordTo, Spool, uploader } from "./index.ts";
+import { markOf } from "./process-mark.ts";
 
 const sid = "8c9e6679-7425-40de-944b-e07fc1f90ae7";
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -60,7 +61,10 @@ suite("recordings on their way", () => {
     assert.equal(recorder.event(start).ei, 2);
     assert.deepEqual(await spool.waiting(), []);
     await recorder.end();
-    assert.deepEqual(await names(), [`${sid}.completed`, `${sid}.session.bytes`, `${sid}.session.log`]);
+    assert.deepEqual(
+      (await names()).map((name) => name.replace(/(?<=\.of\.).*/, "me")),
+      [`${sid}.completed`, `${sid}.of.me`, `${sid}.session.bytes`, `${sid}.session.log`],
+    );
     assert.equal(await readFile(spool.path(sid, "bytes"), "utf8"), "hello world");
     assert.deepEqual(await spool.waiting(), [{ sid, complete: true }]);
   });
@@ -132,13 +136,61 @@ suite("recordings on their way", () => {
   test("stays when the store cannot be reached", async () => {
     await (await record()).end();
     await upload({ upload: () => Promise.reject(new Error("no store")) });
-    assert.equal((await names()).length, 3);
+    assert.equal((await names()).length, 4);
+  });
+
+  test("what a kill left while one was begun or removed is cleared away, but nothing of a process that runs", async () => {
+    const [second, third] = ["8c9e6679-7425-40de-944b-e07fc1f90ae8", "8c9e6679-7425-40de-944b-e07fc1f90ae9"];
+    const dead = `${markOf(process.ppid)}0`;
+    const living = `${third}.of.${markOf(process.ppid)}`;
+    for (const name of [
+      ...[
+        `${sid}.session.bytes`,
+        `${sid}.completed`,
+        `${sid}.of.${dead}`,
+        `${second}.of.${markOf(process.pid)}`,
+      ],
+      ...[living, `${third}.session.bytes`],
+    ])
+      await writeFile(join(dir, "spool", name), "");
+    assert.deepEqual(await spool.waiting(), []);
+    assert.equal((await names()).length, 6);
+    assert.deepEqual(await spool.waiting(), []);
+    assert.deepEqual(await names(), [living, `${third}.session.bytes`]);
+  });
+
+  suite("of another process", () => {
+    const given = async (owner: string): Promise<void> => {
+      const [mine = ""] = (await names()).filter((name) => name.includes(".of."));
+      await rename(join(dir, "spool", mine), join(dir, "spool", `${sid}.of.${owner}`));
+      spool = await Spool.open(join(dir, "spool"));
+    };
+
+    test("that runs: neither sent nor taken for abandoned, whether it is whole or not", async () => {
+      const recorder = await record();
+      await given(markOf(process.ppid));
+      await upload({ upload: () => assert.fail("it was sent") });
+      await recorder.end();
+      await upload({ upload: () => assert.fail("it was sent") });
+      assert.equal((await names()).length, 4);
+    });
+
+    test("that has ended: one of those who find it takes it over", async () => {
+      await (await record()).end();
+      await given(`${markOf(process.ppid)}0`);
+      const found = await Promise.all([spool.waiting(), (await Spool.open(join(dir, "spool"))).waiting()]);
+      // Both are this process here, so the one that comes second finds it its own.
+      assert.ok(found.flat().length >= 1);
+      assert.equal((await names()).filter((name) => name.endsWith(markOf(process.pid))).length, 1);
+      await upload({});
+      assert.deepEqual(await names(), []);
+    });
   });
 
   test("a session under way is left alone; one that a dead process left is finished and sent", async () => {
     const recorder = await record();
     await upload({});
-    assert.equal((await names()).length, 2);
+    assert.equal((await names()).length, 3);
     const [told, sent]: string[][] = [[], []];
     await upload({
       spool: await Spool.open(join(dir, "spool")),

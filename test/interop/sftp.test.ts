@@ -388,8 +388,13 @@ suite("SFTP of a node and stock OpenSSH", { timeout: 300_000, skip: withoutOpenS
   });
 
   test("S39: no files for a login that the node does not have, or the certificate does not name", async () => {
-    for (const login of ["ghost", "root-of-all"]) {
-      const got = await run("sftp", [...options(), "-b", "-", `${login}@127.0.0.1`], "pwd\n");
+    for (const [login, principals] of [
+      ["ghost", ["ghost"]],
+      ["root", [node.login.name === "root" ? "games" : node.login.name]],
+    ] as const) {
+      const file = await node.identity({ principals });
+      const flags = [...node.flags(file), "-P", String(node.port)];
+      const got = await run("sftp", [...flags, "-b", "-", `${login}@127.0.0.1`], "pwd\n");
       assert.notEqual(got.code, 0);
       assert.doesNotMatch(got.out, /Remote working directory/);
     }
