@@ -26,8 +26,8 @@ export function measured(backend: Backend, meter: StorageMeter, clock: Pick<Cloc
     compareAndSwap: (item, revision) => write(() => backend.compareAndSwap(item, revision)),
     delete: (key) => write(() => backend.delete(key)),
     deletePrefix: (prefix) => write(() => backend.deletePrefix(prefix)),
-    extend: (items) => write(() => backend.extend(items)),
     commit: (ops, conditions) => write(() => backend.commit(ops, conditions)),
+    extend: (items) => write(() => backend.extend(items)),
     range(prefix, options) {
       const range = backend.range(prefix, options);
       return {

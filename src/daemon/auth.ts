@@ -30,12 +30,9 @@ export async function authRole(config: Config, world: World, stack: AsyncDisposa
   const dataDir = teleport.data_dir;
   const { backend: storage, audit_events_uri, audit_sessions_uri } = teleport.storage;
   const { metrics } = world;
-  const backend = measured(
-    stack.use(await openBackend(storage, { clock, log, dataDir })),
-    metrics.storage,
-    clock,
-  );
-  await refuseSecondAuth(config, { backend, version, clock });
+  const store = stack.use(await openBackend(storage, { clock, log, dataDir }));
+  await refuseSecondAuth(config, { backend: store, version, clock });
+  const backend = measured(store, metrics.storage, clock);
   const audit = stack.use(
     await openAudit(
       { folder: join(dataDir, "log"), uris: audit_events_uri, sessionsUri: audit_sessions_uri },

@@ -11,6 +11,13 @@ const aliveEvery: Millis = 5 * second;
 type Watch = Pick<Client<AuthContract>, "mirror.watch">;
 type Kind = Alive["kinds"][number];
 
+interface Told {
+  /** Auth does not have the record any more. */
+  lost(): void;
+  /** For those who ask how well the member is connected. */
+  readonly heartbeats: Heartbeats;
+}
+
 /**
  * Says on the stream that the mirror watches that this host is there, at once when the stream opens and every few seconds, and
  * which of its records auth should have; tells who announces a record when auth has lost it.
@@ -18,13 +25,11 @@ type Kind = Alive["kinds"][number];
 export class Heartbeat {
   readonly #clock: Clock;
   readonly #random: Random;
-  readonly #heartbeats: Heartbeats;
-  readonly #records = new Map<Kind, () => void>();
+  readonly #records = new Map<Kind, Told>();
   /** What the mirror watches by. */
   readonly client: Watch;
 
-  constructor(parts: { client: Watch; heartbeats: Heartbeats; clock: Clock; random: Random }) {
-    this.#heartbeats = parts.heartbeats;
+  constructor(parts: { client: Watch; clock: Clock; random: Random }) {
     this.#clock = parts.clock;
     this.#random = parts.random;
     const watch = parts.client["mirror.watch"];
@@ -33,9 +38,9 @@ export class Heartbeat {
     };
   }
 
-  /** The record of this kind has been announced; `lost` is called when it has to be again. */
-  there(kind: Kind, lost: () => void): void {
-    this.#records.set(kind, lost);
+  /** The record of this kind has been announced. */
+  there(kind: Kind, told: Told): void {
+    this.#records.set(kind, told);
   }
   gone(kind: Kind): void {
     this.#records.delete(kind);
@@ -52,13 +57,13 @@ export class Heartbeat {
   async *#hear(changes: AsyncIterable<MirrorChange>): AsyncGenerator<MirrorChange> {
     try {
       for await (const change of changes) {
-        if (change.type === "announce") for (const lost of this.#records.values()) lost();
-        if (change.type === "announce" || change.type === "beat") this.#heartbeats.good();
+        if (change.type === "announce") for (const { lost } of this.#records.values()) lost();
+        if (change.type === "announce" || change.type === "beat")
+          for (const { heartbeats } of this.#records.values()) heartbeats.good();
         yield change.type === "announce" ? { type: "beat" } : change;
       }
     } finally {
-      // However the stream ended: auth no longer hears of this host by it.
-      this.#heartbeats.lost();
+      for (const { heartbeats } of this.#records.values()) heartbeats.lost();
     }
   }
 }

@@ -78,7 +78,7 @@ suite("metrics", () => {
     metrics.dials("success", 3);
     metrics.dials("unreachable", 30_000);
     const told: string[] = [];
-    const beats = metrics.heartbeats({
+    const beats = metrics.heartbeats("node", {
       good: () => told.push("good"),
       lost: () => told.push("lost"),
     });
@@ -87,7 +87,7 @@ suite("metrics", () => {
     const now = await read(metrics);
     assert.equal(now.get('teleport_proxy_dials_total{outcome="unreachable"}'), 1);
     assert.equal(now.get("teleport_proxy_dial_seconds_count"), 2);
-    assert.equal(now.get('teleport_heartbeats_total{outcome="lost"}'), 1);
+    assert.equal(now.get('teleport_heartbeats_total{service="node",outcome="lost"}'), 1);
     assert.deepEqual(told, ["good", "lost"]);
   });
 

@@ -43,7 +43,7 @@ export class Metrics {
   readonly storage: StorageMeter;
   readonly sessions: SessionMeter;
   readonly dials: DialMeter;
-  readonly #heartbeats: Counter<"outcome">;
+  readonly #heartbeats: Counter<"service" | "outcome">;
   readonly #readings = new Map<string, Reading>();
 
   constructor({ version }: { readonly version: string }) {
@@ -53,8 +53,8 @@ export class Metrics {
     this.dials = this.#dials();
     this.#heartbeats = this.#counter(
       "teleport_heartbeats_total",
-      "Heartbeats with the auth server, and how often the stream that carries them ended.",
-      ["outcome"],
+      "Heartbeats to the auth server, by whether it answered.",
+      ["service", "outcome"],
     );
     const { traffic } = this;
     this.#untyped("rx", "Bytes received over the SSH listeners.", () => traffic.received);
@@ -85,11 +85,11 @@ export class Metrics {
     this.#readings.set(name, reading);
   }
 
-  /** Counts heartbeats, and hands them on. */
-  heartbeats({ good, lost }: Heartbeats): Heartbeats {
-    for (const outcome of ["good", "lost"]) this.#heartbeats.inc({ outcome }, 0);
+  /** Counts the heartbeats of a member, and hands them on. */
+  heartbeats(service: "node" | "proxy", { good, lost }: Heartbeats): Heartbeats {
+    for (const outcome of ["good", "lost"]) this.#heartbeats.inc({ service, outcome }, 0);
     const counting = (outcome: "good" | "lost", next: () => void) => (): void => {
-      this.#heartbeats.inc({ outcome });
+      this.#heartbeats.inc({ service, outcome });
       next();
     };
     return { good: counting("good", good), lost: counting("lost", lost) };

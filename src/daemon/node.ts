@@ -106,6 +106,7 @@ export async function nodeRole(
   });
   const announced = presence({
     kind: "node",
+    heartbeats: world.metrics.heartbeats("node", world.health.heartbeats("node")),
     announce: () => member.client["nodes.announce"](recordOf(config, world, labels)),
     remove: () => member.client["nodes.remove"]({ name: hostId }),
     heartbeat,

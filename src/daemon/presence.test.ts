@@ -18,6 +18,7 @@ const random = { ...systemRandom, fraction: () => 0.5 };
 function announcing(troubled?: Error) {
   const clock = new TestClock();
   const did: string[] = [];
+  const beats: string[] = [];
   const stop = new AbortController();
   const trouble: { now: Error | undefined } = { now: troubled };
   let lost: (() => void) | undefined;
@@ -28,9 +29,10 @@ function announcing(troubled?: Error) {
       if (trouble.now) throw trouble.now;
     },
     remove: async () => void did.push("remove"),
+    heartbeats: { good: () => void beats.push("good"), lost: () => void beats.push("lost") },
     heartbeat: {
-      there: (_kind, again) => {
-        lost = again;
+      there: (_kind, told) => {
+        lost = told.lost;
       },
       gone: () => void did.push("gone"),
     },
@@ -43,7 +45,7 @@ function announcing(troubled?: Error) {
     ready = true;
   });
   return {
-    ...{ clock, did, trouble, service },
+    ...{ clock, did, beats, trouble, service },
     isReady: () => ready,
     lost: () => lost?.(),
     end: async () => {
@@ -91,6 +93,7 @@ suite("a member's record (OVW-34)", () => {
     }
     assert.ok(t.did.length >= 4);
     assert.equal(t.isReady(), false);
+    assert.equal(t.beats[0], "lost");
     t.trouble.now = undefined;
     await t.clock.advance(5 * second);
     await turn();
@@ -104,9 +107,7 @@ suite("the heartbeat (OVW-34)", () => {
     const clock = new TestClock();
     const answers = new Queue<MirrorChange>();
     const said: Alive[] = [];
-    const told: string[] = [];
     const heartbeat = new Heartbeat({
-      heartbeats: { good: () => told.push("good"), lost: () => told.push("lost") },
       client: {
         "mirror.watch": async function* (_input, _signal, say) {
           const over = new AbortController();
@@ -128,8 +129,11 @@ suite("the heartbeat (OVW-34)", () => {
     })();
     await turn();
     assert.deepEqual(said, [{ type: "alive", kinds: [] }]);
-    heartbeat.there("node", () => lost++);
-    heartbeat.there("proxy", () => lost++);
+    const beats: string[] = [];
+    const heartbeats = { good: () => void beats.push("good"), lost: () => void beats.push("lost") };
+    const told = { lost: () => void lost++, heartbeats };
+    heartbeat.there("node", told);
+    heartbeat.there("proxy", told);
     await clock.advance(5 * second);
     await turn();
     heartbeat.gone("proxy");
@@ -145,10 +149,11 @@ suite("the heartbeat (OVW-34)", () => {
     answers.push({ type: "announce" });
     await turn();
     assert.equal(lost, 1);
+    assert.deepEqual(beats, ["good", "good"]);
     answers.end();
     await done;
+    assert.deepEqual(beats, ["good", "good", "lost"], "the stream has ended");
     assert.deepEqual(heard, ["beat", "beat"], "the mirror hears that auth is there");
-    assert.deepEqual(told, ["good", "good", "lost"], "and so does who asks whether this host is ready");
     await clock.advance(5 * second);
     await turn();
     assert.equal(said.length, 3, "nothing is said to a stream that is over");

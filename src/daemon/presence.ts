@@ -3,6 +3,7 @@ import { minute, second } from "#core/clock";
 import type { Log } from "#core/log";
 import type { Random } from "#core/random";
 import type { Service } from "#core/service";
+import type { Heartbeats } from "./health.ts";
 import type { Heartbeat } from "./heartbeat.ts";
 
 /** Between two keep-alives the whole record is told only now and then (OVW-34). */
@@ -25,11 +26,12 @@ export function presence(parts: {
   readonly announce: () => Promise<void>;
   readonly remove: () => Promise<void>;
   readonly heartbeat: Pick<Heartbeat, "there" | "gone">;
+  readonly heartbeats: Heartbeats;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
 }): Presence {
-  const { kind, heartbeat, clock, random, log } = parts;
+  const { kind, heartbeat, heartbeats, clock, random, log } = parts;
   const jittered = (span: Millis): Millis => span * (0.9 + 0.2 * random.fraction());
   let stale = true;
   let wake = new AbortController();
@@ -50,10 +52,12 @@ export function presence(parts: {
           await parts.announce();
           if (!there) log.info("announced to the cluster");
           there = true;
-          heartbeat.there(kind, changed);
+          heartbeat.there(kind, { lost: changed, heartbeats });
+          heartbeats.good();
           ready();
         } catch (err) {
           again = retryAfter;
+          heartbeats.lost();
           log.warn("could not tell the auth server that we are here", { error: (err as Error).message });
         }
         if (!stale)

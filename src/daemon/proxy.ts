@@ -88,6 +88,7 @@ export async function proxyRole(
   });
   const announced = presence({
     kind: "proxy",
+    heartbeats: world.metrics.heartbeats("proxy", world.health.heartbeats("proxy")),
     announce: () => member.client["proxies.announce"](recordOf(config, world)),
     remove: () => member.client["proxies.remove"]({ name: hostId }),
     heartbeat,

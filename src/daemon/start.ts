@@ -6,6 +6,7 @@ import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
 import { systemRandom } from "#core/random";
 import { runAll, type Service } from "#core/service";
+import type { Mirror } from "#mirror";
 import { formatAddress } from "#net";
 import { isRunning, ownMark } from "#session";
 import { authRole } from "./auth.ts";
@@ -194,12 +195,7 @@ async function memberServices(
   const watcher = proxy ?? node;
   if (!watcher) return [];
   // One copy of the cluster's state serves both.
-  const heartbeat = new Heartbeat({
-    client: watcher.client,
-    heartbeats: world.metrics.heartbeats(world.health.heartbeats("auth")),
-    clock,
-    random,
-  });
+  const heartbeat = new Heartbeat({ client: watcher.client, clock, random });
   const mirror = mirrorOf(config, world, watcher, heartbeat.client, auth === undefined);
   world.metrics.show("teleport_mirror_connected", () => (mirror.connected ? 1 : 0));
   world.metrics.show("trusted_clusters", () => otherClusters(mirror));
@@ -215,7 +211,7 @@ async function memberServices(
 }
 
 /** How many clusters beside this one have an authority here; unknown before the first copy of the state. */
-function otherClusters(mirror: ReturnType<typeof mirrorOf>): number | undefined {
+function otherClusters(mirror: Mirror): number | undefined {
   if (!mirror.connected) return undefined;
   const own = mirror.config().cluster_name;
   const names = mirror.authorities("host").map(({ spec }) => spec.cluster_name);

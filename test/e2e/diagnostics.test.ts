@@ -42,7 +42,7 @@ suite("diagnostics", () => {
     atLeast('teleport_ssh_login_seconds_count{service="proxy"}', 1);
     atLeast('teleport_auth_call_seconds_count{call="users.list"}', 0);
     atLeast('teleport_web_request_seconds_count{status="2xx"}', 2);
-    atLeast('teleport_heartbeats_total{outcome="good"}', 1);
+    atLeast('teleport_heartbeats_total{service="node",outcome="good"}', 1);
     atLeast("process_cpu_seconds_total", 0.01);
     atLeast("nodejs_eventloop_lag_seconds", 0);
     for (const [series, value] of [
