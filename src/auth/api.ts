@@ -6,10 +6,11 @@ import { type FastifyInstance, type FastifyRequest, fastify } from "fastify";
 import type { z } from "zod";
 import { type AuthContract, authContract } from "#contract/auth";
 import { admit, type Handlers } from "#contract/rpc";
-import { faultBody, linesType, statusOf } from "#contract/wire";
+import { faultBody, linesType, minClientVersion, statusOf, versionHeader } from "#contract/wire";
 import { type Clock, type Millis, minute, second } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
+import { isOlder } from "#core/version";
 import type { Caller, CertAuthority, Identity } from "#model";
 import { formatAddress, lookAhead } from "#net";
 import { identify } from "./peer.ts";
@@ -76,6 +77,7 @@ export function authApi(options: AuthApiOptions): FastifyInstance<Server> {
   const callerFor = async (request: FastifyRequest): Promise<Caller> => {
     const peer = (request.raw.socket as TLSSocket).getPeerX509Certificate();
     const identity = identify(peer?.raw, options.authorities(), clock);
+    if (identity.kind === "system" && identity.role === "Admin") refuseOld(request.headers[versionHeader]);
     // Members' heartbeats must not stop because a client of the same address asks too much.
     if (identity.kind !== "system") options.count?.(request.raw.socket);
     const caller = await options.callerOf(
@@ -172,6 +174,15 @@ type Uploading = (
   caller: Caller,
   signal: AbortSignal,
 ) => Promise<unknown>;
+
+/** An administrator's `tctl` that knows less than is asked of it (UPG-02). */
+function refuseOld(said: string | string[] | undefined): void {
+  if (typeof said !== "string" || !isOlder(said, minClientVersion)) return;
+  throw new Fault(
+    "protocol",
+    `this tctl is ${said}, the auth server needs at least ${minClientVersion}: use the tctl of the auth server's version`,
+  );
+}
 
 async function* feedLines(values: AsyncIterable<unknown>, log: Log): AsyncGenerator<string> {
   try {

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Config } from "#config";
 import type { ProxySettings } from "#contract/web";
+import { minClientVersion } from "#contract/wire";
 import type { Service } from "#core/service";
 import type { Mirror } from "#mirror";
 import { access, type ProxyServer as ProxyRecord, type ResourceKind, type User, type Verb } from "#model";
@@ -166,9 +167,6 @@ function webDoor(config: Config, world: World, member: Member, mirror: Mirror): 
 }
 
 const isName = (host: string): boolean => !/^[\d.]+$|:/.test(host);
-
-/** Older clients are told to upgrade (UPG-02). The suffix lets pre-releases of 5.0.0 in. */
-const minClientVersion = "5.0.0-0";
 
 const first = (addresses: readonly Address[]): string | undefined =>
   addresses[0] === undefined ? undefined : formatAddress(addresses[0]);

@@ -2,7 +2,6 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import {
   type Credentials,
-  isOlder,
   loadAgent,
   loginApi,
   openAgent,
@@ -14,6 +13,7 @@ import {
 } from "#client";
 import { systemClock } from "#core/clock";
 import { Fault, notFound } from "#core/errors";
+import { isOlder } from "#core/version";
 import { printable } from "../text.ts";
 import { productVersion } from "../version.ts";
 import type { TshContext } from "./globals.ts";
