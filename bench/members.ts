@@ -74,7 +74,10 @@ async function register(i: number): Promise<void> {
   const lost = (err: unknown): void => console.log(`lost node ${i}: ${(err as Error).message}`);
   await announce();
   const heartbeat = new Heartbeat({ client, clock: systemClock, random: systemRandom });
-  heartbeat.there("node", () => void announce().catch(lost));
+  heartbeat.there("node", {
+    lost: () => void announce().catch(lost),
+    heartbeats: { good: () => {}, lost: () => {} },
+  });
   const { promise: live, resolve } = Promise.withResolvers<void>();
   void (async () => {
     for await (const { type } of heartbeat.client["mirror.watch"]({})) if (type === "live") resolve();

@@ -6,6 +6,7 @@ import { type AuthClient, openAuthClient } from "#authclient";
 import { MemoryBackend } from "#backend";
 import { hour, second, systemClock, TestClock } from "#core/clock";
 import { Fault } from "#core/errors";
+import { Leaving } from "#core/leaving";
 import { memoryLog, silentLog } from "#core/log";
 import { systemRandom } from "#core/random";
 import { Mirror } from "#mirror";
@@ -155,6 +156,8 @@ suite("auth service over mutual TLS", () => {
       },
       remove: async () => {},
       heartbeat: nodeBeat,
+      heartbeats: { good: () => {}, lost: () => {} },
+      leaving: new Leaving(),
       clock,
       random: systemRandom,
       log: silentLog,

@@ -11,7 +11,7 @@ export const configKeys: Readonly<Record<string, string>> = {
     "What `tctl status` prints as CA pin: the auth service is verified by it at the first start.",
   "teleport.auth_servers": "Where the auth service is. Left out: on this host.",
   "teleport.advertise_ip":
-    "Address that the services of this host announce, where they listen on all of its addresses or stand behind NAT. A port counts for the node only.",
+    "Address that the services of this host announce, where they listen on all of its addresses or stand behind NAT. A port in it is the node's, or the auth service's where no node runs.",
   "teleport.connection_limits.max_connections":
     "Connections that each listener (SSH, web port, auth API) holds at a time for one source address.",
   "teleport.connection_limits.max_users":

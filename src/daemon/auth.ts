@@ -6,7 +6,7 @@ import { type Config, load } from "#config";
 import { type Millis, second } from "#core/clock";
 import type { Service } from "#core/service";
 import type { AuthServer } from "#model";
-import { ConnectionCap, formatAddress, isNearby, tlsCiphers } from "#net";
+import { type Address, ConnectionCap, formatAddress, isNearby, tlsCiphers } from "#net";
 import { reachableHost } from "./addresses.ts";
 import { openAudit } from "./audit.ts";
 import { type Asked, IdentityKeeper } from "./identity.ts";
@@ -107,15 +107,22 @@ export async function authRole(config: Config, world: World, stack: AsyncDisposa
     metadata: { name: hostId },
     spec: {
       hostname: teleport.nodename,
-      addr: formatAddress({
-        host: teleport.advertise_ip?.host ?? reachableHost(own.listen_addr.host),
-        port: own.listen_addr.port,
-      }),
+      addr: formatAddress(announcedAddress(config)),
       ...(own.public_addr[0] && { public_addr: formatAddress(own.public_addr[0]) }),
       version,
     },
   };
   return { auth, services: [keeper, adminKeeper, door, auth.announcer(record, world.leaving)] };
+}
+
+/** By which members find this auth server. A port in `advertise_ip` is the node's, unless there is none here. */
+function announcedAddress({ teleport, auth_service, ssh_service }: Config): Address {
+  const { host, port } = auth_service.listen_addr;
+  const { advertise_ip: advertised } = teleport;
+  return {
+    host: advertised?.host ?? reachableHost(host),
+    port: (ssh_service.enabled ? undefined : advertised?.port) ?? port,
+  };
 }
 
 function preferenceOf(config: Config) {

@@ -11,8 +11,9 @@ import type { Owner } from "#core/owner";
 import type { Random } from "#core/random";
 import type { Service } from "#core/service";
 import type { SystemRole } from "#model";
-import { type Address, dialFirst, formatAddress } from "#net";
+import { type Address, formatAddress } from "#net";
 import { authorityPin } from "#pki";
+import type { AuthStream } from "./auth-servers.ts";
 import {
   type Asked,
   type Certify,
@@ -28,6 +29,8 @@ export interface Member {
   readonly identity: () => HostIdentity;
   readonly client: Client<AuthContract>;
   readonly audit: AuditSender;
+  /** Connects to an auth server, where it is elsewhere. */
+  readonly dialAuth: ((signal: AbortSignal) => Promise<AuthStream>) | undefined;
   readonly services: readonly Service[];
 }
 
@@ -47,7 +50,10 @@ export interface MemberOptions {
 }
 
 export interface RemoteAuth {
+  /** Where it is looked for, for the log. */
   readonly servers: readonly Address[];
+  /** Connects to an auth server. */
+  readonly dial: (signal: AbortSignal) => Promise<AuthStream>;
   /** For who needs no token: the process that started this one has it certified. */
   readonly vouched?: Certify;
   readonly token: (() => Promise<string>) | undefined;
@@ -67,7 +73,8 @@ export async function openMember(options: MemberOptions, signal: AbortSignal): P
   const spoolParts = { owner: options.owner, clock, random, log };
   const spool = new EventSpool(join(options.dataDir, "log", "upload", "events"), spoolParts);
   const audit = new AuditSender({ client, spool, clock, random, log: log.with({ component: "audit" }) });
-  return { hostId, identity: () => keeper.identity, client, audit, services: [keeper, audit] };
+  const dialAuth = isLocal(options.auth) ? undefined : options.auth.dial;
+  return { hostId, identity: () => keeper.identity, client, audit, dialAuth, services: [keeper, audit] };
 }
 
 async function localMember(options: MemberOptions, auth: Auth) {
@@ -90,7 +97,7 @@ async function localMember(options: MemberOptions, auth: Auth) {
 
 async function remoteMember(options: MemberOptions, remote: RemoteAuth, signal: AbortSignal) {
   const { role, hostId, dataDir, asked, version, clock, random, log } = options;
-  const dialAuth = () => dialFirst(remote.servers, signal);
+  const dialAuth = () => remote.dial(signal);
   const stranger = (authorities?: readonly string[]): AuthClient =>
     openAuthClient({ dial: dialAuth, version, ...(authorities && { authorities }) });
   const memberAs = (identity: () => HostIdentity): AuthClient =>

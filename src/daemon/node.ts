@@ -77,6 +77,7 @@ export async function nodeRole(
     sockets,
     spool,
     telling,
+    auditTrouble: () => member.audit.trouble,
     acceptEnv: own.accept_env,
     permitUserEnv: own.permit_user_env,
     limits,

@@ -68,7 +68,7 @@ export async function proxyRole(
     reach: {
       view: mirror,
       policy,
-      dialAuth: (signal) => dialFirst(teleport.auth_servers, signal),
+      dialAuth: member.dialAuth ?? ((signal) => dialFirst(teleport.auth_servers, signal)),
       here: (wanted) => node?.here(wanted),
       onDial: world.metrics.dials,
       clock,

@@ -1,4 +1,5 @@
 import { readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
 import type { Auth } from "#auth";
 import { type Config, load } from "#config";
 import { companionId } from "#contract/names";
@@ -12,6 +13,7 @@ import type { Mirror } from "#mirror";
 import { formatAddress } from "#net";
 import { isRunning, ownMark } from "#session";
 import { authRole } from "./auth.ts";
+import { AuthServers } from "./auth-servers.ts";
 import { hostUuid, openDataDir, writeWhole } from "./data-dir.ts";
 import { describe } from "./describe.ts";
 import { diagnostics } from "./diagnostics.ts";
@@ -226,11 +228,12 @@ async function memberServices(
   signal: AbortSignal,
 ): Promise<Service[]> {
   const { clock, random, version, hostId, owner, log } = world;
+  const servers = await authServers(config, world);
   const common = {
     hostId,
     owner,
     dataDir: config.teleport.data_dir,
-    auth: auth ?? (await remoteOf(config, world)),
+    auth: auth ?? (await remoteOf(config, world, servers)),
     version,
     clock,
     random,
@@ -251,15 +254,17 @@ async function memberServices(
   if (!watcher) return [];
   // One copy of the cluster's state serves both.
   const heartbeat = new Heartbeat({ client: watcher.client, clock, random });
-  const mirror = mirrorOf(config, world, watcher, heartbeat.client, auth === undefined);
+  const mirror = mirrorOf(config, world, heartbeat.client, auth ? undefined : watcher);
   world.metrics.show("teleport_mirror_connected", () => (mirror.connected ? 1 : 0));
   world.metrics.show("trusted_clusters", () => otherClusters(mirror));
   const of = (member: Member | undefined): readonly Service[] => member?.services ?? [];
+  const followed = auth ? [] : [servers.follow(watcher.client)];
   const here = node && (await nodeRole(config, world, node, mirror, heartbeat, stack));
   return [
     ...of(proxy),
     ...of(node),
     mirror,
+    ...followed,
     ...(here?.services ?? []),
     ...(proxy ? await proxyRole(config, world, proxy, mirror, heartbeat, here) : []),
     ...(proxy ? furtherProcesses(config, world, proxy) : []),
@@ -287,11 +292,21 @@ function otherClusters(mirror: Mirror): number | undefined {
   return new Set(names.filter((name) => name !== own)).size;
 }
 
-async function remoteOf(config: Config, world: World): Promise<RemoteAuth> {
+const authServers = ({ teleport, process }: Config, { clock, log }: World): Promise<AuthServers> =>
+  AuthServers.open({
+    path: join(teleport.data_dir, "authservers.json"),
+    listed: teleport.auth_servers,
+    byFlag: process.auth_servers_by_flag,
+    clock,
+    log,
+  });
+
+async function remoteOf(config: Config, world: World, servers: AuthServers): Promise<RemoteAuth> {
   const { auth_servers, auth_token, ca_pin } = config.teleport;
   const { resolveSecret } = await load();
   return {
     servers: auth_servers,
+    dial: (signal) => servers.dial(signal),
     token:
       auth_token === undefined
         ? undefined
