@@ -2,7 +2,6 @@ import { join } from "node:path";
 import type { Config } from "#config";
 import type { Service } from "#core/service";
 import { CopyFile, Mirror } from "#mirror";
-import type { Heartbeat } from "./heartbeat.ts";
 import type { Member } from "./member.ts";
 import type { World } from "./world.ts";
 
