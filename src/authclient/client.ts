@@ -7,6 +7,7 @@ import type { z } from "zod";
 import { type AuthContract, authContract } from "#contract/auth";
 import type { Client, Contract } from "#contract/rpc";
 import { operationPath, readFault, versionHeader } from "#contract/wire";
+import { type Millis, second } from "#core/clock";
 import { Fault } from "#core/errors";
 import { plain } from "#net";
 
@@ -21,6 +22,8 @@ export interface AuthClientOptions {
   readonly clusterName?: string;
   /** This program's version, for the server's compatibility check. */
   readonly version: string;
+  /** How long the server may say nothing, which the system itself would bear for a quarter of an hour; default 30 s. */
+  readonly silence?: Millis;
 }
 
 interface Certificate {
@@ -32,8 +35,11 @@ interface Certificate {
 export type AuthClient = Client<AuthContract> & { close(): void };
 
 const answerLimit = 64 * 1024 * 1024; // bytes of one JSON answer
+/** Reads whole recordings before it answers, however large. */
+const unhurried = operationPath("recordings.finish");
 
 export function openAuthClient(options: AuthClientOptions): AuthClient {
+  const { silence = 30 * second } = options;
   const agent = new Agent({ keepAlive: true, maxSockets: 16, scheduling: "lifo" });
   agent.createConnection = (_options, done) => {
     options.dial().then(
@@ -56,14 +62,22 @@ export function openAuthClient(options: AuthClientOptions): AuthClient {
     return undefined;
   };
   const client = clientOf(authContract, {
-    start: (method, path, headers, signal) =>
-      request({
+    start(method, path, headers, signal) {
+      const sent = request({
         agent,
         method,
         path,
         headers: { host: serverName(options.clusterName), [versionHeader]: options.version, ...headers },
+        ...(path !== unhurried && { timeout: silence }),
         ...(signal && { signal }),
-      }),
+      });
+      sent.once("timeout", () => {
+        // Those that wait for a next call lead to the same nowhere.
+        for (const idle of Object.values(agent.freeSockets).flat()) idle?.destroy();
+        sent.destroy(new Fault("unreachable", `the auth server did not answer within ${silence / second} s`));
+      });
+      return sent;
+    },
   });
   return Object.assign(client, { close: () => agent.destroy() });
 }
@@ -129,6 +143,8 @@ async function* feedLines(
   );
   sent.end(body);
   const answer = await answerTo(sent, signal);
+  // From here on silence may be ours: we read when we can use it.
+  sent.setTimeout(0);
   try {
     for await (const line of lines(answer)) {
       const { value, fault } = parseJson(line) as { value?: unknown; fault?: unknown };
@@ -189,10 +205,23 @@ function parseJson(text: string): unknown {
   }
 }
 
+const times: Readonly<Record<string, string>> = {
+  CERT_NOT_YET_VALID: "is not valid yet",
+  CERT_HAS_EXPIRED: "has expired",
+};
+
 function lost(err: unknown): Fault {
   if (err instanceof Fault) return err;
   const cause = err as Error;
   const code = (cause as NodeJS.ErrnoException).code ?? "";
+  const untimely = times[code];
+  if (untimely !== undefined) {
+    return new Fault(
+      "access_denied",
+      `the auth server's certificate ${untimely} by this machine's clock; compare \`date -u\` here and there`,
+      { cause },
+    );
+  }
   if (
     code.startsWith("CERT_") ||
     code.startsWith("ERR_TLS_CERT") ||
