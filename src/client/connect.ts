@@ -288,7 +288,9 @@ function verifier(check: (key: PublicKey) => void | Promise<void>) {
 const notOurProxy = (proxy: string, cause: Error): Fault =>
   new Fault(
     "access_denied",
-    `what answers at ${proxy} is not the proxy that you logged in to: ${cause.message}; if the cluster was made anew, log in again`,
+    cause instanceof Fault && cause.details.clock !== undefined
+      ? `the proxy at ${proxy} cannot prove who it is: ${cause.message}`
+      : `what answers at ${proxy} is not the proxy that you logged in to: ${cause.message}; if the cluster was made anew, log in again`,
     { cause },
   );
 
