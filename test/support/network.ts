@@ -170,6 +170,15 @@ export class Machine {
     );
   }
 
+  /** Whatever it sends to an address of its first network gets lost, and nothing tells it so. */
+  loses(address: string): Promise<void> {
+    return ip(["-n", this.#space], [`neigh replace ${address} lladdr ${nobody} dev eth0 nud permanent`]);
+  }
+
+  finds(address: string): Promise<void> {
+    return ip(["-n", this.#space], [`neigh del ${address} dev eth0`]);
+  }
+
   /** Gives it other addresses, in the networks that it is in; connections by the old ones hang. */
   async readdress(addresses: readonly string[]): Promise<void> {
     await ip(
@@ -196,6 +205,9 @@ const settle = [
   "shift 3",
   'exec "$@"',
 ].join(" && ");
+
+/** A network card that does not exist. */
+const nobody = "02:00:00:00:00:01";
 
 const family = "teleport-test-";
 
