@@ -60,8 +60,10 @@ export const configKeys: Readonly<Record<string, string>> = {
     "Where recordings go: `file:///folder`. Left out: `<data_dir>/log/sessions`. `s3://` is refused at start in this version.",
   "teleport.storage.region": none,
   "teleport.storage.audit_table_name": "Older name of an `audit_events_uri` of `dynamodb://TABLE`.",
-  "teleport.cache.enabled": `${none} Nodes and proxies always keep a copy of the cluster's state in memory.`,
-  "teleport.cache.ttl": none,
+  "teleport.cache.enabled":
+    "Whether nodes and proxies keep their copy of the cluster's state on disk too, under `<data_dir>/cache`, so that they can start while the auth service is away.",
+  "teleport.cache.ttl":
+    "How long the copy of the cluster's state, in memory and on disk, is used after the auth service was last heard.",
   "teleport.ciphers": "SSH ciphers of the node and the proxy, best first.",
   "teleport.kex_algos": "SSH key exchanges, best first.",
   "teleport.mac_algos": "SSH MACs, best first.",

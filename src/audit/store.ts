@@ -31,6 +31,8 @@ export interface EventStore extends AsyncDisposable {
   append(event: AuditEvent): Promise<void>;
   /** Absent where events only go in. */
   search?(query: Query): Promise<Found>;
+  /** The uids of those of the events that are kept already, as safely as if they had just been appended. */
+  kept?(events: readonly AuditEvent[]): Promise<ReadonlySet<string>>;
 }
 
 /** How many events a query may bring. */

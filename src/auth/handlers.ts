@@ -132,8 +132,9 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
     "roles.put": ({ role, force }, caller) => putRole(parts, role, force, caller),
     "roles.delete": ({ name }, caller) => deleteRole(parts, name, caller),
 
-    "audit.emit": async ({ events }) => {
-      await Promise.all(events.map((event) => audit.emit(event)));
+    "audit.emit": async ({ events, again }) => {
+      if (again) await audit.emitAgain(events);
+      else await Promise.all(events.map((event) => audit.emit(event)));
     },
     "audit.search": (query) => audit.search(query),
     "recordings.offset": async ({ sid, file }) => ({ offset: await audit.recordings.offset(sid, file) }),

@@ -57,7 +57,7 @@ export function openAuthClient(options: AuthClientOptions): AuthClient {
         stream.once("error", (err) => socket.destroy(err));
         done?.(null, socket);
       },
-      (err: Error) => done?.(err, undefined as never),
+      (err: Error) => done?.(away(err), undefined as never),
     );
     return undefined;
   };
@@ -243,5 +243,23 @@ function lost(err: unknown): Fault {
       },
     );
   }
-  return new Fault("unreachable", `lost the connection to the auth server: ${plain(cause)}`, { cause });
+  return new Fault("unreachable", `lost the connection to the auth server: ${plain(cause)}`, {
+    cause,
+    details: noAnswer,
+  });
 }
+
+/** Marks a fault that is not auth's answer but the lack of one: see `isAway`. */
+const noAnswer = { auth: "away" };
+
+function away(err: Error): Error {
+  if (!Fault.is(err, "unreachable")) return err;
+  return new Fault("unreachable", `the auth server cannot be reached: ${err.message}`, {
+    cause: err,
+    details: noAnswer,
+  });
+}
+
+/** Whether a call failed since auth could not be reached, or did not answer. */
+export const isAway = (err: unknown): boolean =>
+  Fault.is(err, "unreachable") && err.details.auth === noAnswer.auth;

@@ -322,7 +322,11 @@ export const authContract = {
 
   // Audit and recordings.
   "audit.emit": call({
-    input: z.strictObject({ events: z.array(AuditEvent).min(1).max(500) }),
+    input: z.strictObject({
+      events: z.array(AuditEvent).min(1).max(500),
+      /** Some of them may have arrived before: those whose uid the log has are passed over. */
+      again: z.boolean().default(false),
+    }),
     output: z.void(),
     /** A member submits only what happened on itself (AUD-03). */
     allow: (caller, { events }) =>

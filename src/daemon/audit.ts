@@ -25,6 +25,7 @@ export async function openAudit(
   const files = await RecordingFiles.open(recordingsFolder(folder, sessionsUri), world);
   return {
     emit: (draft) => log.emit(draft),
+    emitAgain: (events) => log.emitAgain(events),
     async search(query) {
       return [...(await log.search(query)).events];
     },

@@ -1,12 +1,13 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Auth, localClient } from "#auth";
-import { AuditSender, type AuthClient, openAuthClient } from "#authclient";
+import { AuditSender, type AuthClient, EventSpool, openAuthClient } from "#authclient";
 import type { AuthContract } from "#contract/auth";
 import type { Client } from "#contract/rpc";
 import { type Clock, second } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
+import type { Owner } from "#core/owner";
 import type { Random } from "#core/random";
 import type { Service } from "#core/service";
 import type { SystemRole } from "#model";
@@ -27,6 +28,8 @@ export interface MemberOptions {
   readonly role: Extract<SystemRole, "Proxy" | "Node">;
   readonly hostId: string;
   readonly dataDir: string;
+  /** This process, for the files that only it may send. */
+  readonly owner: Owner;
   readonly asked: Asked;
   /** The auth service of this very process, which needs no token (OVW-32); else where to find one. */
   readonly auth: Auth | RemoteAuth;
@@ -52,7 +55,9 @@ export async function openMember(options: MemberOptions, signal: AbortSignal): P
   const { keeper, client } = isLocal(options.auth)
     ? await localMember(options, options.auth)
     : await remoteMember(options, options.auth, signal);
-  const audit = new AuditSender({ client, clock, random, log: log.with({ component: "audit" }) });
+  const spoolParts = { owner: options.owner, clock, random, log };
+  const spool = new EventSpool(join(options.dataDir, "log", "upload", "events"), spoolParts);
+  const audit = new AuditSender({ client, spool, clock, random, log: log.with({ component: "audit" }) });
   return { hostId, identity: () => keeper.identity, client, audit, services: [keeper, audit] };
 }
 

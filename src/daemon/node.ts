@@ -13,6 +13,7 @@ import { reachableHost } from "./addresses.ts";
 import type { Asked } from "./identity.ts";
 import { sshLimits } from "./limits.ts";
 import type { Member } from "./member.ts";
+import { unawaited } from "./mirror.ts";
 import { presence } from "./presence.ts";
 import type { World } from "./world.ts";
 
@@ -54,7 +55,10 @@ export async function nodeRole(
   logins.warm();
   const programs = new Programs({ spawner, logins, pipes, clock, uid });
   const sockets = stack.use(new Sockets({ clock, uid }));
-  const spool = await Spool.open(join(teleport.data_dir, "log", "upload", "sessions", "default"));
+  const spool = await Spool.open(
+    join(teleport.data_dir, "log", "upload", "sessions", "default"),
+    world.owner,
+  );
   const telling = { emitter: member.audit, clock, random, log };
   const limits = sshLimits("node", config, world, log, (address) => isProxy(address, mirror));
   const server = new NodeServer({
@@ -108,7 +112,7 @@ export async function nodeRole(
     // Over the network it would come from the address it goes to.
     return ssh.admit(far, { local, remote: { ...local, port: 0 } }) ? near : undefined;
   };
-  return { services: [recordings, ssh, announced], here };
+  return { services: [recordings, ssh, unawaited(announced, mirror)], here };
 }
 
 /** Whether a proxy of the cluster is at this address: what its users do at the node is not the proxy's fault. */

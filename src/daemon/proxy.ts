@@ -8,11 +8,12 @@ import { access, type ProxyServer as ProxyRecord, type ResourceKind, type User, 
 import { type Address, dialFirst, door, formatAddress, listenHttps } from "#net";
 import { ProxyServer } from "#proxy";
 import { dialPolicy } from "#tunnel";
-import { webApi } from "#webapi";
+import { authIsAway, webApi } from "#webapi";
 import { listeners, reachableHost } from "./addresses.ts";
 import type { Asked } from "./identity.ts";
 import { sshLimits } from "./limits.ts";
 import type { Member } from "./member.ts";
+import { unawaited } from "./mirror.ts";
 import type { NodeRole } from "./node.ts";
 import { presence } from "./presence.ts";
 import { webCertificate } from "./web-cert.ts";
@@ -86,7 +87,7 @@ export async function proxyRole(
     random,
     log,
   });
-  return [ssh, webDoor(config, world, member, mirror), announced];
+  return [ssh, webDoor(config, world, member, mirror), unawaited(announced, mirror)];
 }
 
 function webDoor(config: Config, world: World, member: Member, mirror: Mirror): Service {
@@ -111,7 +112,7 @@ function webDoor(config: Config, world: World, member: Member, mirror: Mirror): 
         versions: { server_version: version, min_client_version: minClientVersion },
         health: () => {
           const { illness } = world.health;
-          return illness ?? (mirror.connected ? undefined : "the auth server cannot be reached");
+          return illness ?? (mirror.connected ? undefined : authIsAway);
         },
         knowsCluster: (name) => name === mirror.config().cluster_name,
         can: (user, verb, kind) => may(mirror, user, verb, kind),

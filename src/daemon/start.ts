@@ -6,16 +6,17 @@ import { systemClock } from "#core/clock";
 import type { Log } from "#core/log";
 import { systemRandom } from "#core/random";
 import { runAll, type Service } from "#core/service";
-import { Mirror } from "#mirror";
 import { formatAddress } from "#net";
 import { authRole } from "./auth.ts";
 import { hostUuid, openDataDir, writeWhole } from "./data-dir.ts";
 import { diagnostics, Health } from "./diagnostics.ts";
 import { LimitMetrics } from "./limits.ts";
 import { type Member, openMember, type RemoteAuth } from "./member.ts";
+import { mirrorOf } from "./mirror.ts";
 import { nextStep } from "./next-step.ts";
 import { nodeNames, nodeRole } from "./node.ts";
 import { notYet } from "./not-yet.ts";
+import { processOwner } from "./owner.ts";
 import { proxyNames, proxyRole } from "./proxy.ts";
 import type { World } from "./world.ts";
 
@@ -48,6 +49,7 @@ export async function startDaemon(config: Config, parts: DaemonParts, signal: Ab
     ...parts,
     metrics: new LimitMetrics(registry),
     hostId: await hostUuid(teleport.data_dir),
+    owner: await processOwner(),
     health,
     clock,
     random: systemRandom,
@@ -148,9 +150,10 @@ async function memberServices(
   stack: AsyncDisposableStack,
   signal: AbortSignal,
 ): Promise<Service[]> {
-  const { clock, random, version, hostId, log } = world;
+  const { clock, random, version, hostId, owner, log } = world;
   const common = {
     hostId,
+    owner,
     dataDir: config.teleport.data_dir,
     auth: auth ?? (await remoteOf(config, world)),
     version,
@@ -172,7 +175,7 @@ async function memberServices(
   const watcher = proxy ?? node;
   if (!watcher) return [];
   // One copy of the cluster's state serves both.
-  const mirror = new Mirror({ client: watcher.client, clock, log: log.with({ component: "mirror" }) });
+  const mirror = mirrorOf(config, world, watcher, auth === undefined);
   const of = (member: Member | undefined): readonly Service[] => member?.services ?? [];
   const own = node && (await nodeRole(config, world, node, mirror, stack));
   return [

@@ -1,5 +1,6 @@
 import type { Clock } from "#core/clock";
 import type { Log } from "#core/log";
+import type { Owner } from "#core/owner";
 import type { Random } from "#core/random";
 import type { Health } from "./diagnostics.ts";
 import type { LimitMetrics } from "./limits.ts";
@@ -7,6 +8,8 @@ import type { LimitMetrics } from "./limits.ts";
 /** What every part of the daemon is handed. */
 export interface World {
   readonly hostId: string;
+  /** This process, as others see whether it still lives. */
+  readonly owner: Owner;
   /** This program's version, e.g. `5.0.0`. */
   readonly version: string;
   /** A line of the banner on standard output (CFG-146). */

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, suite, test } from "node:test";
 import { second, TestClock } from "#core/clock";
 import { memoryLog, silentLog } from "#core/log";
+import type { Owner } from "#core/owner";
 import { systemRandom } from "#core/random";
 import { stamp } from "#events";
 import { type Digests, recordTo, Spool, uploader } from "./index.ts";
@@ -18,9 +19,11 @@ suite("recordings on their way", () => {
   let dir: string;
   let spool: Spool;
   const clock = new TestClock();
+  const dead = new Set<string>();
+  const owner = (mark: string): Owner => ({ mark, lives: async (other) => !dead.has(other) });
   beforeEach(async () => {
     dir = await mkdtemp(join(tmpdir(), "spool-"));
-    spool = await Spool.open(join(dir, "spool"));
+    spool = await Spool.open(join(dir, "spool"), owner("first"));
   });
   afterEach(() => rm(dir, { recursive: true }));
 
@@ -60,7 +63,12 @@ suite("recordings on their way", () => {
     assert.equal(recorder.event(start).ei, 2);
     assert.deepEqual(await spool.waiting(), []);
     await recorder.end();
-    assert.deepEqual(await names(), [`${sid}.completed`, `${sid}.session.bytes`, `${sid}.session.log`]);
+    assert.deepEqual(await names(), [
+      `${sid}.completed`,
+      `${sid}.owner`,
+      `${sid}.session.bytes`,
+      `${sid}.session.log`,
+    ]);
     assert.equal(await readFile(spool.path(sid, "bytes"), "utf8"), "hello world");
     assert.deepEqual(await spool.waiting(), [{ sid, complete: true }]);
   });
@@ -132,16 +140,29 @@ suite("recordings on their way", () => {
   test("stays when the store cannot be reached", async () => {
     await (await record()).end();
     await upload({ upload: () => Promise.reject(new Error("no store")) });
-    assert.equal((await names()).length, 3);
+    assert.equal((await names()).length, 4);
+  });
+
+  test("what a kill left while a recording was begun or removed is cleared away, and never a living process's", async () => {
+    const other = "8c9e6679-7425-40de-944b-e07fc1f90ae8";
+    for (const name of [`${sid}.session.bytes`, `${sid}.completed`, `${sid}.owner`, `${other}.owner`])
+      await writeFile(join(dir, "spool", name), name.startsWith(other) ? "third\n" : "second\n");
+    dead.add("second");
+    assert.deepEqual(await spool.waiting(), []);
+    assert.deepEqual(await names(), [`${other}.owner`]);
   });
 
   test("a session under way is left alone; one that a dead process left is finished and sent", async () => {
     const recorder = await record();
     await upload({});
-    assert.equal((await names()).length, 2);
+    assert.equal((await names()).length, 3);
+    const next = await Spool.open(join(dir, "spool"), owner("second"));
+    await upload({ spool: next });
+    assert.equal((await names()).length, 3, "its process lives");
+    dead.add("first");
     const [told, sent]: string[][] = [[], []];
     await upload({
-      spool: await Spool.open(join(dir, "spool")),
+      spool: next,
       onAbandoned: async (id) => void told?.push(id),
       upload: async (id, files) => {
         sent?.push(id);

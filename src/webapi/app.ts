@@ -1,4 +1,5 @@
 import { type App, httpApp } from "#net";
+import { sayingAway } from "./away.ts";
 import { certRoutes } from "./certs.ts";
 import { discovery } from "./discovery.ts";
 import { addressLimits } from "./limits.ts";
@@ -7,7 +8,8 @@ import { pageRoutes } from "./pages.ts";
 import { sessionRoutes } from "./sessions.ts";
 import { signupRoutes } from "./signup.ts";
 
-export async function webApi(options: WebApiOptions): Promise<App> {
+export async function webApi(given: WebApiOptions): Promise<App> {
+  const options = { ...given, auth: sayingAway(given.auth) };
   const app = await httpApp({ log: options.log });
   const limits = addressLimits(options.clock);
   const { routes, ping } = discovery(options, limits);

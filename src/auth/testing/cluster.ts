@@ -44,6 +44,9 @@ export async function cluster(
   };
   const audit: AuditLog = {
     emit: async (draft) => void events.push(stamp(draft, { clock, random: systemRandom })),
+    emitAgain: async (again) => {
+      events.push(...again.filter(({ uid }) => events.every((event) => event.uid !== uid)));
+    },
     search: async () => events,
     recordings,
   };
