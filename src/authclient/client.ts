@@ -74,7 +74,8 @@ export function openAuthClient(options: AuthClientOptions): AuthClient {
       sent.once("timeout", () => {
         // Those that wait for a next call lead to the same nowhere.
         for (const idle of Object.values(agent.freeSockets).flat()) idle?.destroy();
-        sent.destroy(new Fault("unreachable", `the auth server did not answer within ${silence / second} s`));
+        const said = `the auth server did not answer within ${silence / second} s`;
+        sent.destroy(new Fault("unreachable", said, { details: noAnswer }));
       });
       return sent;
     },

@@ -171,10 +171,10 @@ suite("hosts that lose each other", { skip: skipUnlessNetworks }, () => {
   for (const signal of ["SIGKILL", "SIGTERM"] as const) {
     test(`auth ended by ${signal}: sessions go on and begin, and their events and recordings arrive once, when it is back`, async () => {
       const { laptop, auth: authHost } = hosts;
-      await using open = await laptop.start(programs.tsh, ["ssh", "-tt", `${login}@stays`]);
+      await using open = laptop.terminal(programs.tsh, ["ssh", `${login}@stays`]);
       // What is typed is not what is answered.
-      open.write("echo star''ted\n");
-      await open.line(/started\r/);
+      open.type("echo star''ted\r");
+      await open.sees(/started\r/);
       auth.kill(signal);
       await auth.ended();
       const commands = ["first", "second", "third"].map((word) => `echo ${word} without ${signal}`);
@@ -182,8 +182,8 @@ suite("hosts that lose each other", { skip: skipUnlessNetworks }, () => {
       const refused = await newLogin(laptop, site);
       assert.equal(refused.code, 1);
       assert.match(refused.err, /auth server/);
-      open.write("echo go''t hello; exit 7\n");
-      assert.equal(await open.ended(), 7, open.said);
+      open.type("echo go''t hello; exit 7\r");
+      assert.equal(await open.ended(), 7);
 
       auth = await startAuth();
       await runsOn(laptop, "stays", "echo as it comes back");

@@ -5,6 +5,7 @@ import type { HttpAnswer } from "../support/https.ts";
 import type { Machine } from "../support/network.ts";
 import type { Program } from "../support/program.ts";
 import type { Ran, RunOptions } from "../support/run.ts";
+import { Terminal } from "../support/terminal.ts";
 import { type Cluster, type Event, login, password, readEvents, signUp } from "./cluster.ts";
 import { programs, quiet } from "./daemon.ts";
 
@@ -54,6 +55,11 @@ export class Host {
 
   start(command: string, args: readonly string[], options: RunOptions = {}): Promise<Program> {
     return this.machine.start(command, args, this.#with(options));
+  }
+
+  /** As `start`, with a terminal in front of somebody. */
+  terminal(command: string, args: readonly string[]): Terminal {
+    return new Terminal("ip", this.machine.line(command, args), { env: this.#env });
   }
 
   #with(options: RunOptions): RunOptions {
