@@ -10,7 +10,7 @@ export const configKeys: Readonly<Record<string, string>> = {
   "teleport.ca_pin":
     "What `tctl status` prints as CA pin: the auth service is verified by it at the first start.",
   "teleport.auth_servers": "Where the auth service is. Left out: on this host.",
-  "teleport.advertise_ip": "Address under which others reach the node of this host.",
+  "teleport.advertise_ip": "Address under which others reach the node and the proxy of this host. Left out: its first that is not loopback.",
   "teleport.connection_limits.max_connections":
     "Connections that each listener holds at a time for one source address.",
   "teleport.connection_limits.max_users": "Different users that a node serves at a time.",
@@ -74,7 +74,8 @@ export const configKeys: Readonly<Record<string, string>> = {
   "auth_service.enabled": "Whether this host runs the auth service.",
   "auth_service.cluster_name": "Name of the cluster, fixed at its first start. Left out: a UUID.",
   "auth_service.listen_addr": "Where the auth API listens.",
-  "auth_service.public_addr": "Names and addresses of the auth service for its certificate.",
+  "auth_service.public_addr":
+    "Names and addresses of the auth service for its certificate; `tctl nodes add` prints the first.",
   "auth_service.tokens":
     "Static invite tokens, written `node,proxy:TOKEN`. They never expire: prefer `tctl nodes add`.",
   "auth_service.authentication.type":

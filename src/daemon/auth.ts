@@ -97,6 +97,7 @@ export async function authRole(config: Config, world: World, stack: AsyncDisposa
     spec: {
       hostname: teleport.nodename,
       addr: formatAddress({ host: reachableHost(own.listen_addr.host), port: own.listen_addr.port }),
+      ...(own.public_addr[0] && { public_addr: formatAddress(own.public_addr[0]) }),
       version,
     },
   };

@@ -165,7 +165,8 @@ function settingsOf(config: Config): ProxySettings {
 
 function recordOf(config: Config, { hostId, version }: World): ProxyRecord {
   const { proxy_service: own, teleport } = config;
-  const reach = ({ host, port }: Address): string => formatAddress({ host: reachableHost(host), port });
+  const reach = ({ host, port }: Address): string =>
+    formatAddress({ host: teleport.advertise_ip?.host ?? reachableHost(host), port });
   return {
     kind: "proxy",
     version: "v2",

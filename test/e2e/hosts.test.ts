@@ -30,12 +30,21 @@ suite("a cluster of several hosts, by the lines of the admin guide", { skip: ski
   let db1: Program;
 
   before(async () => {
-    network = stack.use(await Network.open(plan, { [site]: plan.proxy[1], [secondSite]: plan.proxy2[1] }));
+    network = stack.use(
+      await Network.open(plan, {
+        [site]: plan.proxy[1],
+        [secondSite]: plan.proxy2[1],
+        "auth.example.com": plan.auth[0],
+      }),
+    );
     hosts = Object.fromEntries(
       Object.keys(plan).map((name) => [name, new Host(network.machine(name))]),
     ) as typeof hosts;
     const config = join(hosts.auth.machine.home, "teleport.yaml");
-    await writeFile(config, "auth_service: {cluster_name: main, authentication: {second_factor: off}}\n");
+    await writeFile(
+      config,
+      "auth_service: {cluster_name: main, public_addr: auth.example.com, authentication: {second_factor: off}}\n",
+    );
     const auth = stack.use(await hosts.auth.teleport("--roles=auth", "-c", config));
     await auth.line(/Auth service is starting on 0\.0\.0\.0:3025/);
     const said = await hosts.auth.mustTctl(
@@ -54,7 +63,7 @@ suite("a cluster of several hosts, by the lines of the admin guide", { skip: ski
   test("ACC-04a: a node on a host of its own joins by the address alone, and starts again without a token", async () => {
     const invitation = await hosts.auth.mustTctl("nodes", "add", "--ttl=5m", "--roles=node");
     const token = /^The invite token: ([0-9a-f]{32})$/m.exec(invitation)?.[1];
-    assert.match(invitation, /--auth-server=10\.0\.10\.5:3025$/m);
+    assert.match(invitation, /--auth-server=auth\.example\.com:3025$/m);
     const first = await hosts.db1.teleport("--roles=node", `--token=${token}`, authServer);
     await using _ = first;
     const { id, address } = await listed(hosts.auth, "db1");
@@ -74,7 +83,12 @@ suite("a cluster of several hosts, by the lines of the admin guide", { skip: ski
     const token = /^The invite token: ([0-9a-f]{32})$/m.exec(invitation)?.[1];
     const pin = /sha256:[0-9a-f]{64}/.exec(await hosts.auth.mustTctl("status"))?.[0];
     const other = `sha256:${"0".repeat(64)}`;
-    const flags = ["--roles=node", `--token=${token}`, `${authServer}:3025`, "--advertise-ip=10.0.10.12"];
+    const flags = [
+      "--roles=node",
+      `--token=${token}`,
+      "--auth-server=auth.example.com:3025",
+      "--advertise-ip=10.0.10.12",
+    ];
     await using refused = await hosts.db2.teleport(...flags, `--ca-pin=${other}`);
     await refused.line(/the CA pin given does not match/);
     refused.kill("SIGTERM");
