@@ -10,7 +10,8 @@ export const configKeys: Readonly<Record<string, string>> = {
   "teleport.ca_pin":
     "What `tctl status` prints as CA pin: the auth service is verified by it at the first start.",
   "teleport.auth_servers": "Where the auth service is. Left out: on this host.",
-  "teleport.advertise_ip": "Address under which others reach the node and the proxy of this host. Left out: its first that is not loopback.",
+  "teleport.advertise_ip":
+    "Address under which others reach the node and the proxy of this host. Left out: its first that is not loopback.",
   "teleport.connection_limits.max_connections":
     "Connections that each listener holds at a time for one source address.",
   "teleport.connection_limits.max_users": "Different users that a node serves at a time.",

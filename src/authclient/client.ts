@@ -22,6 +22,8 @@ export interface AuthClientOptions {
   readonly clusterName?: string;
   /** This program's version, for the server's compatibility check. */
   readonly version: string;
+  /** What the way to the server has said of its failure; nothing when it has not. Asked when a connection fails. */
+  readonly why?: () => Promise<string>;
   /** How long the server may say nothing, which the system itself would bear for a quarter of an hour; default 30 s. */
   readonly silence?: Millis;
 }
@@ -62,6 +64,7 @@ export function openAuthClient(options: AuthClientOptions): AuthClient {
     return undefined;
   };
   const client = clientOf(authContract, {
+    why: options.why,
     start(method, path, headers, signal) {
       const sent = request({
         agent,
@@ -98,6 +101,7 @@ interface Wire {
     headers: Record<string, string | number>,
     signal: AbortSignal | undefined,
   ): ClientRequest;
+  readonly why: AuthClientOptions["why"];
 }
 
 function clientOf<C extends Contract>(contract: C, wire: Wire): Client<C> {
@@ -111,12 +115,12 @@ function clientOf<C extends Contract>(contract: C, wire: Wire): Client<C> {
         const body = Buffer.from(JSON.stringify(input ?? {}));
         const sent = wire.start("POST", path, { ...json, "content-length": body.length }, signal);
         sent.end(body);
-        return output.parse(await wholeAnswer(await answerTo(sent, signal)));
+        return output.parse(await wholeAnswer(await answerTo(sent, signal, wire.why)));
       },
       upload: async (input: unknown, body: AsyncIterable<Uint8Array>, signal?: AbortSignal) => {
         const query = `?input=${encodeURIComponent(JSON.stringify(input ?? {}))}`;
         const sent = wire.start("PUT", path + query, { "content-type": "application/octet-stream" }, signal);
-        const answer = answerTo(sent, signal);
+        const answer = answerTo(sent, signal, wire.why);
         const [, answered] = await Promise.allSettled([pipeline(body, sent), answer]);
         // The server's refusal says more than the broken pipe that it causes.
         if (answered.status === "rejected") throw answered.reason;
@@ -143,7 +147,7 @@ async function* feedLines(
     signal,
   );
   sent.end(body);
-  const answer = await answerTo(sent, signal);
+  const answer = await answerTo(sent, signal, wire.why);
   // From here on silence may be ours: we read when we can use it.
   sent.setTimeout(0);
   try {
@@ -161,11 +165,18 @@ async function* feedLines(
 }
 
 /** The response, or the fault it carries. */
-async function answerTo(sent: ClientRequest, signal: AbortSignal | undefined): Promise<IncomingMessage> {
+async function answerTo(
+  sent: ClientRequest,
+  signal: AbortSignal | undefined,
+  why: AuthClientOptions["why"],
+): Promise<IncomingMessage> {
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
   sent.once("response", resolve);
   sent.once("error", (err) => reject(signal?.aborted ? (signal.reason as Error) : lost(err)));
-  const answer = await promise;
+  const answer = await promise.catch(async (err: Error) => {
+    const said = signal?.aborted ? undefined : await why?.();
+    throw said ? new Fault("unreachable", said, { cause: err, details: noAnswer }) : err;
+  });
   if (answer.statusCode === 200) return answer;
   throw readFault(await wholeAnswer(answer));
 }

@@ -140,6 +140,8 @@ suite("hosts that lose each other", { skip: skipUnlessNetworks }, () => {
       const refused = await newLogin(laptop2, site2);
       assert.equal(refused.code, 1);
       assert.match(refused.err, /auth server/);
+      const list = await laptop2.tsh(["ls"]);
+      assert.match(list.err, /error: the proxy cannot reach the cluster's auth server now/);
       await goesOn(open);
       await proxy2.machine.finds("10.0.10.5");
 
@@ -182,6 +184,8 @@ suite("hosts that lose each other", { skip: skipUnlessNetworks }, () => {
       const refused = await newLogin(laptop, site);
       assert.equal(refused.code, 1);
       assert.match(refused.err, /auth server/);
+      const list = await laptop.tsh(["ls"]);
+      assert.match(list.err, /error: the proxy cannot reach the cluster's auth server now/);
       open.type("echo go''t hello; exit 7\r");
       assert.equal(await open.ended(), 7);
 
