@@ -22,6 +22,7 @@ need curl curl
 need rsync rsync
 need git git
 need ssh-audit ssh-audit
+need promtool prometheus
 [ -n "$packages" ] || exit 0
 
 # 101 forbids a package to start its service: no sshd on port 22 because of a test.

@@ -109,6 +109,10 @@ export class AuditLog implements Emitter, AsyncDisposable {
     return this.#failures;
   }
 
+  get openFiles(): number {
+    return this.#parts.stores.reduce((sum, { openFiles = 0 }) => sum + openFiles, 0);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#parts.stores.map((store) => store[Symbol.asyncDispose]()));
   }

@@ -85,6 +85,10 @@ export class EventFiles implements EventStore {
     return promise;
   }
 
+  get openFiles(): number {
+    return this.#current === undefined ? 0 : 1;
+  }
+
   search(query: Query): Promise<Found> {
     return searchFiles(this.#folder, query);
   }

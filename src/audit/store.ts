@@ -27,6 +27,8 @@ export interface Found {
 export interface EventStore extends AsyncDisposable {
   /** For messages to the operator. */
   readonly uri: string;
+  /** How many files of it are open, where it has files. */
+  readonly openFiles?: number;
   /** Resolves when the event is kept as safely as this place can. */
   append(event: AuditEvent): Promise<void>;
   /** Absent where events only go in. */

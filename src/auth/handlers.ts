@@ -40,9 +40,17 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
       const asked = all.filter((ca) => type === undefined || ca.spec.type === type);
       return secrets ? asked : asked.map(publicPart);
     },
-    "mirror.watch": (_input, caller, signal) => state.watch(systemRole(caller), signal),
+    "mirror.watch": (_input, caller, signal, said) => {
+      const { role, hostId } = member(caller);
+      return state.watch(role, signal, said && { said, alive: (kinds) => presence.alive(hostId, kinds) });
+    },
 
-    "hosts.join": (input) => joins.join(input),
+    // A proxy says for whom it asks; of anyone else only what we see counts.
+    "hosts.join": ({ remote_addr, ...asked }, caller) => {
+      const byProxy = caller.kind === "system" && caller.role === "Proxy";
+      const seen = caller.kind === "anonymous" ? caller.from : undefined;
+      return joins.join({ ...asked, remote_addr: byProxy ? remote_addr : (seen ?? "") });
+    },
     "hosts.renew": (input) => joins.renew(input),
     "nodes.list": async (_input, caller) =>
       only(caller, "list", "node", await store.nodes.list()).filter((node) =>
@@ -59,10 +67,6 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
     "proxies.remove": ({ name }) => store.proxies.delete(name),
     "auth_servers.list": async (_input, caller) =>
       only(caller, "list", "auth_server", await store.authServers.list()),
-    "hosts.alive": (_input, caller) => {
-      if (caller.kind !== "system") throw new Fault("access_denied", "only members are alive");
-      return presence.alive(caller.hostId);
-    },
 
     "tokens.list": async (_input, caller) => only(caller, "list", "token", await listTokens(parts)),
     "tokens.create": (request, caller) => createToken(parts, request, caller.name),
@@ -183,7 +187,7 @@ interface Named {
 }
 
 /** The contract lets only machines watch. */
-function systemRole(caller: Caller): SystemRole {
+function member(caller: Caller): { readonly role: SystemRole; readonly hostId: string } {
   if (caller.kind !== "system") throw new Fault("access_denied", "only members mirror the cluster's state");
-  return caller.role;
+  return caller;
 }

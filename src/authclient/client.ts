@@ -6,7 +6,7 @@ import { connect } from "node:tls";
 import type { z } from "zod";
 import { type AuthContract, authContract } from "#contract/auth";
 import type { Client, Contract } from "#contract/rpc";
-import { operationPath, readFault, versionHeader } from "#contract/wire";
+import { linesType, operationPath, readFault, versionHeader } from "#contract/wire";
 import { type Millis, second } from "#core/clock";
 import { Fault } from "#core/errors";
 import { plain } from "#net";
@@ -35,6 +35,9 @@ interface Certificate {
 
 /** A client of the auth API over mutual TLS. `close` ends its connections. */
 export type AuthClient = Client<AuthContract> & { close(): void };
+
+/** What a caller goes on saying to a feed; the signal aborts when the feed is over. */
+type Say = (signal: AbortSignal) => AsyncIterable<unknown>;
 
 const answerLimit = 64 * 1024 * 1024; // bytes of one JSON answer
 /** Reads whole recordings before it answers, however large. */
@@ -126,30 +129,30 @@ function clientOf<C extends Contract>(contract: C, wire: Wire): Client<C> {
         if (answered.status === "rejected") throw answered.reason;
         return output.parse(await wholeAnswer(answered.value));
       },
-      feed: (input: unknown, signal?: AbortSignal) => feedLines(wire, path, input, output, signal),
+      feed: (input: unknown, signal?: AbortSignal, say?: Say) =>
+        feedLines({ wire, path, output, input }, signal, say),
     }[operation.shape];
   }
   return client as Client<C>;
 }
 
 async function* feedLines(
-  wire: Wire,
-  path: string,
-  input: unknown,
-  output: z.ZodType,
+  { wire, path, input, output }: { wire: Wire; path: string; input: unknown; output: z.ZodType },
   signal: AbortSignal | undefined,
+  say: Say | undefined,
 ): AsyncGenerator<unknown> {
   const body = Buffer.from(JSON.stringify(input ?? {}));
-  const sent = wire.start(
-    "POST",
-    path,
-    { "content-type": "application/json", "content-length": body.length },
-    signal,
-  );
-  sent.end(body);
+  const headers = say
+    ? { "content-type": linesType }
+    : { "content-type": "application/json", "content-length": body.length };
+  const sent = wire.start("POST", path, headers, signal);
+  if (say) sent.write(`${body}\n`);
+  else sent.end(body);
   const answer = await answerTo(sent, signal, wire.why);
   // From here on silence may be ours: we read when we can use it.
   sent.setTimeout(0);
+  const over = new AbortController();
+  if (say) void talk(sent, say(over.signal));
   try {
     for await (const line of lines(answer)) {
       const { value, fault } = parseJson(line) as { value?: unknown; fault?: unknown };
@@ -160,7 +163,21 @@ async function* feedLines(
     if (signal?.aborted) return;
     throw err instanceof Fault ? err : lost(err);
   } finally {
+    over.abort();
     answer.destroy();
+  }
+}
+
+/** What goes wrong here goes wrong for who listens too, and is told there. */
+async function talk(sent: ClientRequest, said: AsyncIterable<unknown>): Promise<void> {
+  sent.on("error", () => {});
+  try {
+    for await (const one of said) {
+      if (sent.destroyed) return;
+      sent.write(`${JSON.stringify(one)}\n`);
+    }
+  } catch {
+    sent.destroy();
   }
 }
 

@@ -60,7 +60,7 @@ async function host() {
     let dead = false;
     const never = new Promise<never>(() => {});
     const spool = new EventSpool(folder, {
-      owner: { mark, lives: async (other) => living.has(other) },
+      owner: { mark, lives: (other) => living.has(other) },
       clock,
       random: systemRandom,
       log,

@@ -158,7 +158,7 @@ export class EventSpool implements AsyncDisposable {
           continue;
         }
         // One without a mark is being made, or its process died while it was: nothing is in it yet.
-        if (version === "" || (await owner.lives(mark))) continue;
+        if (version === "" || owner.lives(mark)) continue;
         await this.#takeFrom(folder);
       } catch (err) {
         log.warn("audit events of an earlier process cannot be taken over", {

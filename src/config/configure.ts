@@ -3,6 +3,7 @@ import { Fault } from "#core/errors";
 import { type Address, parseAddress, parseListenAddress } from "./address.ts";
 import type { ConfigFile, ParsedFile } from "./file.ts";
 import { parseLabels } from "./labels.ts";
+import { needsSharedStorage } from "./second-auth.ts";
 import { advertised, caPin, secretSource } from "./values.ts";
 
 /** What the command line of `teleport start` says; each wins over the file (CFG-100..115). */
@@ -64,6 +65,8 @@ export function configure({
 
   const authServers = flags.authServer?.map((text) => read("--auth-server", () => parseAddress(text, 3025)));
   let runsAuth = enabled(file.auth_service, "auth");
+  const [server] = authServers ?? [];
+  if (server && roles?.has("auth")) throw needsSharedStorage(server, file.teleport.storage.backend.type);
   if (authServers && runsAuth) {
     warnings.push("--auth-server names another auth service, so none is started here");
     runsAuth = false;

@@ -4,16 +4,18 @@ import { Document } from "yaml";
 export function sampleConfig({
   nodename,
   dataDir,
+  pidFile,
 }: {
   readonly nodename: string;
   readonly dataDir: string;
+  readonly pidFile: string;
 }): string {
   const sample = new Document(
     {
       teleport: {
         nodename,
         data_dir: dataDir,
-        pid_file: "/var/run/teleport.pid",
+        pid_file: pidFile,
         auth_token: "cluster-join-token",
         auth_servers: ["0.0.0.0:3025"],
         connection_limits: { max_connections: 15000, max_users: 250 },

@@ -3,5 +3,5 @@ export interface Owner {
   /** This process, as a line of text. */
   readonly mark: string;
   /** Whether the process of a mark is still there. */
-  lives(mark: string): Promise<boolean>;
+  lives(mark: string): boolean;
 }

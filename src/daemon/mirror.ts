@@ -2,6 +2,7 @@ import { join } from "node:path";
 import type { Config } from "#config";
 import type { Service } from "#core/service";
 import { CopyFile, Mirror } from "#mirror";
+import type { Heartbeat } from "./heartbeat.ts";
 import type { Member } from "./member.ts";
 import type { World } from "./world.ts";
 
@@ -9,7 +10,13 @@ import type { World } from "./world.ts";
  * The copy of the cluster's state for the proxy and the node of this process. Where auth is elsewhere it is kept under
  * `<data_dir>/cache` too, one file for each kind of member, since a node is told less than a proxy.
  */
-export function mirrorOf(config: Config, world: World, member: Member, remote: boolean): Mirror {
+export function mirrorOf(
+  config: Config,
+  world: World,
+  member: Member,
+  client: Heartbeat["client"],
+  remote: boolean,
+): Mirror {
   const { cache, data_dir } = config.teleport;
   const { clock, log } = world;
   const role = config.proxy_service.enabled ? "proxy" : "node";
@@ -18,7 +25,7 @@ export function mirrorOf(config: Config, world: World, member: Member, remote: b
     trusted: () => member.identity().authorities,
   };
   return new Mirror({
-    client: member.client,
+    client,
     clock,
     log: log.with({ component: "mirror" }),
     ...(cache.ttl > 0 && { ttl: cache.ttl }),

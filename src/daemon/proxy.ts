@@ -5,13 +5,14 @@ import type { ProxySettings } from "#contract/web";
 import type { Service } from "#core/service";
 import type { Mirror } from "#mirror";
 import { access, type ProxyServer as ProxyRecord, type ResourceKind, type User, type Verb } from "#model";
-import { type Address, dialFirst, door, formatAddress, listenHttps } from "#net";
+import { type Address, dialFirst, door, formatAddress, isNearby, listenHttps, tlsCiphers } from "#net";
 import { ProxyServer } from "#proxy";
 import { dialPolicy } from "#tunnel";
 import { authIsAway, webApi } from "#webapi";
 import { listeners, reachableHost } from "./addresses.ts";
+import type { Heartbeat } from "./heartbeat.ts";
 import type { Asked } from "./identity.ts";
-import { sshLimits } from "./limits.ts";
+import { requestRates, sshLimits } from "./limits.ts";
 import type { Member } from "./member.ts";
 import { unawaited } from "./mirror.ts";
 import type { NodeRole } from "./node.ts";
@@ -36,6 +37,7 @@ export async function proxyRole(
   world: World,
   member: Member,
   mirror: Mirror,
+  heartbeat: Heartbeat,
   node: NodeRole | undefined,
 ): Promise<Service[]> {
   const { proxy_service: own, teleport } = config;
@@ -53,6 +55,9 @@ export async function proxyRole(
   const limits = sshLimits("proxy", config, world, log);
   const server = new ProxyServer({
     login: limits.login,
+    ...(own.proxy_protocol && { mayBring: isNearby }),
+    maxUsers: limits.maxUsers,
+    onLimit: limits.onLimit,
     hostId,
     hostSigners: () => member.identity().signers,
     view: mirror,
@@ -61,6 +66,7 @@ export async function proxyRole(
       policy,
       dialAuth: (signal) => dialFirst(teleport.auth_servers, signal),
       here: (wanted) => node?.here(wanted),
+      onDial: world.metrics.dials,
       clock,
     },
     emitter: member.audit,
@@ -75,14 +81,16 @@ export async function proxyRole(
     setting: "proxy_service.listen_addr",
     gate: limits.gate,
     handle: (socket, _ends, signal, guest) => server.handle(socket, signal, guest),
+    onConnection: (socket) => world.metrics.traffic.add(socket),
     onListening: (bound) => world.say(`[PROXY] SSH proxy service is starting on ${formatAddress(bound)}`),
     log,
   });
   const announced = presence({
-    name: "proxy presence",
+    kind: "proxy",
+    heartbeats: world.metrics.heartbeats("proxy", world.health.heartbeats("proxy")),
     announce: () => member.client["proxies.announce"](recordOf(config, world)),
-    alive: () => member.client["hosts.alive"]({}),
     remove: () => member.client["proxies.remove"]({ name: hostId }),
+    heartbeat,
     clock,
     random,
     log,
@@ -98,14 +106,22 @@ function webDoor(config: Config, world: World, member: Member, mirror: Mirror): 
     name: "web",
     async run(signal, ready) {
       const hosts = own.public_addr.map(({ host }) => host);
-      const { selfSigned, ...pair } = await webCertificate({
-        files: { key: own.https_key_file, cert: own.https_cert_file },
-        dataDir: teleport.data_dir,
-        dnsNames: [...new Set([teleport.nodename, ...hosts.filter(isName), "localhost"])].filter(isName),
-        ips: [...new Set([...hosts.filter((host) => !isName(host)), "127.0.0.1", "::1"])],
-        clock,
-      });
-      if (selfSigned) log.info("serving a self-signed certificate, for browsers to be told to accept");
+      const pair = config.process.insecure_no_tls
+        ? undefined
+        : await webCertificate({
+            files: { key: own.https_key_file, cert: own.https_cert_file },
+            dataDir: teleport.data_dir,
+            dnsNames: [...new Set([teleport.nodename, ...hosts.filter(isName), "localhost"])].filter(isName),
+            ips: [...new Set([...hosts.filter((host) => !isName(host)), "127.0.0.1", "::1"])],
+            clock,
+          });
+      if (pair?.selfSigned) {
+        const say = "serving a self-signed certificate, for browsers to be told to accept";
+        // The operator's own file may be a mistake; the one made here is none (CFG-87).
+        if (own.https_cert_file === undefined) log.info(say);
+        else log.warn(say, { file: own.https_cert_file });
+      }
+      const rates = requestRates(config, world);
       const app = await webApi({
         auth: member.client,
         proxy: settingsOf(config),
@@ -117,14 +133,19 @@ function webDoor(config: Config, world: World, member: Member, mirror: Mirror): 
         knowsCluster: (name) => name === mirror.config().cluster_name,
         can: (user, verb, kind) => may(mirror, user, verb, kind),
         pages: join(fileURLToPath(import.meta.url), "../../../web/dist"),
+        count: (peer) => rates.take(peer),
         clock,
         random,
         log,
       });
-      await using listener = await listenHttps(app, {
+      await using listener = await listenHttps(world.metrics.calls.ofWeb(app, clock), {
         address: own.web_listen_addr,
         setting: "proxy_service.web_listen_addr",
         pair,
+        ...(own.proxy_protocol && { mayBring: isNearby }),
+        // The balancer may encrypt again or not (LB-01).
+        ...(config.process.insecure && { mayBeClear: isNearby }),
+        ciphers: tlsCiphers(teleport.ciphersuites),
         maxConnections: teleport.connection_limits.max_connections,
         log,
       });

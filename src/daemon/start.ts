@@ -1,22 +1,27 @@
 import { readFile, rm } from "node:fs/promises";
-import { collectDefaultMetrics, Registry } from "prom-client";
 import type { Auth } from "#auth";
 import { type Config, load } from "#config";
 import { systemClock } from "#core/clock";
+import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
 import { systemRandom } from "#core/random";
 import { runAll, type Service } from "#core/service";
+import type { Mirror } from "#mirror";
 import { formatAddress } from "#net";
+import { isRunning, ownMark } from "#session";
 import { authRole } from "./auth.ts";
 import { hostUuid, openDataDir, writeWhole } from "./data-dir.ts";
-import { diagnostics, Health } from "./diagnostics.ts";
-import { LimitMetrics } from "./limits.ts";
+import { diagnostics } from "./diagnostics.ts";
+import { Health } from "./health.ts";
+import { Heartbeat } from "./heartbeat.ts";
+import { idleMemory, thisEngine } from "./idle-memory.ts";
+import { licenseWarning } from "./license.ts";
 import { type Member, openMember, type RemoteAuth } from "./member.ts";
+import { Metrics } from "./metrics.ts";
 import { mirrorOf } from "./mirror.ts";
 import { nextStep } from "./next-step.ts";
 import { nodeNames, nodeRole } from "./node.ts";
 import { notYet } from "./not-yet.ts";
-import { processOwner } from "./owner.ts";
 import { proxyNames, proxyRole } from "./proxy.ts";
 import type { World } from "./world.ts";
 
@@ -38,18 +43,24 @@ export interface DaemonParts {
  */
 export async function startDaemon(config: Config, parts: DaemonParts, signal: AbortSignal): Promise<void> {
   const { teleport, process: told } = config;
+  const { contradictions } = await load();
+  const wrong = contradictions(config);
+  if (wrong.length > 0) throw new Fault("bad_parameter", wrong.join("\n"));
   for (const line of notYet(config)) parts.warn(line);
+  const unlicensed = config.auth_service.enabled ? await licenseWarning(config) : undefined;
+  if (unlicensed !== undefined) parts.warn(unlicensed);
   const clock = systemClock;
   const health = new Health(clock);
   await using stack = new AsyncDisposableStack();
   const { warning } = await openDataDir(teleport.data_dir);
   if (warning !== undefined && config.auth_service.enabled) parts.warn(warning);
-  const registry = metricsOf();
+  const metrics = new Metrics(parts);
+  metrics.show("teleport_ready", () => (health.refusal === undefined ? 1 : 0));
   const world: World = {
     ...parts,
-    metrics: new LimitMetrics(registry),
+    metrics,
     hostId: await hostUuid(teleport.data_dir),
-    owner: await processOwner(),
+    owner: { mark: ownMark(), lives: isRunning },
     health,
     clock,
     random: systemRandom,
@@ -62,11 +73,15 @@ export async function startDaemon(config: Config, parts: DaemonParts, signal: Ab
   }
   const services: Service[] = [];
   if (told.diag_addr) {
+    metrics.addProcess();
     services.push(
       diagnostics({
         address: told.diag_addr,
         health,
-        metrics: registry,
+        metrics: metrics.registry,
+        profiles: told.debug,
+        clock,
+        warn: parts.warn,
         listening: (at) => parts.say(`[DIAG]  Diagnostics service is starting on ${formatAddress(at)}`),
       }),
     );
@@ -74,6 +89,8 @@ export async function startDaemon(config: Config, parts: DaemonParts, signal: Ab
   // Everything that runs before the first service listens can fail with nothing started.
   services.push(watched(await clusterServices(config, world, stack, signal), health));
   void health.watchLoop(signal);
+  const engine = thisEngine();
+  if (engine) services.push(idleMemory(engine, clock));
   await runAll(services, signal);
 }
 
@@ -107,8 +124,11 @@ async function clusterServices(
     name: "cluster",
     async run(signal, isReady) {
       const role = config.auth_service.enabled ? await authRole(config, world, stack) : undefined;
-      const first = [...(role?.services ?? [])];
-      const rest = (): Promise<Service[]> => memberServices(config, world, role?.auth, stack, signal);
+      // Each by itself: its failure shows while the others are being stopped.
+      const seen = (service: Service): Service => watched(service, world.health);
+      const first = (role?.services ?? []).map(seen);
+      const rest = async (): Promise<Service[]> =>
+        (await memberServices(config, world, role?.auth, stack, signal)).map(seen);
       await runAll(
         [
           ...first,
@@ -175,16 +195,27 @@ async function memberServices(
   const watcher = proxy ?? node;
   if (!watcher) return [];
   // One copy of the cluster's state serves both.
-  const mirror = mirrorOf(config, world, watcher, auth === undefined);
+  const heartbeat = new Heartbeat({ client: watcher.client, clock, random });
+  const mirror = mirrorOf(config, world, watcher, heartbeat.client, auth === undefined);
+  world.metrics.show("teleport_mirror_connected", () => (mirror.connected ? 1 : 0));
+  world.metrics.show("trusted_clusters", () => otherClusters(mirror));
   const of = (member: Member | undefined): readonly Service[] => member?.services ?? [];
-  const own = node && (await nodeRole(config, world, node, mirror, stack));
+  const own = node && (await nodeRole(config, world, node, mirror, heartbeat, stack));
   return [
     ...of(proxy),
     ...of(node),
     mirror,
     ...(own?.services ?? []),
-    ...(proxy ? await proxyRole(config, world, proxy, mirror, own) : []),
+    ...(proxy ? await proxyRole(config, world, proxy, mirror, heartbeat, own) : []),
   ];
+}
+
+/** How many clusters beside this one have an authority here; unknown before the first copy of the state. */
+function otherClusters(mirror: Mirror): number | undefined {
+  if (!mirror.connected) return undefined;
+  const own = mirror.config().cluster_name;
+  const names = mirror.authorities("host").map(({ spec }) => spec.cluster_name);
+  return new Set(names.filter((name) => name !== own)).size;
 }
 
 async function remoteOf(config: Config, world: World): Promise<RemoteAuth> {
@@ -195,14 +226,18 @@ async function remoteOf(config: Config, world: World): Promise<RemoteAuth> {
     token:
       auth_token === undefined ? undefined : async () => (await resolveSecret(auth_token, readText)).reveal(),
     caPin: ca_pin,
-    warn: world.warn,
+    warn: once(world.warn),
   };
 }
 
-function metricsOf(): Registry {
-  const registry = new Registry();
-  collectDefaultMetrics({ register: registry });
-  return registry;
+/** Says a line once, however many roles join and however often they try. */
+function once(warn: (line: string) => void): (line: string) => void {
+  const said = new Set<string>();
+  return (line) => {
+    if (said.has(line)) return;
+    said.add(line);
+    warn(line);
+  };
 }
 
 const readText = (path: string): Promise<string> => readFile(path, "utf8");

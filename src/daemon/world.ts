@@ -2,8 +2,8 @@ import type { Clock } from "#core/clock";
 import type { Log } from "#core/log";
 import type { Owner } from "#core/owner";
 import type { Random } from "#core/random";
-import type { Health } from "./diagnostics.ts";
-import type { LimitMetrics } from "./limits.ts";
+import type { Health } from "./health.ts";
+import type { Metrics } from "./metrics.ts";
 
 /** What every part of the daemon is handed. */
 export interface World {
@@ -19,7 +19,7 @@ export interface World {
   /** A line to the operator whatever the log's severity and output (AUTH-17). */
   readonly warn: (line: string) => void;
   readonly health: Health;
-  readonly metrics: LimitMetrics;
+  readonly metrics: Metrics;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;

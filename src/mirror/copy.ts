@@ -1,5 +1,6 @@
 import type { MirrorChange } from "#contract/auth";
-import type { CertAuthority, ClusterConfig, Node, ProxyServer, Role, User } from "#model";
+import type { CertAuthority, ClusterConfig, ProxyServer, Role, User } from "#model";
+import { NodeIndex } from "./node-index.ts";
 
 type Put = Extract<MirrorChange, { type: "put" }>;
 
@@ -9,7 +10,7 @@ export class Copy {
   readonly authorities = new Map<string, CertAuthority>();
   readonly users = new Map<string, User>();
   readonly roles = new Map<string, Role>();
-  readonly nodes = new Map<string, Node>();
+  readonly nodes = new NodeIndex();
   readonly proxies = new Map<string, ProxyServer>();
 
   apply(change: MirrorChange): void {

@@ -105,6 +105,9 @@ export class Mirror implements Service, ClusterView {
   nodes(): readonly Node[] {
     return [...this.#usable.nodes.values()];
   }
+  nodesAt(name: string): readonly Node[] {
+    return this.#usable.nodes.at(name);
+  }
   proxies(): readonly ProxyServer[] {
     return [...this.#usable.proxies.values()];
   }
@@ -129,7 +132,7 @@ export class Mirror implements Service, ClusterView {
       for await (const change of this.#parts.client["mirror.watch"]({}, signal)) {
         alive.heard();
         if (live) this.#asOf = this.#parts.clock.now();
-        if (change.type === "beat") continue;
+        if (change.type === "beat" || change.type === "announce") continue;
         if (change.type === "reset") {
           copy = new Copy();
           live = false;

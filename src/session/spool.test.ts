@@ -1,16 +1,16 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, suite, test } from "node:test";
 import { second, TestClock } from "#core/clock";
 import { Fault } from "#core/errors";
 import { memoryLog, silentLog } from "#core/log";
-import type { Owner } from "#core/owner";
 import { systemRandom } from "#core/random";
 import { stamp } from "#events";
 import { type Digests, recordTo, Spool, uploader } from "./index.ts";
+import { markOf } from "./process-mark.ts";
 
 const sid = "8c9e6679-7425-40de-944b-e07fc1f90ae7";
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -20,11 +20,9 @@ suite("recordings on their way", () => {
   let dir: string;
   let spool: Spool;
   const clock = new TestClock();
-  const dead = new Set<string>();
-  const owner = (mark: string): Owner => ({ mark, lives: async (other) => !dead.has(other) });
   beforeEach(async () => {
     dir = await mkdtemp(join(tmpdir(), "spool-"));
-    spool = await Spool.open(join(dir, "spool"), owner("first"));
+    spool = await Spool.open(join(dir, "spool"));
   });
   afterEach(() => rm(dir, { recursive: true }));
 
@@ -64,12 +62,10 @@ suite("recordings on their way", () => {
     assert.equal(recorder.event(start).ei, 2);
     assert.deepEqual(await spool.waiting(), []);
     await recorder.end();
-    assert.deepEqual(await names(), [
-      `${sid}.completed`,
-      `${sid}.owner`,
-      `${sid}.session.bytes`,
-      `${sid}.session.log`,
-    ]);
+    assert.deepEqual(
+      (await names()).map((name) => name.replace(/(?<=\.of\.).*/, "me")),
+      [`${sid}.completed`, `${sid}.of.me`, `${sid}.session.bytes`, `${sid}.session.log`],
+    );
     assert.equal(await readFile(spool.path(sid, "bytes"), "utf8"), "hello world");
     assert.deepEqual(await spool.waiting(), [{ sid, complete: true }]);
   });
@@ -157,26 +153,61 @@ suite("recordings on their way", () => {
     assert.equal((await names()).length, 4);
   });
 
-  test("what a kill left while a recording was begun or removed is cleared away, and never a living process's", async () => {
-    const other = "8c9e6679-7425-40de-944b-e07fc1f90ae8";
-    for (const name of [`${sid}.session.bytes`, `${sid}.completed`, `${sid}.owner`, `${other}.owner`])
-      await writeFile(join(dir, "spool", name), name.startsWith(other) ? "third\n" : "second\n");
-    dead.add("second");
+  test("what a kill left while one was begun or removed is cleared away, but nothing of a process that runs", async () => {
+    const [second, third] = ["8c9e6679-7425-40de-944b-e07fc1f90ae8", "8c9e6679-7425-40de-944b-e07fc1f90ae9"];
+    const dead = `${markOf(process.ppid)}0`;
+    const living = `${third}.of.${markOf(process.ppid)}`;
+    for (const name of [
+      ...[
+        `${sid}.session.bytes`,
+        `${sid}.completed`,
+        `${sid}.of.${dead}`,
+        `${second}.of.${markOf(process.pid)}`,
+      ],
+      ...[living, `${third}.session.bytes`],
+    ])
+      await writeFile(join(dir, "spool", name), "");
     assert.deepEqual(await spool.waiting(), []);
-    assert.deepEqual(await names(), [`${other}.owner`]);
+    assert.equal((await names()).length, 6);
+    assert.deepEqual(await spool.waiting(), []);
+    assert.deepEqual(await names(), [living, `${third}.session.bytes`]);
+  });
+
+  suite("of another process", () => {
+    const given = async (owner: string): Promise<void> => {
+      const [mine = ""] = (await names()).filter((name) => name.includes(".of."));
+      await rename(join(dir, "spool", mine), join(dir, "spool", `${sid}.of.${owner}`));
+      spool = await Spool.open(join(dir, "spool"));
+    };
+
+    test("that runs: neither sent nor taken for abandoned, whether it is whole or not", async () => {
+      const recorder = await record();
+      await given(markOf(process.ppid));
+      await upload({ upload: () => assert.fail("it was sent") });
+      await recorder.end();
+      await upload({ upload: () => assert.fail("it was sent") });
+      assert.equal((await names()).length, 4);
+    });
+
+    test("that has ended: one of those who find it takes it over", async () => {
+      await (await record()).end();
+      await given(`${markOf(process.ppid)}0`);
+      const found = await Promise.all([spool.waiting(), (await Spool.open(join(dir, "spool"))).waiting()]);
+      // Both are this process here, so the one that comes second finds it its own.
+      assert.ok(found.flat().length >= 1);
+      assert.equal((await names()).filter((name) => name.endsWith(markOf(process.pid))).length, 1);
+      await upload({});
+      assert.deepEqual(await names(), []);
+    });
   });
 
   test("a session under way is left alone; one that a dead process left is finished and sent", async () => {
     const recorder = await record();
     await upload({});
     assert.equal((await names()).length, 3);
-    const next = await Spool.open(join(dir, "spool"), owner("second"));
-    await upload({ spool: next });
-    assert.equal((await names()).length, 3, "its process lives");
-    dead.add("first");
     const [told, sent]: string[][] = [[], []];
     await upload({
-      spool: next,
+      spool: await Spool.open(join(dir, "spool")),
       onAbandoned: async (id) => void told?.push(id),
       upload: async (id, files) => {
         sent?.push(id);

@@ -107,11 +107,6 @@ export class Collection<S extends z.ZodType, T extends z.output<S> = z.output<S>
     throw new Fault("limit_exceeded", `${this.#spec.what} ${name} is changed by too many at once; try again`);
   }
 
-  /** Lets the record live until `expires`; false when it is gone. By swap: one that was removed meanwhile stays removed. */
-  async extend(name: string, expires: Millis): Promise<boolean> {
-    return (await this.update(name, (now) => now, expires)) !== undefined;
-  }
-
   /** Throws `not_found`. */
   async delete(name: string): Promise<void> {
     try {

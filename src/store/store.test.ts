@@ -92,12 +92,6 @@ suite("records", () => {
     assert.equal((await t.store.otps.get("joe")).lastStep, 15);
   });
 
-  test("a record that was removed is not brought back by a keep-alive", async () => {
-    await using t = await opened();
-    assert.equal(await t.store.nodes.extend("x", t.clock.now() + second), false);
-    assert.deepEqual(await t.store.nodes.list(), []);
-  });
-
   test("a damaged or newer record is refused, naming it", async () => {
     await using t = await opened();
     for (const text of ["{", '{"format":1,"value":{"kind":"role"}}', '{"format":9,"value":{}}', "null"]) {

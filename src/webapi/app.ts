@@ -10,7 +10,7 @@ import { signupRoutes } from "./signup.ts";
 
 export async function webApi(given: WebApiOptions): Promise<App> {
   const options = { ...given, auth: sayingAway(given.auth) };
-  const app = await httpApp({ log: options.log });
+  const app = await httpApp({ log: options.log, ...(options.count && { count: options.count }) });
   const limits = addressLimits(options.clock);
   const { routes, ping } = discovery(options, limits);
   for (const prefix of ["/webapi", "/v1/webapi"]) {

@@ -72,11 +72,11 @@ export function webFrom(host: Host, proxy: string): Cluster["web"] {
   return async (path, options = {}) => {
     const call = `fetchOwn(${JSON.stringify(`https://${proxy}:3080${path}`)}, ${JSON.stringify(options)})`;
     const program = `import { fetchOwn } from ${JSON.stringify(https)};
-      const { status, text } = await ${call};
-      process.stdout.write(JSON.stringify({ status, text }));`;
+      const { status, text, headers } = await ${call};
+      process.stdout.write(JSON.stringify({ status, text, headers }));`;
     const out = await host.mustRun(process.execPath, ["--input-type=module", "-e", program]);
-    const { status, text } = JSON.parse(out) as Pick<HttpAnswer, "status" | "text">;
-    return { status, text, json: () => JSON.parse(text) as unknown };
+    const answer = JSON.parse(out) as Omit<HttpAnswer, "json">;
+    return { ...answer, json: () => JSON.parse(answer.text) as unknown };
   };
 }
 

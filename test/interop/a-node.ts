@@ -89,6 +89,7 @@ export async function startNode(
     user: (name) => users.get(name),
     role: (name) => (name === "dev" ? role : undefined),
     nodes: () => [],
+    nodesAt: () => [],
     proxies: () => [],
     onChange(listener) {
       listeners.add(listener);
@@ -112,7 +113,7 @@ export async function startNode(
   const logins = new Logins({ size: 1 });
   const programs = new Programs({ spawner, logins, pipes, clock, uid: process.getuid?.() ?? 0 });
   const sockets = new Sockets({ clock, uid: process.getuid?.() ?? 0 });
-  const spool = await Spool.open(join(dir, "spool"), { mark: "this process", lives: async () => true });
+  const spool = await Spool.open(join(dir, "spool"));
   const server = new NodeServer({
     hostId: "11111111-2222-4333-8444-555555555555",
     view,

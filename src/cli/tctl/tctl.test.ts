@@ -274,6 +274,38 @@ suite("tctl nodes and tokens", () => {
       assert.equal((await tctl(`tokens ${word}`)).code, 2);
     });
   }
+  test("nodes ls with labels shows those that have all of them, sorted by name and id (TSH-43)", async () => {
+    const label = { up: { command: ["uptime"], period: "1m0s", result: "3" } };
+    const calls: Calls = {
+      "nodes.list": async () => [
+        nodeOf("id-3", "web"),
+        nodeOf("id-2", "db", { cmd_labels: label }),
+        nodeOf("id-1", "db", { cmd_labels: label }),
+      ],
+    };
+    const ids = async (filter: string): Promise<string[]> =>
+      JSON.parse((await tctl(["nodes", "ls", "--format=json", filter], calls)).out).map(
+        ({ metadata }: Node) => metadata.name,
+      );
+    assert.deepEqual(await ids("env=prod,role=db"), ["id-1", "id-2", "id-3"]);
+    assert.deepEqual(await ids("env=prod,up=3"), ["id-1", "id-2"]);
+    assert.deepEqual(await ids("env=prod,up=4"), []);
+    assert.deepEqual(await ids("toString=x"), []);
+    assert.match((await tctl("nodes ls nonsense", calls)).err, /is not label=value/);
+  });
+
+  test("S66: what a label's command printed is shown whole, and drives no terminal", async () => {
+    const result = "a\u001b]0;title\u0007\nb\u202e";
+    const label = { motd: { command: ["cat", "/etc/motd"], period: "1m0s", result } };
+    const calls: Calls = { "nodes.list": async () => [nodeOf("id", "db", { cmd_labels: label })] };
+    assert.match(
+      (await tctl("nodes ls", calls)).out,
+      /env:prod,motd:a\\u001b\]0;title\\u0007\\nb\\u202e,role:db/,
+    );
+    const [node] = JSON.parse((await tctl("nodes ls --format=json", calls)).out);
+    assert.equal(node.spec.cmd_labels.motd.result, result);
+  });
+
   test("nodes ls (DEC-05)", async () => {
     const label = { up: { command: ["uptime"], period: "1m0s", result: "3 days" } };
     const { out } = await tctl("nodes ls", {

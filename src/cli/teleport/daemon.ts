@@ -1,4 +1,4 @@
 import type * as door from "#daemon";
 
 /** The daemon, as `teleport start` sees it. */
-export type Daemon = Pick<typeof door, "startDaemon" | "textLog">;
+export type Daemon = Pick<typeof door, "examine" | "jsonLog" | "startDaemon" | "textLog">;
