@@ -17,6 +17,7 @@ need dbclient dropbear-bin
 need plink putty-tools
 need /usr/lib/python3/dist-packages/paramiko python3-paramiko
 need /usr/lib/python3/dist-packages/asyncssh python3-asyncssh
+need ip iproute2
 need curl curl
 need rsync rsync
 need git git
