@@ -17,6 +17,7 @@ need dbclient dropbear-bin
 need plink putty-tools
 need /usr/lib/python3/dist-packages/paramiko python3-paramiko
 need /usr/lib/python3/dist-packages/asyncssh python3-asyncssh
+need ip iproute2
 need curl curl
 need rsync rsync
 need git git
@@ -24,6 +25,7 @@ need ssh-audit ssh-audit
 need promtool prometheus
 need systemd-notify systemd
 need python3 python3
+need logger bsdutils
 [ -n "$packages" ] || exit 0
 
 # 101 forbids a package to start its service: no sshd on port 22 because of a test.

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { connect, type Socket } from "node:net";
+import { connect, createServer, type Socket } from "node:net";
 import { after, before, suite, test } from "node:test";
 import { connect as tlsConnect } from "node:tls";
 import { openAuthClient } from "#authclient";
@@ -320,5 +320,31 @@ suite("auth API", async () => {
     });
     await assert.rejects(client["cluster.ca"]({}), /connection refused/);
     client.close();
+  });
+
+  test("a server that falls silent on an open connection is given up, and the next call opens another", async () => {
+    const sockets: Socket[] = [];
+    const relay = createServer((near) => {
+      const far = connect({ host: "127.0.0.1", port });
+      near.pipe(far).pipe(near);
+      sockets.push(near, far);
+    }).listen(0, "127.0.0.1");
+    await once(relay, "listening");
+    let at = (relay.address() as { port: number }).port;
+    const client = openAuthClient({
+      dial: async () => connect({ host: "127.0.0.1", port: at }),
+      authorities: [host.pair.cert],
+      version: "5.0.0",
+      silence: 100,
+    });
+    await client["cluster.ca"]({});
+    at = port;
+    for (const socket of sockets) socket.unpipe().pause();
+    await assert.rejects(client["cluster.ca"]({}), /did not answer within 0\.1 s/);
+    await client["cluster.ca"]({});
+    assert.equal(sockets.length, 2);
+    client.close();
+    for (const socket of sockets) socket.destroy();
+    relay.close();
   });
 });

@@ -4,7 +4,7 @@ import { anyProxy } from "#contract/names";
 import { day } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { SystemRole } from "#model";
-import { issueTls } from "#pki";
+import { issueTls, tlsBackdating } from "#pki";
 import { formatPublicKeyLine, issueCertificate } from "#ssh/keys";
 import { signingAuthority, tlsCerts } from "./authorities.ts";
 import { backdating, fromBase64, readSshKey, seconds } from "./issue-user.ts";
@@ -68,7 +68,7 @@ async function issueHost(parts: Parts, request: HostCertRequest): Promise<HostCe
     subject: { commonName: `${host_id}.${clusterName}`, organizations: [role] },
     dnsNames: dnsNames.filter((name) => !isIP(name)),
     ips: dnsNames.filter((name) => isIP(name) > 0),
-    notBefore: now - backdating,
+    notBefore: now - tlsBackdating,
     notAfter: end,
   });
   return {

@@ -100,21 +100,23 @@ export class Presence implements AsyncDisposable {
 
   async #store(): Promise<void> {
     const { clock, store, log } = this.#parts;
-    this.#hurry = new AbortController();
-    const now = AbortSignal.any([this.#stop.signal, this.#hurry.signal]);
-    await clock.sleep(storeEvery, now, { background: true }).catch(() => {});
-    const late = clock.now() - presenceTtl;
-    const alive = [...this.#unstored].map((key) => ({
-      key,
-      expires: (this.#said.get(key) ?? late) + presenceTtl,
-    }));
-    this.#unstored = new Set();
-    for (const [key, said] of this.#said) if (said <= late) this.#said.delete(key);
-    try {
-      await store.backend.extend(alive);
-    } catch (err) {
-      // It is said again in five seconds.
-      log.warn("could not store which members are there", { error: (err as Error).message });
+    while (this.#unstored.size > 0) {
+      const now = AbortSignal.any([this.#stop.signal, this.#hurry.signal]);
+      await clock.sleep(storeEvery, now, { background: true }).catch(() => {});
+      this.#hurry = new AbortController();
+      const late = clock.now() - presenceTtl;
+      const alive = [...this.#unstored].map((key) => ({
+        key,
+        expires: (this.#said.get(key) ?? late) + presenceTtl,
+      }));
+      this.#unstored = new Set();
+      for (const [key, said] of this.#said) if (said <= late) this.#said.delete(key);
+      try {
+        await store.backend.extend(alive);
+      } catch (err) {
+        // It is said again in five seconds.
+        log.warn("could not store which members are there", { error: (err as Error).message });
+      }
     }
   }
 

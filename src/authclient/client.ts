@@ -7,6 +7,7 @@ import type { z } from "zod";
 import { type AuthContract, authContract } from "#contract/auth";
 import type { Client, Contract } from "#contract/rpc";
 import { linesType, operationPath, readFault, versionHeader } from "#contract/wire";
+import { type Millis, second } from "#core/clock";
 import { Fault } from "#core/errors";
 import { plain } from "#net";
 
@@ -21,6 +22,10 @@ export interface AuthClientOptions {
   readonly clusterName?: string;
   /** This program's version, for the server's compatibility check. */
   readonly version: string;
+  /** What the way to the server has said of its failure; nothing when it has not. Asked when a connection fails. */
+  readonly why?: () => Promise<string>;
+  /** How long the server may say nothing, which the system itself would bear for a quarter of an hour; default 30 s. */
+  readonly silence?: Millis;
 }
 
 interface Certificate {
@@ -35,8 +40,11 @@ export type AuthClient = Client<AuthContract> & { close(): void };
 type Say = (signal: AbortSignal) => AsyncIterable<unknown>;
 
 const answerLimit = 64 * 1024 * 1024; // bytes of one JSON answer
+/** Reads whole recordings before it answers, however large. */
+const unhurried = operationPath("recordings.finish");
 
 export function openAuthClient(options: AuthClientOptions): AuthClient {
+  const { silence = 30 * second } = options;
   const agent = new Agent({ keepAlive: true, maxSockets: 16, scheduling: "lifo" });
   const certificate = (): Certificate | undefined =>
     typeof options.certificate === "function" ? options.certificate() : options.certificate;
@@ -61,8 +69,9 @@ export function openAuthClient(options: AuthClientOptions): AuthClient {
     return undefined;
   };
   const client = clientOf(authContract, {
-    start: (method, path, headers, signal) =>
-      request({
+    why: options.why,
+    start(method, path, headers, signal) {
+      const sent = request({
         agent,
         method,
         path,
@@ -70,8 +79,17 @@ export function openAuthClient(options: AuthClientOptions): AuthClient {
         // would be refused once that has expired.
         ...certificate(),
         headers: { host: serverName(options.clusterName), [versionHeader]: options.version, ...headers },
+        ...(path !== unhurried && { timeout: silence }),
         ...(signal && { signal }),
-      }),
+      });
+      sent.once("timeout", () => {
+        // Those that wait for a next call lead to the same nowhere.
+        for (const idle of Object.values(agent.freeSockets).flat()) idle?.destroy();
+        const said = `the auth server did not answer within ${silence / second} s`;
+        sent.destroy(new Fault("unreachable", said, { details: noAnswer }));
+      });
+      return sent;
+    },
   });
   return Object.assign(client, { close: () => agent.destroy() });
 }
@@ -91,6 +109,7 @@ interface Wire {
     headers: Record<string, string | number>,
     signal: AbortSignal | undefined,
   ): ClientRequest;
+  readonly why: AuthClientOptions["why"];
 }
 
 function clientOf<C extends Contract>(contract: C, wire: Wire): Client<C> {
@@ -104,12 +123,12 @@ function clientOf<C extends Contract>(contract: C, wire: Wire): Client<C> {
         const body = Buffer.from(JSON.stringify(input ?? {}));
         const sent = wire.start("POST", path, { ...json, "content-length": body.length }, signal);
         sent.end(body);
-        return output.parse(await wholeAnswer(await answerTo(sent, signal)));
+        return output.parse(await wholeAnswer(await answerTo(sent, signal, wire.why)));
       },
       upload: async (input: unknown, body: AsyncIterable<Uint8Array>, signal?: AbortSignal) => {
         const query = `?input=${encodeURIComponent(JSON.stringify(input ?? {}))}`;
         const sent = wire.start("PUT", path + query, { "content-type": "application/octet-stream" }, signal);
-        const answer = answerTo(sent, signal);
+        const answer = answerTo(sent, signal, wire.why);
         const [, answered] = await Promise.allSettled([pipeline(body, sent), answer]);
         // The server's refusal says more than the broken pipe that it causes.
         if (answered.status === "rejected") throw answered.reason;
@@ -134,7 +153,9 @@ async function* feedLines(
   const sent = wire.start("POST", path, headers, signal);
   if (say) sent.write(`${body}\n`);
   else sent.end(body);
-  const answer = await answerTo(sent, signal);
+  const answer = await answerTo(sent, signal, wire.why);
+  // From here on silence may be ours: we read when we can use it.
+  sent.setTimeout(0);
   const over = new AbortController();
   if (say) void talk(sent, say(over.signal));
   try {
@@ -166,11 +187,18 @@ async function talk(sent: ClientRequest, said: AsyncIterable<unknown>): Promise<
 }
 
 /** The response, or the fault it carries. */
-async function answerTo(sent: ClientRequest, signal: AbortSignal | undefined): Promise<IncomingMessage> {
+async function answerTo(
+  sent: ClientRequest,
+  signal: AbortSignal | undefined,
+  why: AuthClientOptions["why"],
+): Promise<IncomingMessage> {
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
   sent.once("response", resolve);
   sent.once("error", (err) => reject(signal?.aborted ? (signal.reason as Error) : lost(err)));
-  const answer = await promise;
+  const answer = await promise.catch(async (err: Error) => {
+    const said = signal?.aborted ? undefined : await why?.();
+    throw said ? new Fault("unreachable", said, { cause: err, details: noAnswer }) : err;
+  });
   if (answer.statusCode === 200) return answer;
   throw readFault(await wholeAnswer(answer));
 }
@@ -211,10 +239,23 @@ function parseJson(text: string): unknown {
   }
 }
 
+const times: Readonly<Record<string, string>> = {
+  CERT_NOT_YET_VALID: "is not valid yet",
+  CERT_HAS_EXPIRED: "has expired",
+};
+
 function lost(err: unknown): Fault {
   if (err instanceof Fault) return err;
   const cause = err as Error;
   const code = (cause as NodeJS.ErrnoException).code ?? "";
+  const untimely = times[code];
+  if (untimely !== undefined) {
+    return new Fault(
+      "access_denied",
+      `the auth server's certificate ${untimely} by this machine's clock; compare \`date -u\` here and there`,
+      { cause },
+    );
+  }
   if (
     code.startsWith("CERT_") ||
     code.startsWith("ERR_TLS_CERT") ||

@@ -20,8 +20,14 @@ export function openAuth(
       `nothing is known of the cluster ${cluster}; log in again to learn of it`,
     );
   }
+  let why = async (): Promise<string> => "";
   return openAuthClient({
-    dial: () => proxy.through(`proxy:@${cluster}`),
+    async dial() {
+      const opened = await proxy.through(`proxy:@${cluster}`);
+      why = opened.why;
+      return opened.stream;
+    },
+    why: () => why(),
     certificate: tls,
     authorities,
     clusterName: cluster,

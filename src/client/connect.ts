@@ -138,9 +138,14 @@ export class ProxyConnection implements AsyncDisposable {
     return answer !== undefined && Buffer.from(answer).toString() === "true";
   }
 
-  /** A byte stream to what a `proxy:` subsystem names: `proxy:host:port@cluster`. */
-  async through(subsystem: string): Promise<Duplex> {
-    return (await this.#start(subsystem)).stream;
+  /**
+   * A byte stream to what a `proxy:` subsystem names: `proxy:host:port@cluster`. `why` is for one that ends too early: what the
+   * proxy has said, nothing when it said nothing.
+   */
+  async through(subsystem: string): Promise<{ stream: Duplex; why(): Promise<string> }> {
+    const { stream, said } = await this.#start(subsystem);
+    const late = (): Promise<string> => this.#options.clock.sleep(second).then(() => "");
+    return { stream, why: () => Promise.race([said, late()]) };
   }
 
   /**
@@ -288,7 +293,9 @@ function verifier(check: (key: PublicKey) => void | Promise<void>) {
 const notOurProxy = (proxy: string, cause: Error): Fault =>
   new Fault(
     "access_denied",
-    `what answers at ${proxy} is not the proxy that you logged in to: ${cause.message}; if the cluster was made anew, log in again`,
+    cause instanceof Fault && cause.details.clock !== undefined
+      ? `the proxy at ${proxy} cannot prove who it is: ${cause.message}`
+      : `what answers at ${proxy} is not the proxy that you logged in to: ${cause.message}; if the cluster was made anew, log in again`,
     { cause },
   );
 

@@ -109,9 +109,18 @@ function unreachable(err: Error, { host, port }: WebClientOptions): Fault {
     );
   }
   if (code === "CERT_HAS_EXPIRED") {
-    return new Fault("unreachable", `the certificate of ${host} has expired; tell its administrator`, {
-      cause: err,
-    });
+    return new Fault(
+      "unreachable",
+      `the certificate of ${host} has expired, or the clock of this machine is ahead; tell its administrator`,
+      { cause: err },
+    );
+  }
+  if (code === "CERT_NOT_YET_VALID") {
+    return new Fault(
+      "unreachable",
+      `the certificate of ${host} is not valid yet by the clock of this machine, which is probably behind`,
+      { cause: err },
+    );
   }
   if (code === "EPROTO") {
     return new Fault("unreachable", `${host}:${port} does not speak HTTPS; check the port of --proxy`, {

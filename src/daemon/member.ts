@@ -11,7 +11,7 @@ import type { Owner } from "#core/owner";
 import type { Random } from "#core/random";
 import type { Service } from "#core/service";
 import type { SystemRole } from "#model";
-import { type Address, dialFirst, formatAddress } from "#net";
+import { type Address, formatAddress } from "#net";
 import { authorityPin } from "#pki";
 import type { AuthStream } from "./auth-servers.ts";
 import {
@@ -50,10 +50,10 @@ export interface MemberOptions {
 }
 
 export interface RemoteAuth {
-  /** Those that the configuration names. */
+  /** Where it is looked for, for the log. */
   readonly servers: readonly Address[];
-  /** Connects to one of those that are known; left out, to the first of `servers` that answers. */
-  readonly dial?: (signal: AbortSignal) => Promise<AuthStream>;
+  /** Connects to an auth server. */
+  readonly dial: (signal: AbortSignal) => Promise<AuthStream>;
   /** For who needs no token: the process that started this one has it certified. */
   readonly vouched?: Certify;
   readonly token: (() => Promise<string>) | undefined;
@@ -97,7 +97,7 @@ async function localMember(options: MemberOptions, auth: Auth) {
 
 async function remoteMember(options: MemberOptions, remote: RemoteAuth, signal: AbortSignal) {
   const { role, hostId, dataDir, asked, version, clock, random, log } = options;
-  const dialAuth = () => remote.dial?.(signal) ?? dialFirst(remote.servers, signal);
+  const dialAuth = () => remote.dial(signal);
   const stranger = (authorities?: readonly string[]): AuthClient =>
     openAuthClient({ dial: dialAuth, version, ...(authorities && { authorities }) });
   const memberAs = (identity: () => HostIdentity): AuthClient =>

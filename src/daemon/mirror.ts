@@ -2,20 +2,18 @@ import { join } from "node:path";
 import type { Config } from "#config";
 import type { Service } from "#core/service";
 import { CopyFile, Mirror } from "#mirror";
-import type { Heartbeat } from "./heartbeat.ts";
 import type { Member } from "./member.ts";
 import type { World } from "./world.ts";
 
 /**
- * The copy of the cluster's state for the proxy and the node of this process. Where auth is elsewhere (`remote`) it is
+ * The copy of the cluster's state for the proxy and the node of this process. That of a `member` of an auth server elsewhere is
  * kept under `<data_dir>/cache` too, one file for each kind of member, since a node is told less than a proxy.
  */
 export function mirrorOf(
   config: Config,
   world: World,
-  member: Member,
-  client: Heartbeat["client"],
-  remote: boolean,
+  client: ConstructorParameters<typeof Mirror>[0]["client"],
+  member: Member | undefined,
 ): Mirror {
   const { cache, data_dir } = config.teleport;
   const { clock, log } = world;
@@ -26,7 +24,7 @@ export function mirrorOf(
     clock,
     log: log.with({ component: "mirror" }),
     ...(cache.ttl > 0 && { ttl: cache.ttl }),
-    ...(remote && cache.enabled && { kept: { file, trusted: () => member.identity().authorities } }),
+    ...(member && cache.enabled && { kept: { file, trusted: () => member.identity().authorities } }),
   });
 }
 

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Config } from "#config";
 import type { ProxySettings } from "#contract/web";
+import { minClientVersion } from "#contract/wire";
 import type { Service } from "#core/service";
 import type { Mirror } from "#mirror";
 import { access, type ProxyServer as ProxyRecord, type ResourceKind, type User, type Verb } from "#model";
@@ -24,9 +25,12 @@ import type { World } from "./world.ts";
 export function proxyNames(config: Config): Asked {
   const { proxy_service: own, teleport } = config;
   const hosts = [...own.public_addr, ...own.ssh_public_addr].map(({ host }) => host);
+  const { advertise_ip } = teleport;
   return {
     node_name: teleport.nodename,
-    additional_principals: [...new Set([...hosts, "localhost", "127.0.0.1", "::1"])],
+    additional_principals: [
+      ...new Set([...hosts, ...(advertise_ip ? [advertise_ip.host] : []), "localhost", "127.0.0.1", "::1"]),
+    ],
     dns_names: [...new Set(hosts)],
   };
 }
@@ -164,9 +168,6 @@ function webDoor(config: Config, world: World, member: Member, mirror: Mirror): 
 
 const isName = (host: string): boolean => !/^[\d.]+$|:/.test(host);
 
-/** Older clients are told to upgrade (UPG-02). The suffix lets pre-releases of 5.0.0 in. */
-const minClientVersion = "5.0.0-0";
-
 const first = (addresses: readonly Address[]): string | undefined =>
   addresses[0] === undefined ? undefined : formatAddress(addresses[0]);
 
@@ -189,7 +190,8 @@ function settingsOf(config: Config): ProxySettings {
 
 function recordOf(config: Config, { hostId, version }: World): ProxyRecord {
   const { proxy_service: own, teleport } = config;
-  const reach = ({ host, port }: Address): string => formatAddress({ host: reachableHost(host), port });
+  const reach = ({ host, port }: Address): string =>
+    formatAddress({ host: teleport.advertise_ip?.host ?? reachableHost(host), port });
   return {
     kind: "proxy",
     version: "v2",

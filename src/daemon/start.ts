@@ -254,7 +254,7 @@ async function memberServices(
   if (!watcher) return [];
   // One copy of the cluster's state serves both.
   const heartbeat = new Heartbeat({ client: watcher.client, clock, random });
-  const mirror = mirrorOf(config, world, watcher, heartbeat.client, auth === undefined);
+  const mirror = mirrorOf(config, world, heartbeat.client, auth ? undefined : watcher);
   world.metrics.show("teleport_mirror_connected", () => (mirror.connected ? 1 : 0));
   world.metrics.show("trusted_clusters", () => otherClusters(mirror));
   const of = (member: Member | undefined): readonly Service[] => member?.services ?? [];
@@ -270,15 +270,6 @@ async function memberServices(
     ...(proxy ? furtherProcesses(config, world, proxy) : []),
   ];
 }
-
-const authServers = ({ teleport, process }: Config, { clock, log }: World): Promise<AuthServers> =>
-  AuthServers.open({
-    path: join(teleport.data_dir, "authservers.json"),
-    listed: teleport.auth_servers,
-    byFlag: process.auth_servers_by_flag,
-    clock,
-    log,
-  });
 
 function furtherProcesses(config: Config, world: World, proxy: Member): Service[] {
   const { processes: count } = config.proxy_service;
@@ -301,11 +292,20 @@ function otherClusters(mirror: Mirror): number | undefined {
   return new Set(names.filter((name) => name !== own)).size;
 }
 
+const authServers = ({ teleport, process }: Config, { clock, log }: World): Promise<AuthServers> =>
+  AuthServers.open({
+    path: join(teleport.data_dir, "authservers.json"),
+    listed: teleport.auth_servers,
+    byFlag: process.auth_servers_by_flag,
+    clock,
+    log,
+  });
+
 async function remoteOf(config: Config, world: World, servers: AuthServers): Promise<RemoteAuth> {
-  const { auth_token, ca_pin } = config.teleport;
+  const { auth_servers, auth_token, ca_pin } = config.teleport;
   const { resolveSecret } = await load();
   return {
-    servers: config.teleport.auth_servers,
+    servers: auth_servers,
     dial: (signal) => servers.dial(signal),
     token:
       auth_token === undefined

@@ -1,12 +1,20 @@
 import { connect, type Socket } from "node:net";
+import { type Millis, second } from "#core/clock";
 import { Fault } from "#core/errors";
 import { type Address, formatAddress } from "./address.ts";
 
-/** Opens a TCP connection with Nagle's delay off. Rejects with `unreachable`, or with the signal's reason. */
-export function dial(address: Address, signal: AbortSignal): Promise<Socket> {
+/**
+ * Opens a TCP connection with Nagle's delay off. Rejects with `unreachable`, also when nothing has come of it after
+ * `patience` (the system's own is two minutes), or with the signal's reason.
+ */
+export function dial(address: Address, signal: AbortSignal, patience?: Millis): Promise<Socket> {
   const { promise, resolve, reject } = Promise.withResolvers<Socket>();
   if (signal.aborted) return Promise.reject(signal.reason as Error);
   const socket = connect({ host: address.host, port: address.port, noDelay: true, allowHalfOpen: true });
+  const onLate = (): void => {
+    socket.destroy(new Error(`it did not answer within ${(patience ?? 0) / second} s`));
+  };
+  if (patience !== undefined) socket.setTimeout(patience, onLate);
   const onAbort = (): void => {
     socket.destroy();
     reject(signal.reason as Error);
@@ -22,6 +30,7 @@ export function dial(address: Address, signal: AbortSignal): Promise<Socket> {
   socket.once("connect", () => {
     signal.removeEventListener("abort", onAbort);
     socket.removeListener("error", onError);
+    if (patience !== undefined) socket.setTimeout(0, onLate);
     resolve(socket);
   });
   return promise;
@@ -43,12 +52,15 @@ const reasons: Readonly<Record<string, string>> = {
   EAI_AGAIN: "the name server does not answer",
 };
 
-/** The first of the addresses that answers. Throws the last failure, `bad_parameter` when there is none to try. */
+/** One that drops packets must not keep us from the next. */
+const patienceOfEach: Millis = 10 * second;
+
+/** The first of the addresses that answers, within 10 s each. Throws the last failure, `bad_parameter` when there is none to try. */
 export async function dialFirst(addresses: readonly Address[], signal: AbortSignal): Promise<Socket> {
   let failure: unknown = new Fault("bad_parameter", "no address is given to connect to");
   for (const address of addresses) {
     try {
-      return await dial(address, signal);
+      return await dial(address, signal, patienceOfEach);
     } catch (err) {
       if (signal.aborted) throw err;
       failure = err;

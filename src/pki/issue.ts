@@ -2,10 +2,10 @@ import "reflect-metadata";
 import { createPublicKey, webcrypto, X509Certificate } from "node:crypto";
 import * as x509 from "@peculiar/x509";
 import type { Millis } from "#core/clock";
-import { day, minute } from "#core/clock";
+import { day } from "#core/clock";
 import { Fault } from "#core/errors";
 import { makeTlsKey, type TlsKeyType } from "./key.ts";
-import type { Subject } from "./read.ts";
+import { type Subject, tlsBackdating } from "./read.ts";
 
 /** A certificate and its private key, PEM; the key in PKCS#8. */
 export interface TlsPair {
@@ -28,7 +28,7 @@ export async function makeAuthority(options: {
   const cert = await x509.X509CertificateGenerator.createSelfSigned({
     serialNumber: serial(),
     name,
-    notBefore: new Date(options.now - minute),
+    notBefore: new Date(options.now - tlsBackdating),
     notAfter: new Date(options.now + authorityLife),
     keys: keys.pair,
     signingAlgorithm: keys.algorithm,
@@ -98,7 +98,7 @@ export async function makeSelfSigned(options: {
   const cert = await x509.X509CertificateGenerator.createSelfSigned({
     serialNumber: serial(),
     name: subjectName({ commonName: options.commonName, organizations: [options.commonName] }),
-    notBefore: new Date(options.now - minute),
+    notBefore: new Date(options.now - tlsBackdating),
     notAfter: new Date(options.now + authorityLife),
     keys: keys.pair,
     signingAlgorithm: keys.algorithm,

@@ -1,5 +1,5 @@
 import { createHash, X509Certificate } from "node:crypto";
-import type { Millis } from "#core/clock";
+import { type Millis, minute } from "#core/clock";
 import { Fault } from "#core/errors";
 
 /** What we write into the subject of a certificate (OVW-23). */
@@ -43,6 +43,9 @@ export function authorityPin(cert: string): string {
   const spki = open(cert).publicKey.export({ type: "spki", format: "der" });
   return `sha256:${createHash("sha256").update(spki).digest("hex")}`;
 }
+
+/** TLS allows no difference of clocks, SSH as we check it two minutes beside one of back-dating: X.509 begins as much before. */
+export const tlsBackdating: Millis = 3 * minute;
 
 /** From when and until when the certificate is good. */
 export function validity(cert: string | Uint8Array): { notBefore: Millis; notAfter: Millis } {

@@ -36,7 +36,10 @@ export async function carry(target: Target, carrier: Carrier, open: () => Channe
     throw new Fault("not_found", `unknown cluster ${JSON.stringify(cluster)}`);
   }
   if (target.kind === "auth") {
-    const socket = await carrier.dialAuth();
+    const socket = await carrier.dialAuth().catch((cause: Error) => {
+      // Where the auth servers are is nobody's business here; the proxy's own log has it.
+      throw new Fault("unreachable", authIsAway, { cause });
+    });
     await join(open(), socket);
     return;
   }
@@ -57,6 +60,9 @@ export async function carry(target: Target, carrier: Carrier, open: () => Channe
   if (node) socket.write(`Teleport-Proxy${JSON.stringify({ clientAddr: carrier.clientAddress })}\0`);
   await join(open(), socket);
 }
+
+const authIsAway =
+  "the proxy cannot reach the cluster's auth server now; sessions go on and can be started, all else has to wait";
 
 /** A connection that breaks off in the middle is its two ends' affair; both have noticed. */
 const join = (channel: Channel, socket: Duplex): Promise<void> => splice(channel, socket).catch(() => {});

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, suite, test } from "node:test";
 import { second, TestClock } from "#core/clock";
+import { Fault } from "#core/errors";
 import { memoryLog, silentLog } from "#core/log";
 import { systemRandom } from "#core/random";
 import { stamp } from "#events";
@@ -67,6 +68,19 @@ suite("recordings on their way", () => {
     );
     assert.equal(await readFile(spool.path(sid, "bytes"), "utf8"), "hello world");
     assert.deepEqual(await spool.waiting(), [{ sid, complete: true }]);
+  });
+
+  test("while auth is away recordings wait, which is said once", async () => {
+    const log = memoryLog();
+    const other = "9c9e6679-7425-40de-944b-e07fc1f90ae7";
+    for (const one of [sid, other]) await (await recordTo(spool, one, { clock, log: silentLog })).end();
+    const away = (): Promise<Digests> => Promise.reject(new Fault("unreachable", "connection refused"));
+    await upload({ upload: away, log }, 3);
+    assert.deepEqual(
+      log.lines.map(({ message, fields }) => [message, fields.waiting]),
+      [["recordings wait for the auth server", 2]],
+    );
+    assert.equal((await spool.waiting()).length, 2);
   });
 
   test("S58: the files are the daemon's alone from their first byte, whatever the umask", async () => {

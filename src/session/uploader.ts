@@ -3,6 +3,7 @@ import { createReadStream } from "node:fs";
 import { pipeline } from "node:stream/promises";
 import type { Clock, Millis } from "#core/clock";
 import { second } from "#core/clock";
+import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
 import type { Service } from "#core/service";
 import { type Part, parts, type Spool } from "./spool.ts";
@@ -31,6 +32,7 @@ export function uploader(options: {
   readonly log: Log;
 }): Service {
   const { spool, clock, log } = options;
+  let told = false;
   return {
     name: "recordings",
     async run(signal, ready) {
@@ -49,14 +51,19 @@ export function uploader(options: {
   async function scan(signal: AbortSignal): Promise<void> {
     const waiting = await spool.waiting();
     const next = waiting.values();
+    let away: Fault | undefined;
     await Promise.all(
       Array.from({ length: atOnce }, async () => {
         for (const { sid, complete } of next) {
-          if (signal.aborted) return;
+          if (signal.aborted || away) return;
           try {
             await bring(sid, complete, signal);
           } catch (err) {
             if (signal.aborted) return;
+            if (Fault.is(err, "unreachable")) {
+              away = err;
+              return;
+            }
             log.warn("a recording could not be uploaded, it will be tried again", {
               sid,
               error: (err as Error).message,
@@ -65,6 +72,11 @@ export function uploader(options: {
         }
       }),
     );
+    // Once, not at every look: an outage may last, and there may be many.
+    if (away && !told) {
+      log.warn("recordings wait for the auth server", { waiting: waiting.length, error: away.message });
+    }
+    told = away !== undefined;
   }
 
   async function bring(sid: string, complete: boolean, signal: AbortSignal): Promise<void> {

@@ -41,7 +41,8 @@ export interface ServerOptions<Identity> {
   readonly version: string;
   /**
    * Whether this key would be accepted: a pure question, asked for key queries and again before the signature counts.
-   * Throws `access_denied` with the reason, which goes to the log and audit, never to the client.
+   * Throws `access_denied` with the reason, which goes to the log and audit, never to the client unless it is the time
+   * (`details.clock` of `checkCertificate`).
    */
   readonly check: (attempt: PublicKeyAttempt) => Promise<Identity>;
   /** Told of every refused attempt (a refused query too, but not the first `none`), with the fault of `check`. */

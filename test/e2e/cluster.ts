@@ -79,7 +79,7 @@ export interface Ports {
   readonly node: number;
 }
 
-const password = "correct horse";
+export const password = "correct horse";
 
 export async function startCluster(options: ClusterOptions = {}): Promise<Cluster> {
   await using stack = new AsyncDisposableStack();
@@ -162,8 +162,8 @@ function fileOf(ports: Ports, dataDir: string, { secondFactor = "off", config = 
   };
 }
 
-/** Answers the seed of the one-time codes, if there are any. */
-async function signUp(call: Cluster["web"], invitation: string): Promise<string | undefined> {
+/** Takes up what `tctl users add` printed, with `password`; answers the seed of the one-time codes, if there are any. */
+export async function signUp(call: Cluster["web"], invitation: string): Promise<string | undefined> {
   const token = /\/web\/newuser\/(\w+)/.exec(invitation)?.[1];
   assert.ok(token, invitation);
   const invite = (await call(`/v1/webapi/users/invites/${token}`)).json() as {
@@ -183,7 +183,7 @@ async function signUp(call: Cluster["web"], invitation: string): Promise<string 
 }
 
 /** Every line of the day files under `<data_dir>/log`; throws for one that is no JSON. */
-async function readEvents(dataDir: string): Promise<Event[]> {
+export async function readEvents(dataDir: string): Promise<Event[]> {
   const folder = join(dataDir, "log");
   const files = (await readdir(folder)).filter((name) => /^\d{4}-\d{2}-\d{2}\.00:00:00\.log$/.test(name));
   const texts = await Promise.all(files.sort().map((name) => readFile(join(folder, name), "utf8")));

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
-import { readdir, readFile, readlink, rename, stat, writeFile } from "node:fs/promises";
+import { readdir, readFile, readlink, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { suite, test } from "node:test";
 import { skipUnless } from "../support/installed.ts";
 import { Program } from "../support/program.ts";
-import { mustRun } from "../support/run.ts";
-import { type TempDir, tempDir } from "../support/temp-dir.ts";
+import { ShiftedClock } from "../support/shifted-clock.ts";
+import { tempDir } from "../support/temp-dir.ts";
 import { type Event, login, startCluster } from "./cluster.ts";
 import { programs, quiet } from "./daemon.ts";
 
@@ -53,38 +53,3 @@ suite("a daemon at midnight, UTC", { skip: skipUnless("faketime") }, () => {
 const dateOf = (days: number): string => new Date(Date.now() + days * 86_400_000).toISOString().slice(0, 10);
 const yesterdayAt = (hours: number, minutes: number): number =>
   Date.parse(`${dateOf(-1)}T00:00:00Z`) + (hours * 60 + minutes) * 60_000;
-
-/** The machine's clock for programs under libfaketime, moved while they run; their timers go on as they were. */
-class ShiftedClock {
-  readonly env: Readonly<Record<string, string>>;
-  readonly #file: string;
-  #seconds: number;
-
-  private constructor(file: string, library: string, seconds: number) {
-    this.#file = file;
-    this.#seconds = seconds;
-    this.env = {
-      LD_PRELOAD: library,
-      FAKETIME_TIMESTAMP_FILE: file,
-      FAKETIME_NO_CACHE: "1",
-      FAKETIME_DONT_FAKE_MONOTONIC: "1",
-    };
-  }
-
-  static async at(folder: TempDir, time: number): Promise<ShiftedClock> {
-    const library = (await mustRun("faketime", ["-m", "-f", "+0", "printenv", "LD_PRELOAD"])).trim();
-    const clock = new ShiftedClock(folder.at("clock"), library, 0);
-    await clock.jump(Math.round((time - Date.now()) / 1000));
-    return clock;
-  }
-
-  get assignments(): string[] {
-    return Object.entries(this.env).map(([name, value]) => `${name}=${value}`);
-  }
-
-  async jump(seconds: number): Promise<void> {
-    this.#seconds += seconds;
-    await writeFile(`${this.#file}.new`, `${this.#seconds < 0 ? "" : "+"}${this.#seconds}\n`);
-    await rename(`${this.#file}.new`, this.#file);
-  }
-}

@@ -8,6 +8,7 @@ import { hour, second, systemClock, TestClock } from "#core/clock";
 import { Fault } from "#core/errors";
 import { memoryLog, silentLog } from "#core/log";
 import { systemRandom } from "#core/random";
+import { dial } from "#net";
 import { authorityPin, makeTlsKey } from "#pki";
 import { authApi } from "../../src/auth/api.ts";
 import { handlers } from "../../src/auth/handlers.ts";
@@ -48,6 +49,7 @@ suite("members that join an auth server over the network", () => {
           asked: { node_name: "db", additional_principals: [], dns_names: [] },
           auth: {
             servers: [{ host: "127.0.0.1", port }],
+            dial: (signal) => dial({ host: "127.0.0.1", port }, signal),
             token: value === undefined ? undefined : async () => value,
             caPin: undefined,
             warn: (line) => warned.push(line),
@@ -250,6 +252,7 @@ suite("members that join an auth server over the network", () => {
         asked: { node_name: "db", additional_principals: [], dns_names: [] },
         auth: {
           servers: [{ host: "127.0.0.1", port: auth.port }],
+          dial: (signal) => dial({ host: "127.0.0.1", port: auth.port }, signal),
           token,
           caPin: undefined,
           warn: assert.fail,

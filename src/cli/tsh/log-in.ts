@@ -2,7 +2,6 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import {
   type Credentials,
-  isOlder,
   loadAgent,
   loginApi,
   openAgent,
@@ -12,8 +11,10 @@ import {
   proxyHost,
   type WebClientOptions,
 } from "#client";
-import { systemClock } from "#core/clock";
+import { minute, systemClock } from "#core/clock";
+import { formatDuration } from "#core/duration";
 import { Fault, notFound } from "#core/errors";
+import { isOlder } from "#core/version";
 import { printable } from "../text.ts";
 import { productVersion } from "../version.ts";
 import type { TshContext } from "./globals.ts";
@@ -94,11 +95,24 @@ export async function logIn(
   await home.keystore.writeKnownHosts(proxyHost(made), made.rootCluster, credentials.hostAuthorities);
   await home.profiles.write(made, typed.host);
   await fillAgent(context, credentials);
+  warnOfClock(context, credentials);
   if (!credentials.certificate) {
     io.err(`WARNING: ${printable(user)} is allowed no login anywhere; ask an administrator for one`);
   }
   if (positional !== undefined && !known && positional !== user) throw notFound("cluster", positional);
   return { profile: made, credentials };
+}
+
+/** A new certificate begins a minute before the cluster's now (OVW-43): where clocks differ more than is borne, say so. */
+function warnOfClock({ io }: TshContext, { certificate }: Credentials): void {
+  const begun = Number(certificate?.certificate?.validAfter ?? 0) * 1000;
+  if (begun === 0) return;
+  const minutes = Math.round((systemClock.now() - begun) / minute) - 1;
+  if (Math.abs(minutes) <= 2) return;
+  const by = `${formatDuration(Math.abs(minutes) * minute)} ${minutes > 0 ? "ahead of" : "behind"}`;
+  io.err(
+    `WARNING: the clock of this machine is about ${by} the cluster's; set it right, or logins will fail`,
+  );
 }
 
 /** The proxy that the flags name, else the profile's. */

@@ -99,6 +99,8 @@ export async function listenHttps(app: Handler, door: HttpsDoor): Promise<HttpsL
     });
   }
   for (const each of servers) each.maxHeadersCount = 100;
+  // It never listens itself, and Node begins to look after slow and idle connections when a server does.
+  if (secure) plain.emit("listening");
   // Also knows connections that have not finished their handshake, which the server itself does not.
   const open = new Set<Socket>();
   const cap = new ConnectionCap(maxConnections, log);
@@ -121,6 +123,7 @@ export async function listenHttps(app: Handler, door: HttpsDoor): Promise<HttpsL
     if (signal.aborted) cut();
     else signal.addEventListener("abort", cut, { once: true });
     await closed;
+    if (secure) plain.close();
     signal.removeEventListener("abort", cut);
   };
   return {

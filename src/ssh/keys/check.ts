@@ -47,8 +47,8 @@ export function checkCertificate(key: PublicKey, check: CertificateCheck): Certi
   if (badPrincipals) throw refusal(`${name} ${badPrincipals}`);
   if (check.principal !== undefined && !certificate.principals.includes(check.principal))
     throw refusal(`${name} is not for ${JSON.stringify(check.principal)}`);
-  checkValidity(name, certificate, check.now);
   checkCriticalOptions(name, certificate, check);
+  checkValidity(name, certificate, check.now);
   return certificate;
 }
 
@@ -71,13 +71,12 @@ const clockSkew: Millis = 2 * minute;
 function checkValidity(name: string, { validAfter, validBefore }: Certificate, now: Millis): void {
   const seconds = (ms: Millis): bigint => BigInt(Math.floor(ms / 1000));
   if (validAfter > seconds(now + clockSkew))
-    throw refusal(
-      `${name} is not valid before ${date(validAfter)}; the clock here says ${new Date(now).toISOString()}`,
+    throw untimely(
+      `${name} is not valid before ${date(validAfter)}`,
+      now,
+      ": one of the two clocks is wrong",
     );
-  if (validBefore <= seconds(now))
-    throw refusal(
-      `${name} expired at ${date(validBefore)}; the clock here says ${new Date(now).toISOString()}`,
-    );
+  if (validBefore <= seconds(now)) throw untimely(`${name} expired at ${date(validBefore)}`, now);
   if (validAfter >= validBefore) throw refusal(`${name} ends before it begins`);
 }
 
@@ -110,4 +109,12 @@ function date(seconds: bigint): string {
 
 function refusal(sentence: string): Fault {
   return new Fault("access_denied", sentence);
+}
+
+/** With `details.clock`, so that a server can tell its client: nobody else finds a wrong clock, and all else is good by then. */
+function untimely(sentence: string, now: Millis, advice = ""): Fault {
+  const clock = new Date(now).toISOString();
+  return new Fault("access_denied", `${sentence}; the clock here says ${clock}${advice}`, {
+    details: { clock },
+  });
 }

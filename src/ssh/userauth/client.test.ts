@@ -145,6 +145,21 @@ suite("logging in", () => {
     assert.deepEqual(banners, ["mind the gap ✓\n"]);
   });
 
+  test("S37: a certificate that is good but for its time is refused with what the server's clock says, once", async () => {
+    const late = async (): Promise<string> => {
+      throw new Fault("access_denied", "certificate expired; the clock here says noon", {
+        details: { clock: "noon" },
+      });
+    };
+    const { client, banners } = await meet([alice.signer(), bob.signer()], { check: late });
+    assert.equal(client.status, "rejected");
+    assert.deepEqual(banners, [
+      "this host refuses the login: certificate expired; the clock here says noon\r\n",
+    ]);
+    const other = await meet([bob.signer()], { check: known({ alice }) });
+    assert.deepEqual(other.banners, []);
+  });
+
   test("after too many refusals the server hangs up, and the client says what happened", async () => {
     const signers = [bob, rsa, bob, rsa].map((key) => key.signer());
     const { client, server, ends } = await meet(signers, { check: known({ alice }), maxAuthTries: 3 });

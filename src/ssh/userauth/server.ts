@@ -59,6 +59,7 @@ class Admission<Identity, T> {
   #requests = 0;
   #refusals = 0;
   #askedForNone = false;
+  #saidTime = false;
   #waiting: Uint8Array[] = [];
   #busy = false;
   #over = false;
@@ -108,10 +109,13 @@ class Admission<Identity, T> {
     this.#serviceAccepted = true;
     this.#transport.send(ServiceAccept.encode({ service }));
     const { banner } = this.#options;
-    if (banner)
-      this.#transport.send(
-        UserauthBanner.encode({ message: Buffer.from(banner), languageTag: new Uint8Array(0) }),
-      );
+    if (banner) this.#sendBanner(banner);
+  }
+
+  #sendBanner(text: string): void {
+    this.#transport.send(
+      UserauthBanner.encode({ message: Buffer.from(text), languageTag: new Uint8Array(0) }),
+    );
   }
 
   /** Requests are judged one after another, each on its own: no state of one is seen by the next (RFC 4252 §5). */
@@ -183,10 +187,17 @@ class Admission<Identity, T> {
     this.#outcome.resolve(this.#begin(admitted));
   }
 
-  /** The client learns nothing but that it was not enough, in the same words for every reason. */
+  /**
+   * The client learns nothing but that it was not enough, in the same words for every reason, but for one: that its
+   * certificate, good otherwise, is out of its time by the clock of this machine.
+   */
   #refuse(attempt: Attempt, reason: unknown): void {
     if (this.#over) return;
     this.#options.onRefused?.(attempt, reason);
+    if (!this.#saidTime && reason instanceof Fault && reason.details.clock !== undefined) {
+      this.#saidTime = true;
+      this.#sendBanner(`this host refuses the login: ${reason.message}\r\n`);
+    }
     if (++this.#refusals < this.#maxTries) this.#sendFailure();
     else
       this.#end(
