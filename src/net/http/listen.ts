@@ -96,7 +96,10 @@ export async function listenHttps(app: Handler, door: HttpsDoor): Promise<HttpsL
     for (const socket of open) socket.destroy();
   };
   const close = async (signal: AbortSignal): Promise<void> => {
-    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    // It may have stopped listening before, and only wait for its last connection.
+    if (!server.listening && open.size === 0) return;
+    const closed = new Promise<void>((resolve) => server.once("close", () => resolve()));
+    server.close();
     server.closeIdleConnections();
     if (signal.aborted) cut();
     else signal.addEventListener("abort", cut, { once: true });
