@@ -38,8 +38,8 @@ export interface MemberOptions {
 
 export interface RemoteAuth {
   readonly servers: readonly Address[];
-  /** For who needs no token: the process that started this one has it certified. */
-  readonly vouched?: Certify;
+  /** For who needs no token: the process that started this one has it certified, and knows the cluster's host CA. */
+  readonly vouched?: { readonly certify: Certify; readonly authorities: readonly string[] | undefined };
   readonly token: (() => Promise<string>) | undefined;
   readonly caPin: string | undefined;
   /** To the operator whatever the log's severity (AUTH-17). */
@@ -108,7 +108,12 @@ async function remoteMember(options: MemberOptions, remote: RemoteAuth, signal: 
   let keeper: IdentityKeeper | undefined;
   // The host keeps trying: its token may not be there yet, auth may be down (AUTH-14, OVW-37).
   const kept = await persist(
-    () => IdentityKeeper.open({ dataDir, role, asked, first: remote.vouched ?? join, renew, clock, log }),
+    () =>
+      IdentityKeeper.open({
+        ...{ dataDir, role, asked, renew, clock, log },
+        first: remote.vouched?.certify ?? join,
+        ...(remote.vouched?.authorities && { authorities: remote.vouched.authorities }),
+      }),
     clock,
     log,
     signal,

@@ -14,6 +14,7 @@ import { authRole } from "./auth.ts";
 import { hostUuid, openDataDir, writeWhole } from "./data-dir.ts";
 import { describe } from "./describe.ts";
 import { diagnostics, Health } from "./diagnostics.ts";
+import { readIdentity } from "./identity.ts";
 import { Lifecycle } from "./lifecycle.ts";
 import { LimitMetrics } from "./limits.ts";
 import { Listeners } from "./listeners.ts";
@@ -254,13 +255,20 @@ function furtherProcesses(config: Config, world: World, proxy: Member): Service[
 
 async function remoteOf(config: Config, world: World): Promise<RemoteAuth> {
   const { auth_servers, auth_token, ca_pin } = config.teleport;
+  const { parent } = world.own;
   const { resolveSecret } = await load();
   return {
     servers: auth_servers,
     token:
       auth_token === undefined ? undefined : async () => (await resolveSecret(auth_token, readText)).reveal(),
     caPin: ca_pin,
-    ...(world.own.parent?.companion !== undefined && { vouched: vouchedBy(world.own.parent) }),
+    ...(parent?.companion !== undefined && {
+      vouched: {
+        certify: vouchedBy(parent),
+        // One that was left by another cluster, which lived in this folder before, is of no use.
+        authorities: (await readIdentity(world.hostDir, "Proxy"))?.authorities,
+      },
+    }),
     warn: world.warn,
   };
 }

@@ -199,10 +199,14 @@ async function startHost(options: ClusterOptions = {}) {
     first,
     /** The process that took the place of another, when that has handed over. */
     async nextAfter(before: number): Promise<number> {
-      const next = await eventually("another process", async () => {
-        const now = await pid();
-        return now !== 0 && now !== before && now;
-      });
+      const next = await eventually(
+        "another process",
+        async () => {
+          const now = await pid();
+          return now !== 0 && now !== before && now;
+        },
+        { timeout: 60_000 },
+      );
       await cluster.daemon.program.line(new RegExp(`a new process serves.* pid=${next}\\n`));
       return next;
     },
