@@ -1,7 +1,9 @@
 # Needs Node 20 or newer and npm 11; the Node that everything runs on comes with the packages.
 
 .POSIX:
-.PHONY: start deps test check interop bench build web
+PREFIX = /usr/local
+DESTDIR =
+.PHONY: start deps test check interop bench build install web
 
 start: deps
 	@exec bin/teleport start
@@ -30,9 +32,14 @@ interop: deps
 	@sh scripts/install-test-tools.sh
 	@npm run --silent interop
 
-# The release's files in dist/: commands that need neither packages nor a compiler.
+# The release: its files in dist/, commands that need neither packages nor a compiler, and an archive of them with its SHA-256.
 build: deps
-	@npm run --silent build
+	@npm run --silent release
+
+# What `make build` made, or now makes: commands into $PREFIX/bin, the rest into $PREFIX/lib/teleport, below $DESTDIR.
+install:
+	@[ -e dist/release.json ] || $(MAKE) build
+	@dist/install PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)'
 
 # On the release, as operators run it.
 bench: deps

@@ -2,12 +2,14 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { after, before, suite, test } from "node:test";
+import { connect as tlsConnect } from "node:tls";
 import { openAuthClient } from "#authclient";
-import type { AuthContract } from "#contract/auth";
+import type { Alive, AuthContract } from "#contract/auth";
 import type { Handlers } from "#contract/rpc";
-import { hour, TestClock } from "#core/clock";
+import { hour, minute, TestClock } from "#core/clock";
 import { Fault } from "#core/errors";
 import { memoryLog } from "#core/log";
+import { Queue } from "#core/queue";
 import type { Caller, CertAuthority, Identity } from "#model";
 import { issueTls, makeAuthority, makeTlsKey, type TlsPair } from "#pki";
 import { authApi } from "../src/auth/api.ts";
@@ -60,6 +62,7 @@ suite("auth API", async () => {
   );
   const log = memoryLog();
   const gone: string[] = [];
+  const heard: string[][] = [];
 
   const handlers = {
     "cluster.ca": async () => ({ tls_ca_certs: [host.pair.cert] }),
@@ -67,8 +70,17 @@ suite("auth API", async () => {
       if (name === "bug") throw new Error("secret detail of the bug");
       throw new Fault("not_found", `user ${name} is not found`, { details: { name } });
     },
-    async *"mirror.watch"(_input: unknown, _caller: Caller, signal: AbortSignal) {
+    async *"mirror.watch"(
+      _input: unknown,
+      _caller: Caller,
+      signal: AbortSignal,
+      said: AsyncIterable<Alive> | undefined,
+    ) {
       yield { type: "reset" as const };
+      for await (const { kinds } of said ?? []) {
+        heard.push(kinds);
+        yield { type: "beat" as const };
+      }
       yield { type: "live" as const };
       await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
       gone.push("watch");
@@ -79,11 +91,15 @@ suite("auth API", async () => {
       return { size };
     },
   } as unknown as Handlers<AuthContract>;
-  const callerOf = (identity: Identity): Caller => ({
-    ...identity,
-    name: identity.kind,
-    can: () => identity.kind === "system" && identity.role === "Admin",
-  });
+  const callers: Identity[] = [];
+  const callerOf = (identity: Identity): Caller => {
+    callers.push(identity);
+    return {
+      ...identity,
+      name: identity.kind,
+      can: () => identity.kind === "system" && identity.role === "Admin",
+    };
+  };
   const app = authApi({
     handlers,
     callerOf,
@@ -130,6 +146,29 @@ suite("auth API", async () => {
     client.close();
   });
 
+  test("AUTH-24: a renewed certificate is shown from the next call on, also while another call is under way", async () => {
+    const other = "9c1d2e3f-1111-4222-8333-0123456789ab";
+    let current = await certificate(host.pair, `${hostId}.main`, ["Node"]);
+    const client = openAuthClient({
+      dial,
+      certificate: () => current,
+      authorities: [host.pair.cert],
+      clusterName: "main",
+      version: "5.0.0",
+    });
+    callers.length = 0;
+    await client["cluster.ca"]({});
+    const underWay = client["cluster.ca"]({});
+    current = await certificate(host.pair, `${other}.main`, ["Node"]);
+    await underWay;
+    for (let i = 0; i < 3; i++) await client["cluster.ca"]({});
+    assert.deepEqual(
+      callers.map((identity) => identity.kind === "system" && identity.hostId),
+      [hostId, hostId, other, other, other],
+    );
+    client.close();
+  });
+
   test("S72: an unexpected error tells the caller nothing and the log all", async () => {
     const client = clientAs(await certificate(host.pair, `${hostId}.main`, ["Admin"]));
     await assert.rejects(
@@ -150,6 +189,85 @@ suite("auth API", async () => {
     assert.deepEqual(seen, ["reset", "live"]);
     while (gone.length === 0) await new Promise((resolve) => setImmediate(resolve));
     client.close();
+  });
+
+  suite("a feed that is talked to", () => {
+    const asNode = async () => clientAs(await certificate(host.pair, `${hostId}.main`, ["Node"]));
+    const talking = async (
+      say: (signal: AbortSignal) => AsyncIterable<Alive>,
+      stop = new AbortController(),
+    ) => {
+      const client = await asNode();
+      return {
+        client,
+        stop,
+        answers: client["mirror.watch"]({}, stop.signal, say)[Symbol.asyncIterator](),
+      };
+    };
+
+    test("hears each word when it is said, a minute later too, and answers on the same stream", async () => {
+      const said = new Queue<Alive>();
+      const { client, answers } = await talking(() => said);
+      assert.deepEqual((await answers.next()).value, { type: "reset" });
+      for (const kinds of [["node"], [], ["node", "proxy"]] satisfies Alive["kinds"][]) {
+        said.push({ type: "alive", kinds });
+        assert.deepEqual((await answers.next()).value, { type: "beat" });
+        assert.deepEqual(heard.at(-1), kinds);
+        await clock.advance(2 * minute);
+      }
+      said.end();
+      await answers.return?.();
+      client.close();
+    });
+
+    test("tells who talks when it is over", async () => {
+      let over = false;
+      const { client, stop, answers } = await talking(async function* (signal) {
+        yield { type: "alive", kinds: [] };
+        await once(signal, "abort");
+        over = true;
+      });
+      await answers.next();
+      await answers.next();
+      stop.abort();
+      await answers.return?.();
+      await new Promise((resolve) => setImmediate(resolve));
+      assert.ok(over);
+      client.close();
+    });
+
+    test("S14: nonsense, and a line without end, end it", async () => {
+      for (const nonsense of [{ type: "dead" }, { type: "alive", kinds: ["x".repeat(100_000)] }]) {
+        const { client, answers } = await talking(async function* () {
+          yield nonsense as Alive;
+        });
+        await answers.next();
+        await assert.rejects(answers.next(), (err) =>
+          Fault.is(err, nonsense.type === "dead" ? "bad_parameter" : "limit_exceeded"),
+        );
+        client.close();
+      }
+    });
+
+    test("S14: a stranger that goes on talking is cut off", async () => {
+      const socket = tlsConnect({ port, host: "127.0.0.1", rejectUnauthorized: false });
+      socket.write(
+        `POST /v2/mirror.watch HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n3\r\n{}\n\r\n`,
+      );
+      let answer = "";
+      for await (const part of socket) answer += String(part);
+      assert.match(answer, /^HTTP\/1\.1 403 /);
+    });
+
+    test("an operation that is not one has no ears", async () => {
+      const socket = tlsConnect({ port, host: "127.0.0.1", rejectUnauthorized: false });
+      socket.write(
+        `POST /v2/cluster.ca HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n3\r\n{}\n\r\n`,
+      );
+      let answer = "";
+      for await (const part of socket) answer += String(part);
+      assert.match(answer, /^HTTP\/1\.1 400 /);
+    });
   });
 
   test("an upload arrives whole", async () => {

@@ -9,6 +9,7 @@ const byHand = [
   "CONTRIBUTING.md",
   "SECURITY.md",
   "CHANGELOG.md",
+  "docs/installing.md",
   "docs/operations.md",
   "docs/tsh-ssh.md",
   "bench/README.md",

@@ -10,14 +10,17 @@ export const configKeys: Readonly<Record<string, string>> = {
   "teleport.ca_pin":
     "What `tctl status` prints as CA pin: the auth service is verified by it at the first start.",
   "teleport.auth_servers": "Where the auth service is. Left out: on this host.",
-  "teleport.advertise_ip": "Address under which others reach the node of this host.",
+  "teleport.advertise_ip":
+    "Address that the services of this host announce, where they listen on all of its addresses or stand behind NAT. A port in it is the node's, or the auth service's where no node runs.",
   "teleport.connection_limits.max_connections":
-    "Connections that each listener holds at a time for one source address.",
-  "teleport.connection_limits.max_users": "Different users that a node serves at a time.",
-  "teleport.connection_limits.rates": none,
-  "teleport.connection_limits.rates[].period": none,
-  "teleport.connection_limits.rates[].average": none,
-  "teleport.connection_limits.rates[].burst": none,
+    "Connections that each listener (SSH, web port, auth API) holds at a time for one source address.",
+  "teleport.connection_limits.max_users":
+    "Different users that a node serves at a time, and that an SSH proxy does; each may have several connections.",
+  "teleport.connection_limits.rates":
+    "How often one source may come, every entry counting for itself: SSH connections to the proxy and to the node (those that a proxy brings are not counted again), HTTP requests to the web port (429 beyond), and calls of the auth API by users and strangers; members of the cluster are not counted there.",
+  "teleport.connection_limits.rates[].period": "The span of time that `average` is meant for.",
+  "teleport.connection_limits.rates[].average": "So many in each period.",
+  "teleport.connection_limits.rates[].burst": "So many at once, by whoever was quiet before.",
   "teleport.connection_limits.max_unauthenticated":
     "Connections of an SSH listener that have not logged in, as sshd's `MaxStartups`: from the first number on, the second percent of new ones are refused, rising to all of them at the third.",
   "teleport.connection_limits.max_unauthenticated_per_source":
@@ -49,8 +52,10 @@ export const configKeys: Readonly<Record<string, string>> = {
   "teleport.connection_limits.penalties.exempt":
     "Addresses and ranges without penalties, such as those of jump hosts. For a node, the proxies of its cluster are exempt too. The limits by number hold for them all the same.",
   "teleport.log.output":
-    "Where the log of the daemon goes. `syslog` falls back to standard error, with a line that says so.",
+    "Where the log of the daemon goes. A file that was moved away is begun anew within a second. `syslog` needs logger(1) of util-linux and `/dev/log`; without them the lines go to standard error, with one that says so, and it is tried again every minute.",
   "teleport.log.severity": "What is logged at least.",
+  "teleport.log.format":
+    "`text`: lines for people, with what others sent escaped; `json`: an object a line with `time`, `level`, `component`, `message` and the event's own fields. Goes past the admin guide.",
   "teleport.storage.type":
     "How the auth service stores the cluster's state: both names mean a SQLite database.",
   "teleport.storage.path": "Folder of the database. Left out: `<data_dir>/backend`.",
@@ -60,19 +65,23 @@ export const configKeys: Readonly<Record<string, string>> = {
     "Where recordings go: `file:///folder`. Left out: `<data_dir>/log/sessions`. `s3://` is refused at start in this version.",
   "teleport.storage.region": none,
   "teleport.storage.audit_table_name": "Older name of an `audit_events_uri` of `dynamodb://TABLE`.",
-  "teleport.cache.enabled": `${none} Nodes and proxies always keep a copy of the cluster's state in memory.`,
-  "teleport.cache.ttl": none,
+  "teleport.cache.enabled":
+    "Whether nodes and proxies keep their copy of the cluster's state on disk too, under `<data_dir>/cache`, so that they can start while the auth service is away.",
+  "teleport.cache.ttl":
+    "How long the copy of the cluster's state, in memory and on disk, is used after the auth service was last heard.",
   "teleport.ciphers": "SSH ciphers of the node and the proxy, best first.",
   "teleport.kex_algos": "SSH key exchanges, best first.",
   "teleport.mac_algos": "SSH MACs, best first.",
-  "teleport.ciphersuites": none,
+  "teleport.ciphersuites":
+    "Suites of TLS 1.2 that the auth API and the web port take. Those of TLS 1.3 are always taken besides. `ecdsa` ones need the certificates that are made here by default, `rsa` ones RSA keys (`key_type: rsa`, or an HTTPS certificate of your own).",
   "teleport.key_type":
     "Makes RSA keys with SHA-2 signatures instead of Ed25519, for places that need them. Counts when an authority is made.",
 
   "auth_service.enabled": "Whether this host runs the auth service.",
   "auth_service.cluster_name": "Name of the cluster, fixed at its first start. Left out: a UUID.",
   "auth_service.listen_addr": "Where the auth API listens.",
-  "auth_service.public_addr": "Names and addresses of the auth service for its certificate.",
+  "auth_service.public_addr":
+    "Names and addresses of the auth service for its certificate; the first is announced to the other hosts.",
   "auth_service.tokens":
     "Static invite tokens, written `node,proxy:TOKEN`. They never expire: prefer `tctl nodes add`.",
   "auth_service.authentication.type":
@@ -92,8 +101,9 @@ export const configKeys: Readonly<Record<string, string>> = {
   "auth_service.keep_alive_interval":
     "How often the node and the proxy ask a client whether it is still there.",
   "auth_service.keep_alive_count_max": "Unanswered questions after which a client counts as gone.",
-  "auth_service.license_file": `${none} No license is needed for anything.`,
-  "auth_service.proxy_protocol": none,
+  "auth_service.license_file":
+    "No license is needed for anything. One that is named here, in the data folder where the path is relative, and is missing or broken gets a warning at start.",
+  "auth_service.proxy_protocol": "As `proxy_service.proxy_protocol`, for the auth API's port.",
   "auth_service.exec_recording_limit":
     "How much output of a command without a terminal is recorded; of the rest the event holds size and SHA-256.",
   "auth_service.audit_events_uri": "The same as `teleport.storage.audit_events_uri`.",
@@ -112,10 +122,11 @@ export const configKeys: Readonly<Record<string, string>> = {
   "ssh_service.listen_addr": "Where the node listens.",
   "ssh_service.public_addr": "Names and addresses of the node for its certificate; the first is announced.",
   "ssh_service.labels": "Labels of this node, by which roles and `tsh ls` choose: `env: prod`.",
-  "ssh_service.commands": `Labels whose value a command prints. ${none}`,
-  "ssh_service.commands[].name": none,
-  "ssh_service.commands[].command": none,
-  "ssh_service.commands[].period": none,
+  "ssh_service.commands": "Labels whose value a command prints ([labels.md](labels.md)).",
+  "ssh_service.commands[].name": "The label. It hides one of the same name under `labels`.",
+  "ssh_service.commands[].command":
+    "The program and its arguments, run without a shell as the user of the daemon: `[/bin/uname, -m]`.",
+  "ssh_service.commands[].period": "How often it is run; less than `1m` is raised to that, with a warning.",
   "ssh_service.permit_user_env": "Reads `~/.tsh/environment` of the login into its sessions.",
   "ssh_service.pam.enabled": "`yes` is refused at start in this version.",
   "ssh_service.pam.service_name": none,
@@ -131,7 +142,8 @@ export const configKeys: Readonly<Record<string, string>> = {
   "proxy_service.https_key_file":
     "Key of the HTTPS certificate, PEM. Left out: self-signed, made at the first start.",
   "proxy_service.https_cert_file": "The HTTPS certificate with its chain, PEM.",
-  "proxy_service.proxy_protocol": none,
+  "proxy_service.proxy_protocol":
+    "Whether a load balancer may tell by a line of the PROXY protocol (version 1) whose connection it brings, at the SSH and the web port: see [below](#behind-a-load-balancer).",
   "proxy_service.kubernetes.enabled": none,
   "proxy_service.kubernetes.listen_addr": none,
   "proxy_service.kubernetes.public_addr": none,

@@ -50,7 +50,10 @@ export function configPage(): string {
 \`teleport start\` and \`tctl\` read \`/etc/teleport.yaml\` as root, \`~/.local/state/teleport/teleport.yaml\` as another user
 (under \`$XDG_STATE_HOME\` when that is set), or the file that \`-c\` names. Every key may be left out, and without a file all
 three services run with the defaults below. Flags of \`teleport start\` win over the file. \`teleport configure\` prints a
-sample.
+sample, and \`teleport configure --test FILE\` checks a file without starting: it tells all mistakes and warnings at once, a line
+each, and makes nothing. It looks at this machine too (can the folders be written to, are certificates, tokens and other files
+there and good, do two listeners share a port), but neither binds ports nor connects. It ends with 0 when one can start with the file,
+2 when the file is wrong, 1 when only the machine lacks something.
 
 An unknown key, a key at the wrong place and a value that is not understood are errors with line and column, and the exit
 code is 2. Yes and no may be written \`yes\`, \`no\`, \`on\`, \`off\`, \`true\` or \`false\`; times \`90s\`, \`30m\`, \`1h30m\`; sizes
@@ -63,17 +66,36 @@ sections without effect \`teleport start\` warns.
 
 ${sections.join("\n\n")}
 
+## Logs
+
+Lines of \`log.format: text\` begin with time (UTC), severity and component; what others sent is escaped, so that nobody can forge a line
+or drive a terminal. In the system log they begin with the component, and come from \`teleport\` with the facility \`daemon\`. The banner,
+and warnings about how the daemon was started, are for the terminal and come whatever \`log\` says.
+
+## Behind a load balancer
+
+Balancers pass on the SSH port as TCP, and the web port as TCP or with TLS ended by a certificate of their own. In the second case start
+the daemon with \`--insecure\`: it then serves TLS with its own certificate and, at the same port, clear HTTP to loopback and private
+addresses, so that the balancer may encrypt again or not; or with \`--insecure-no-tls\`: clear HTTP only, to everybody who reaches the port,
+so keep others off it. Set \`public_addr\` to the balancer's address, which stands in links. Cookies are for HTTPS only and answers tell
+browsers to stay with it, for that is what people speak with the balancer.
+
+With \`proxy_protocol\` on, a line of the PROXY protocol (version 1) is taken from loopback and private addresses: the audit log, certificates
+bound to an address and the web port's limits by address then go by the client's address. From other addresses, or with
+\`proxy_protocol: off\`, such a line ends the connection. The limits of SSH listeners go by the socket all the same: raise them, and put
+the balancer into \`penalties.exempt\`.
+
 ## Limits of SSH listeners
 
 The keys under \`teleport.connection_limits\` hold for the SSH ports of the proxy and the node. A source is an address, or a
 network of \`source_netblock\` bits, as the socket has it: what a client or a proxy says of addresses counts for the audit log
-only. What the limits do shows under \`/metrics\` of \`--diag-addr\`, each with \`service\`, which is \`proxy\` or \`node\`:
+only. What the limits do shows under \`/metrics\` of \`--diag-addr\` ([diagnostics](diagnostics.md)), each with \`service\`, which is \`proxy\` or \`node\`:
 
 | metric | what it counts |
 | --- | --- |
 | \`teleport_ssh_connections\` | open connections |
 | \`teleport_ssh_connections_unauthenticated\` | those that have not logged in: \`max_unauthenticated\` |
-| \`teleport_ssh_connections_refused_total\` | refused connections by \`reason\`: \`connections_per_source\` (\`max_connections\`), \`unauthenticated\`, \`unauthenticated_per_source\`, \`penalty\` |
+| \`teleport_ssh_connections_refused_total\` | refused connections by \`reason\`: \`connections_per_source\` (\`max_connections\`), \`unauthenticated\`, \`unauthenticated_per_source\`, \`penalty\`, \`rate\` (\`rates\`) |
 | \`teleport_ssh_logins_total\` | how connections came out of the login, by \`outcome\`: \`success\`, \`refused\` (\`max_auth_tries\` among them), \`late\` (\`login_grace\`), \`broken\`, \`left\` |
 | \`teleport_ssh_penalized_sources\` | sources with a debt: \`penalties\` |
 | \`teleport_ssh_limit_reached_total\` | how often clients that had logged in reached a \`limit\`: \`channels\`, \`sessions\`, \`buffered\`, \`requests\`, \`users\` |

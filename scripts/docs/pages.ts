@@ -1,5 +1,6 @@
 import { apiPage } from "./api.ts";
 import { configPage } from "./config.ts";
+import { diagnosticsPage } from "./diagnostics.ts";
 import { eventsPage } from "./events.ts";
 import { interopPage } from "./interop.ts";
 
@@ -8,6 +9,7 @@ export async function pages(): Promise<Readonly<Record<string, string>>> {
   return {
     "docs/events.md": eventsPage(),
     "docs/config.md": configPage(),
+    "docs/diagnostics.md": await diagnosticsPage(),
     "docs/api.md": await apiPage(),
     "docs/interop.md": interopPage(),
   };

@@ -2,7 +2,7 @@ import type { Clock } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
 import type { Random } from "#core/random";
-import { type Draft, type Emitter, stamp } from "#events";
+import { type AuditEvent, type Draft, type Emitter, stamp } from "#events";
 import type { Destination } from "./destination.ts";
 import { EventFiles } from "./event-files.ts";
 import { LineEvents } from "./line-events.ts";
@@ -41,6 +41,9 @@ export class AuditLog implements Emitter, AsyncDisposable {
   readonly #parts: Parts;
   readonly #main: EventStore;
   #failures = 0;
+  /** By uid. */
+  readonly #underWay = new Map<string, Promise<void>>();
+  #again: Promise<void> = Promise.resolve();
 
   constructor(parts: Parts) {
     this.#parts = parts;
@@ -51,6 +54,33 @@ export class AuditLog implements Emitter, AsyncDisposable {
 
   async emit(draft: Draft): Promise<void> {
     const event = stamp(draft, this.#parts);
+    const kept = this.#keep(event);
+    this.#underWay.set(event.uid, kept);
+    try {
+      await kept;
+    } finally {
+      this.#underWay.delete(event.uid);
+    }
+  }
+
+  /**
+   * For events that may have been emitted before: those that are being kept at this moment, or are kept, are not kept twice.
+   * Places that cannot tell may have them twice. Rejects when one could not be kept.
+   */
+  emitAgain(events: readonly AuditEvent[]): Promise<void> {
+    // One after the other: two of the same would both find that nothing is kept yet.
+    const turn = this.#again.then(() => this.#emitAgain(events));
+    this.#again = turn.catch(() => {});
+    return turn;
+  }
+
+  async #emitAgain(events: readonly AuditEvent[]): Promise<void> {
+    await Promise.allSettled(events.map(({ uid }) => this.#underWay.get(uid)));
+    const kept = (await this.#main.kept?.(events)) ?? new Set();
+    await Promise.all(events.filter(({ uid }) => !kept.has(uid)).map((event) => this.emit(event)));
+  }
+
+  async #keep(event: AuditEvent): Promise<void> {
     const { stores, log } = this.#parts;
     const results = await Promise.allSettled(stores.map((store) => store.append(event)));
     let refused: { reason: unknown } | undefined;
@@ -77,6 +107,10 @@ export class AuditLog implements Emitter, AsyncDisposable {
   /** How often a place failed to keep an event since the start. */
   get failures(): number {
     return this.#failures;
+  }
+
+  get openFiles(): number {
+    return this.#parts.stores.reduce((sum, { openFiles = 0 }) => sum + openFiles, 0);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

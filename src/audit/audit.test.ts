@@ -17,7 +17,7 @@ import { day, hour, minute, TestClock } from "#core/clock";
 import { Fault } from "#core/errors";
 import { memoryLog, silentLog } from "#core/log";
 import { systemRandom } from "#core/random";
-import type { AuditEvent, Draft } from "#events";
+import { type AuditEvent, type Draft, stamp } from "#events";
 import { AuditLog, type Destination, type EventStore, openAuditLog, parseDestination } from "./index.ts";
 
 const noon = Date.UTC(2026, 10, 22, 12);
@@ -145,7 +145,7 @@ suite("audit files", () => {
 
   test("an event too long for any reader is refused", async () => {
     await using w = await world();
-    await assert.rejects(w.audit.emit(draft("x".repeat(2 ** 20))), (err) => Fault.is(err, "limit_exceeded"));
+    await assert.rejects(w.audit.emit(draft("x".repeat(2 ** 20))), (err) => Fault.is(err, "bad_parameter"));
   });
 
   test("when the folder is gone the event is not acknowledged", async () => {
@@ -170,6 +170,61 @@ suite("audit files", () => {
     await Promise.all(emits.flat());
     await other[Symbol.asyncDispose]();
     assert.equal(new Set(users(await w.lines())).size, 200);
+  });
+});
+
+suite("events that may have arrived before", () => {
+  const stamped = (user: string, more: Partial<AuditEvent> = {}): AuditEvent =>
+    stamp({ ...draft(user), ...more } as Draft, { clock: new TestClock(noon), random: systemRandom });
+
+  test("are kept once, and the others of their batch too", async () => {
+    await using w = await world();
+    const [a, b, c] = ["a", "b", "c"].map((user) => stamped(user)) as [AuditEvent, AuditEvent, AuditEvent];
+    await Promise.all([w.audit.emit(a), w.audit.emit(b)]);
+    await w.audit.emitAgain([a, b, c]);
+    await Promise.all([w.audit.emitAgain([a, b, c]), w.audit.emitAgain([b, c])]);
+    assert.deepEqual(users(await w.lines()), ["a", "b", "c"]);
+  });
+
+  test("while they are still being kept", async () => {
+    await using w = await world();
+    const a = stamped("a");
+    await Promise.all([w.audit.emit(a), w.audit.emitAgain([a])]);
+    assert.deepEqual(users(await w.lines()), ["a"]);
+  });
+
+  test("also by a server that was started since, on the file of their day or of the day before", async () => {
+    await using w = await world();
+    const late = stamped("late", { time: "2026-11-20T08:00:00Z" });
+    const ahead = stamped("ahead", { time: "2026-11-23T01:00:00Z" });
+    await Promise.all([w.audit.emit(late), w.audit.emit(ahead)]);
+    await w.clock.advance(14 * hour);
+    await using again = await openAuditLog([{ scheme: "file", folder: w.folder }], {
+      clock: w.clock,
+      random: systemRandom,
+      log: silentLog,
+      stdout: async () => {},
+    });
+    await again.emitAgain([late, ahead]);
+    assert.deepEqual((await readdir(w.folder)).filter((name) => name.endsWith(".log")).length, 3);
+    assert.deepEqual(users((await w.audit.search(all)).events), ["ahead", "late"]);
+  });
+
+  test("one of which only a part was written is kept whole", async () => {
+    await using w = await world();
+    const a = stamped("a");
+    await w.audit.emit(stamped("before"));
+    await appendFile(join(w.folder, today), JSON.stringify(a).slice(0, -5));
+    await w.audit.emitAgain([a]);
+    assert.deepEqual(users((await w.audit.search(all)).events), ["a", "before"]);
+  });
+
+  test("an id in the text of another event does not count", async () => {
+    await using w = await world();
+    const a = stamped("a");
+    await w.audit.emit(stamped(`{"uid":"${a.uid}"}`));
+    await w.audit.emitAgain([a]);
+    assert.equal((await w.lines()).length, 2);
   });
 });
 

@@ -15,6 +15,7 @@ import type { Clock, Millis } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
 import type { AuditEvent } from "#events";
+import { keptIn } from "./kept.ts";
 import { dayFile, maxLine, searchFiles } from "./search.ts";
 import type { EventStore, Found, Query } from "./store.ts";
 
@@ -72,7 +73,7 @@ export class EventFiles implements EventStore {
     if (line.length > maxLine)
       return Promise.reject(
         new Fault(
-          "limit_exceeded",
+          "bad_parameter",
           `an audit event of ${line.length} bytes is too long; ${maxLine} are possible`,
         ),
       );
@@ -84,8 +85,16 @@ export class EventFiles implements EventStore {
     return promise;
   }
 
+  get openFiles(): number {
+    return this.#current === undefined ? 0 : 1;
+  }
+
   search(query: Query): Promise<Found> {
     return searchFiles(this.#folder, query);
+  }
+
+  kept(events: readonly AuditEvent[]): Promise<ReadonlySet<string>> {
+    return keptIn(this.#folder, events, this.#options.clock.now());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -66,6 +66,11 @@ export class RecordingFiles implements RecordingStore {
     this.#folder = folder;
   }
 
+  /** Files that are being received or published. */
+  get openFiles(): number {
+    return this.#busy.size;
+  }
+
   async received(sid: string, part: Part): Promise<number> {
     const size = (await this.#published(sid))
       ? await sizeOf(this.#final(sid, part))

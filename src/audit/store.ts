@@ -27,10 +27,14 @@ export interface Found {
 export interface EventStore extends AsyncDisposable {
   /** For messages to the operator. */
   readonly uri: string;
+  /** How many files of it are open, where it has files. */
+  readonly openFiles?: number;
   /** Resolves when the event is kept as safely as this place can. */
   append(event: AuditEvent): Promise<void>;
   /** Absent where events only go in. */
   search?(query: Query): Promise<Found>;
+  /** The uids of those of the events that are kept already, as safely as if they had just been appended. */
+  kept?(events: readonly AuditEvent[]): Promise<ReadonlySet<string>>;
 }
 
 /** How many events a query may bring. */

@@ -1,17 +1,17 @@
-import type { IncomingMessage } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Server } from "node:https";
-import { Readable } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import { type FastifyInstance, type FastifyRequest, fastify } from "fastify";
 import type { z } from "zod";
 import { type AuthContract, authContract } from "#contract/auth";
 import { admit, type Handlers } from "#contract/rpc";
-import { faultBody, statusOf } from "#contract/wire";
+import { faultBody, linesType, minClientVersion, statusOf, versionHeader } from "#contract/wire";
 import { type Clock, type Millis, minute, second } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
+import { isOlder } from "#core/version";
 import type { Caller, CertAuthority, Identity } from "#model";
-import { formatAddress } from "#net";
+import { formatAddress, lookAhead } from "#net";
 import { identify } from "./peer.ts";
 
 export interface AuthApiOptions {
@@ -29,11 +29,18 @@ export interface AuthApiOptions {
   readonly authorities: () => readonly CertAuthority[];
   /** The server's own certificate and key, PEM. */
   readonly certificate: { readonly cert: string; readonly key: string };
+  /** OpenSSL's list of cipher suites; default Node's. */
+  readonly ciphers?: string;
+  /** Peers of whom a PROXY line is taken; default nobody. */
+  readonly mayBring?: (address: string) => boolean;
+  /** Counts a call of somebody who is no member. Throws `limit_exceeded`. */
+  readonly count?: (peer: { readonly remoteAddress?: string | undefined }) => void;
   readonly clock: Clock;
   readonly log: Log;
 }
 
 const bodyLimit = 4 * 1024 * 1024; // bytes of one JSON request
+const lineLimit = 64 * 1024; // bytes of one line that is said to a feed
 /** For a handshake, and for the headers of a request: strangers may not hold connections by being slow (S14). */
 const patience: Millis = 10 * second;
 /** For the whole of a request that is no upload. */
@@ -49,6 +56,7 @@ export function authApi(options: AuthApiOptions): FastifyInstance<Server> {
       // A stranger may join; who shows a certificate is checked by `identify`, with the reason in the answer.
       rejectUnauthorized: false,
       minVersion: "TLSv1.2",
+      ...(options.ciphers !== undefined && { ciphers: options.ciphers }),
       handshakeTimeout: patience,
       headersTimeout: patience,
       connectionsCheckingInterval: patience / 2,
@@ -61,27 +69,36 @@ export function authApi(options: AuthApiOptions): FastifyInstance<Server> {
     keepAliveTimeout: 60_000,
   });
 
+  if (options.mayBring) lookAhead(app.server, { mayBring: options.mayBring, patience });
+
   // What a connection's certificate says does not change; whether it still counts is asked at each request.
   const callers = new WeakMap<FastifyRequest, Caller>();
   const callerFor = async (request: FastifyRequest): Promise<Caller> => {
     const peer = (request.raw.socket as TLSSocket).getPeerX509Certificate();
-    const caller = await options.callerOf(identify(peer?.raw, options.authorities(), clock));
+    const identity = identify(peer?.raw, options.authorities(), clock);
+    if (identity.kind === "system" && identity.role === "Admin") refuseOld(request.headers[versionHeader]);
+    // Members' heartbeats must not stop because a client of the same address asks too much.
+    if (identity.kind !== "system") options.count?.(request.raw.socket);
+    const caller = await options.callerOf(
+      identity.kind === "anonymous" ? { ...identity, from: addressOf(request) } : identity,
+    );
     callers.set(request, caller);
     return caller;
   };
 
+  // How to stop the clock of a request whose body may go on.
+  const timed = new WeakMap<IncomingMessage, AbortController>();
   app.addHook("onRequest", async ({ raw }) => {
-    if (raw.method !== "PUT") void timeBody(raw, clock);
+    if (raw.method !== "PUT") timed.set(raw, timeBody(raw, clock));
   });
   app.setErrorHandler(async (err, request, reply) => {
     const fault = asFault(err);
-    // What is left of a refused upload is not waited for.
-    if (request.raw.method === "PUT") reply.header("connection", "close");
+    // What is left of a refused upload, or of somebody who talks, is not waited for.
+    if (!request.raw.complete) reply.header("connection", "close");
     const caller = callers.get(request);
     if (caller && options.refused) {
-      const { remoteAddress: host = "", remotePort: port = 0 } = request.raw.socket;
       const call = (request.params as { name?: string }).name ?? "";
-      await options.refused({ caller, call, error: fault, from: formatAddress({ host, port }) });
+      await options.refused({ caller, call, error: fault, from: addressOf(request) });
     }
     if (fault.kind === "internal") {
       log.error("call failed", {
@@ -96,12 +113,16 @@ export function authApi(options: AuthApiOptions): FastifyInstance<Server> {
   );
   // An upload's body is read by its handler as it comes.
   app.addContentTypeParser("application/octet-stream", (_request, _payload, done) => done(null));
+  app.addContentTypeParser(linesType, (_request, _payload, done) => done(null));
 
   app.post<{ Params: { name: string } }>("/v2/:name", async (request, reply) => {
     const caller = await callerFor(request);
     const { name } = request.params;
-    const { operation, input } = admit(authContract, name, request.body, caller);
+    const talking = request.headers["content-type"] === linesType ? saidLines(request.raw) : undefined;
+    const body = talking ? jsonOf((await talking.next()).value) : request.body;
+    const { operation, input } = admit(authContract, name, body, caller);
     const signal = whenGone(reply.raw);
+    if (talking && !("said" in operation)) throw new Fault("bad_parameter", `nothing can be said to ${name}`);
     if (operation.shape === "call") {
       const handle = handlers[name as keyof AuthContract] as Answering;
       const value = (operation.output as z.ZodType).parse(await handle(input, caller, signal));
@@ -109,10 +130,12 @@ export function authApi(options: AuthApiOptions): FastifyInstance<Server> {
     }
     if (operation.shape === "feed") {
       const handle = handlers[name as keyof AuthContract] as Feeding;
-      const values = await handle(input, caller, signal);
-      return reply
-        .type("application/x-ndjson")
-        .send(Readable.from(feedLines(values, log), { objectMode: false }));
+      const { said } = operation as { said?: z.ZodType };
+      if (talking) timed.get(request.raw)?.abort();
+      const values = await handle(input, caller, signal, talking && said && readSaid(talking, said));
+      reply.hijack();
+      await sendFeed(reply.raw, values, log);
+      return reply;
     }
     throw new Fault("bad_parameter", `${name} takes an upload`);
   });
@@ -134,11 +157,15 @@ export function authApi(options: AuthApiOptions): FastifyInstance<Server> {
   return app as unknown as FastifyInstance<Server>;
 }
 
+const addressOf = ({ raw: { socket } }: FastifyRequest): string =>
+  formatAddress({ host: socket.remoteAddress ?? "", port: socket.remotePort ?? 0 });
+
 type Answering = (input: unknown, caller: Caller, signal: AbortSignal) => Promise<unknown>;
 type Feeding = (
   input: unknown,
   caller: Caller,
   signal: AbortSignal,
+  said: AsyncIterable<unknown> | undefined,
 ) => AsyncIterable<unknown> | Promise<AsyncIterable<unknown>>;
 type Uploading = (
   input: unknown,
@@ -147,22 +174,72 @@ type Uploading = (
   signal: AbortSignal,
 ) => Promise<unknown>;
 
-async function* feedLines(values: AsyncIterable<unknown>, log: Log): AsyncGenerator<string> {
-  try {
-    for await (const value of values) yield `${JSON.stringify({ value })}\n`;
-  } catch (err) {
-    if (!(err instanceof Fault)) log.error("feed failed", { error: String(err) });
-    yield `${JSON.stringify({ fault: faultBody(err) })}\n`;
-  }
+/** An administrator's `tctl` that knows less than is asked of it (UPG-02). */
+function refuseOld(said: string | string[] | undefined): void {
+  if (typeof said !== "string" || !isOlder(said, minClientVersion)) return;
+  throw new Fault(
+    "protocol",
+    `this tctl is ${said}, the auth server needs at least ${minClientVersion}: use the tctl of the auth server's version`,
+  );
 }
 
-async function timeBody(request: IncomingMessage, clock: Clock): Promise<void> {
+/** Written here line by line: thousands of members listen, and a stream in between costs as much again as the write. */
+async function sendFeed(response: ServerResponse, values: AsyncIterable<unknown>, log: Log): Promise<void> {
+  response.writeHead(200, { "content-type": linesType });
+  response.flushHeaders();
+  try {
+    for await (const value of values) {
+      if (response.destroyed) return;
+      if (!response.write(`${JSON.stringify({ value })}\n`)) await drained(response);
+    }
+  } catch (err) {
+    if (!(err instanceof Fault)) log.error("feed failed", { error: String(err) });
+    response.write(`${JSON.stringify({ fault: faultBody(err) })}\n`);
+  }
+  response.end();
+}
+
+/** Until more may be written, or nobody reads any more. */
+function drained(response: ServerResponse): Promise<void> {
+  if (response.destroyed || !response.writableNeedDrain) return Promise.resolve();
+  return new Promise((resolve) => {
+    const go = (): void => {
+      response.off("drain", go).off("close", go);
+      resolve();
+    };
+    response.on("drain", go).on("close", go);
+  });
+}
+
+/** Ends the connection unless the request is whole in time, or the answer is aborted. */
+function timeBody(request: IncomingMessage, clock: Clock): AbortController {
   const whole = new AbortController();
   for (const event of ["end", "close"]) request.once(event, () => whole.abort());
-  await clock.sleep(bodyPatience, whole.signal, { background: true }).then(
+  clock.sleep(bodyPatience, whole.signal, { background: true }).then(
     () => request.socket.destroy(),
     () => {}, // it came in time
   );
+  return whole;
+}
+
+/** The lines of a body that goes on. Throws `limit_exceeded` for one that is too long. */
+async function* saidLines(body: AsyncIterable<Buffer>): AsyncGenerator<string, undefined> {
+  let held = "";
+  for await (const part of body) {
+    const lines = (held + part.toString("latin1")).split("\n");
+    held = lines.pop() ?? "";
+    if (held.length > lineLimit || lines.some(({ length }) => length > lineLimit))
+      throw new Fault("limit_exceeded", "a line of the request is too long");
+    for (const line of lines) yield Buffer.from(line, "latin1").toString();
+  }
+}
+
+async function* readSaid(lines: AsyncIterable<string>, schema: z.ZodType): AsyncGenerator<unknown> {
+  for await (const line of lines) {
+    const { success, data } = schema.safeParse(jsonOf(line));
+    if (!success) throw new Fault("bad_parameter", "what was said makes no sense");
+    yield data;
+  }
 }
 
 /** Aborts when the answer can no longer be sent. */

@@ -5,6 +5,8 @@ import type { RecordingEvent } from "#recording";
 
 /** What the auth service asks of the audit log: it keeps events and recordings, and finds them again. */
 export interface AuditLog extends Emitter {
+  /** Events that may have been kept before; those that were are passed over. Otherwise as `emit` of each. */
+  emitAgain(events: readonly AuditEvent[]): Promise<void>;
   /** Newest first is not promised: in order of time, `limit` at most. */
   search(query: {
     readonly from: Millis;

@@ -41,9 +41,17 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
       const asked = all.filter((ca) => type === undefined || ca.spec.type === type);
       return secrets ? asked : asked.map(publicPart);
     },
-    "mirror.watch": (_input, caller, signal) => state.watch(systemRole(caller), signal),
+    "mirror.watch": (_input, caller, signal, said) => {
+      const { role, hostId } = member(caller);
+      return state.watch(role, signal, said && { said, alive: (kinds) => presence.alive(hostId, kinds) });
+    },
 
-    "hosts.join": (input) => joins.join(input),
+    // A proxy says for whom it asks; of anyone else only what we see counts.
+    "hosts.join": ({ remote_addr, ...asked }, caller) => {
+      const byProxy = caller.kind === "system" && caller.role === "Proxy";
+      const seen = caller.kind === "anonymous" ? caller.from : undefined;
+      return joins.join({ ...asked, remote_addr: byProxy ? remote_addr : (seen ?? "") });
+    },
     "hosts.renew": (input) => joins.renew(input),
     "hosts.companion": ({ process, ...keys }) =>
       joins.companion({ ...keys, host_id: companionId(keys.host_id, process) }),
@@ -62,10 +70,6 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
     "proxies.remove": ({ name }) => store.proxies.delete(name),
     "auth_servers.list": async (_input, caller) =>
       only(caller, "list", "auth_server", await store.authServers.list()),
-    "hosts.alive": (_input, caller) => {
-      if (caller.kind !== "system") throw new Fault("access_denied", "only members are alive");
-      return presence.alive(caller.hostId);
-    },
 
     "tokens.list": async (_input, caller) => only(caller, "list", "token", await listTokens(parts)),
     "tokens.create": (request, caller) => createToken(parts, request, caller.name),
@@ -135,8 +139,9 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
     "roles.put": ({ role, force }, caller) => putRole(parts, role, force, caller),
     "roles.delete": ({ name }, caller) => deleteRole(parts, name, caller),
 
-    "audit.emit": async ({ events }) => {
-      await Promise.all(events.map((event) => audit.emit(event)));
+    "audit.emit": async ({ events, again }) => {
+      if (again) await audit.emitAgain(events);
+      else await Promise.all(events.map((event) => audit.emit(event)));
     },
     "audit.search": (query) => audit.search(query),
     "recordings.offset": async ({ sid, file }) => ({ offset: await audit.recordings.offset(sid, file) }),
@@ -185,7 +190,7 @@ interface Named {
 }
 
 /** The contract lets only machines watch. */
-function systemRole(caller: Caller): SystemRole {
+function member(caller: Caller): { readonly role: SystemRole; readonly hostId: string } {
   if (caller.kind !== "system") throw new Fault("access_denied", "only members mirror the cluster's state");
-  return caller.role;
+  return caller;
 }

@@ -8,6 +8,7 @@ import { issueTls } from "#pki";
 import { formatPublicKeyLine, issueCertificate } from "#ssh/keys";
 import { signingAuthority, tlsCerts } from "./authorities.ts";
 import { backdating, fromBase64, readSshKey, seconds } from "./issue-user.ts";
+import { counted } from "./issuing.ts";
 import type { Parts } from "./parts.ts";
 import { serialNumber } from "./serial.ts";
 
@@ -35,7 +36,9 @@ const authName = "teleport.cluster.local";
  * The SSH and X.509 certificates of a member (OVW-16, OVW-17). Throws `access_denied` for names that belong to another
  * member or to the auth servers, `bad_parameter` for names and keys we do not certify.
  */
-export async function issueHostCerts(parts: Parts, request: HostCertRequest): Promise<HostCerts> {
+export const issueHostCerts = counted(issueHost);
+
+async function issueHost(parts: Parts, request: HostCertRequest): Promise<HostCerts> {
   const { clusterName } = parts;
   const now = parts.clock.now();
   const end = now + hostCertLife;

@@ -5,6 +5,7 @@ import type { Access, Traits } from "#model";
 import { issueTls } from "#pki";
 import { formatPublicKeyLine, issueCertificate, type PublicKey, parsePublicKeyLine } from "#ssh/keys";
 import { signingAuthority, tlsCerts } from "./authorities.ts";
+import { counted } from "./issuing.ts";
 import type { Parts } from "./parts.ts";
 import { serialNumber } from "./serial.ts";
 
@@ -30,7 +31,9 @@ export interface UserCertRequest {
  * The SSH and X.509 certificates of a user (OVW-19..23), both with the logins, roles and traits of now. Without an
  * allowed login there is no SSH certificate. Throws `bad_parameter` for keys we do not certify.
  */
-export async function issueUserCerts(parts: Parts, request: UserCertRequest): Promise<IssuedCerts> {
+export const issueUserCerts = counted(issueUser);
+
+async function issueUser(parts: Parts, request: UserCertRequest): Promise<IssuedCerts> {
   const { access, traits } = request;
   const options = access.options();
   const now = parts.clock.now();

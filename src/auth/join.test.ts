@@ -26,7 +26,7 @@ suite("joining", () => {
   test("a token makes a node a member, with certificates of the host CA for 90 days", async () => {
     await using c = await cluster();
     const { metadata } = await token(c, ["node"]);
-    const certs = await c.stranger["hosts.join"](
+    const certs = await c.proxy["hosts.join"](
       await joinRequest("Node", {
         token: metadata.name,
         additional_principals: ["db.example.com", "0.0.0.0"],
@@ -70,7 +70,7 @@ suite("joining", () => {
     test(`OVW-16: 0.0.0.0 stands for the address the host was seen at, ${seen || "if it was"}`, async () => {
       await using c = await cluster();
       const more = { token: "static/token", additional_principals: ["0.0.0.0"], remote_addr: seen };
-      const { cert } = await c.stranger["hosts.join"](await joinRequest("Node", more));
+      const { cert } = await c.proxy["hosts.join"](await joinRequest("Node", more));
       const { certificate } = parsePublicKeyLine(cert).key;
       assert.deepEqual(certificate?.principals.slice(3), principal === undefined ? [] : [principal]);
     });
@@ -136,6 +136,62 @@ suite("joining", () => {
       await assert.rejects(c.proxy["signups.complete"]({ token: value, password: "correct horse" }), (err) =>
         Fault.is(err, "not_found"),
       );
+  });
+
+  test("S49: of 100 joins at once with a token for one host, one gets in", async () => {
+    await using c = await cluster();
+    const { metadata } = await c.admin["tokens.create"]({ roles: ["node"], ttl: hour, uses: 1 });
+    const request = await joinRequest("Node", { token: metadata.name });
+    const join = () => c.stranger["hosts.join"](request);
+    // Those told to come again do.
+    const persistent = async (): Promise<boolean> => {
+      try {
+        await join();
+        return true;
+      } catch (err) {
+        if (Fault.is(err, "limit_exceeded")) {
+          await new Promise<void>((resolve) => setImmediate(resolve));
+          return persistent();
+        }
+        assert.ok(denied(/the token is not valid/)(err), String(err));
+        return false;
+      }
+    };
+    const all = await Promise.all(Array.from({ length: 100 }, persistent));
+    assert.equal(all.filter((joined) => joined).length, 1);
+    assert.equal(c.events.filter((e) => e.code === "T4000I").length, 1);
+    assert.deepEqual(
+      (await c.admin["tokens.list"]({})).map(({ spec }) => spec.static),
+      [true],
+    );
+  });
+
+  test("a token for three hosts is listed with what is left of it, and not counted down by those it refuses", async () => {
+    await using c = await cluster();
+    const { metadata } = await c.admin["tokens.create"]({ roles: ["node"], ttl: hour, uses: 3 });
+    const join = async (role: "Node" | "Proxy") =>
+      c.stranger["hosts.join"](await joinRequest(role, { token: metadata.name }));
+    const left = async () =>
+      (await c.admin["tokens.list"]({})).find(({ metadata: { name } }) => name === metadata.name)?.spec.uses;
+    await assert.rejects(join("Proxy"), denied(/does not allow/));
+    assert.equal(await left(), 3);
+    await join("Node");
+    await join("Node");
+    assert.equal(await left(), 1);
+    await join("Node");
+    assert.equal(await left(), undefined);
+    await assert.rejects(join("Node"), denied(/not valid/));
+  });
+
+  test("AUTH-20: the address in the audit log is the one that was seen, or that a proxy tells; not what a stranger says", async () => {
+    await using c = await cluster();
+    const request = await joinRequest("Node", { token: "static/token", remote_addr: "192.0.2.1:1" });
+    await c.stranger["hosts.join"](request);
+    await c.as({ kind: "anonymous", from: "192.0.2.9:9" })["hosts.join"](request);
+    await c.node["hosts.join"](request);
+    await c.proxy["hosts.join"](request);
+    const said = c.events.filter((e) => e.code === "T4000I").map((e) => e["addr.remote"]);
+    assert.deepEqual(said, [undefined, "192.0.2.9:9", undefined, "192.0.2.1:1"]);
   });
 
   test("S31: a certificate never names another host", async () => {
@@ -278,6 +334,31 @@ suite("tokens", () => {
       /token static\/token is statically configured and cannot be removed/,
     );
     await assert.rejects(token(c, ["node"], "static/token"), (err) => Fault.is(err, "already_exists"));
+  });
+  test("an expired token is not listed, and its value is free again", async () => {
+    await using c = await cluster();
+    await token(c, ["node"], "short");
+    await c.admin["signups.create"]({ user: "joe", traits: {}, ttl: hour });
+    await c.clock.advance(hour - 1);
+    assert.equal((await c.admin["tokens.list"]({})).length, 3);
+    await c.clock.advance(1);
+    const left = await c.admin["tokens.list"]({});
+    assert.deepEqual(
+      left.map(({ metadata }) => metadata.name),
+      ["static/token"],
+    );
+    await token(c, ["proxy"], "short");
+  });
+  test("a signup token that is deleted invites nobody any more", async () => {
+    await using c = await cluster();
+    const { token: name } = await c.admin["signups.create"]({ user: "joe", traits: {}, ttl: hour });
+    await c.proxy["signups.get"]({ token: name });
+    await c.admin["tokens.delete"]({ name });
+    await assert.rejects(c.proxy["signups.get"]({ token: name }), (err) => Fault.is(err, "not_found"));
+  });
+  test("a token that hosts would read as the path of a file is not made", async () => {
+    await using c = await cluster();
+    await assert.rejects(token(c, ["node"], "/run/token"), (err) => Fault.is(err, "bad_parameter"));
   });
   test("a token is made once and removed once", async () => {
     await using c = await cluster();

@@ -4,7 +4,7 @@ import type { SystemRole } from "#model";
 import { record } from "./audit.ts";
 import { type HostCertRequest, issueHostCerts } from "./issue-host.ts";
 import type { Parts } from "./parts.ts";
-import { findToken } from "./tokens.ts";
+import { findToken, spend } from "./tokens.ts";
 
 /** How many hosts of a role may be given certificates at once; more are told to come again (AUTH-22). */
 const concurrent = 10;
@@ -30,11 +30,12 @@ export class Joins {
       const token = await findToken(this.#parts, request.token);
       method = token?.method;
       const who = `${JSON.stringify(node_name)} [${host_id}]`;
-      if (!token)
-        throw new Fault(
+      const notValid = (): Fault =>
+        new Fault(
           "access_denied",
           `${who} can not join the cluster with role ${role}, the token is not valid`,
         );
+      if (!token) throw notValid();
       if (!token.roles.includes(role.toLowerCase()))
         throw new Fault(
           "access_denied",
@@ -42,6 +43,8 @@ export class Joins {
         );
       await this.#refuseLivingMember(request);
       const certs = await this.#limited(role, () => issueHostCerts(this.#parts, request));
+      // Last, so that a host that gets nothing takes nothing.
+      if (token.uses !== undefined && !(await spend(this.#parts, request.token))) throw notValid();
       await record(this.#parts, { code: "T4000I", ...about, success: true, ...(method && { method }) });
       return certs;
     } catch (err) {

@@ -33,9 +33,19 @@ export function localClient(auth: Auth, identity: Identity): Client<AuthContract
         answer.parse(await enter(given, (input, caller) => run(input, caller, signal))),
       upload: async (given: unknown, body: unknown, signal = new AbortController().signal) =>
         answer.parse(await enter(given, (input, caller) => run(input, body, caller, signal))),
-      feed: async function* (given: unknown, signal = new AbortController().signal) {
-        const values = await enter(given, (input, caller) => run(input, caller, signal));
-        for await (const value of values as AsyncIterable<unknown>) yield answer.parse(value);
+      feed: async function* (
+        given: unknown,
+        signal = new AbortController().signal,
+        say?: (signal: AbortSignal) => AsyncIterable<unknown>,
+      ) {
+        const over = new AbortController();
+        const said = say?.(AbortSignal.any([signal, over.signal]));
+        try {
+          const values = await enter(given, (input, caller) => run(input, caller, signal, said));
+          for await (const value of values as AsyncIterable<unknown>) yield answer.parse(value);
+        } finally {
+          over.abort();
+        }
       },
     }[shape];
   }

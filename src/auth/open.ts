@@ -19,6 +19,7 @@ import type { AuditLog } from "./audit.ts";
 import { ensureAuthorities } from "./authorities.ts";
 import { type Callers, callers } from "./callers.ts";
 import { type HostCertRequest, issueHostCerts } from "./issue-host.ts";
+import { type IssueMeter, Issuing } from "./issuing.ts";
 import { Joins } from "./join.ts";
 import { Logins } from "./login.ts";
 import type { AuthConfig, Parts } from "./parts.ts";
@@ -38,6 +39,7 @@ export interface AuthOptions {
   readonly log: Log;
   /** A line to the operator whatever the log's severity (AUTH-17); to the log by default. */
   readonly warn?: (line: string) => void;
+  readonly issueMeter?: IssueMeter;
 }
 
 /** The authority of a cluster. Several may work over one storage. */
@@ -79,7 +81,7 @@ export async function openAuth(options: AuthOptions): Promise<Auth> {
 
   const sessions = new WebSessions(parts);
   const logins = new Logins(parts);
-  const presence = new Presence(parts);
+  const presence = new Presence(parts, state);
   const ofCallers = callers(parts);
   log.info("auth service is open", { cluster: parts.clusterName, version: config.version });
   return {
@@ -99,7 +101,10 @@ export async function openAuth(options: AuthOptions): Promise<Auth> {
     sessions,
     users: new Users(parts, logins, sessions),
     state,
-    [Symbol.asyncDispose]: () => state[Symbol.asyncDispose](),
+    async [Symbol.asyncDispose]() {
+      await state[Symbol.asyncDispose]();
+      await presence[Symbol.asyncDispose]();
+    },
   };
 }
 
@@ -112,7 +117,8 @@ async function initialize(store: Store, options: AuthOptions): Promise<Parts> {
       `Cannot rename cluster to ${config.clusterName}: continuing with ${name}. A cluster's name is part of all its certificates; for another name start with an empty storage, and let everyone join again`,
     );
   }
-  const parts: Parts = { ...options, random, store, clusterId: id, clusterName: name };
+  const issuing = new Issuing(options.clock, options.issueMeter);
+  const parts: Parts = { ...options, random, store, issuing, clusterId: id, clusterName: name };
   await ensureAuthorities(parts);
   if (!(await store.roles.find(adminRole.metadata.name))) await store.roles.create(adminRole);
   await store.config.put({ ...config.cluster, cluster_id: id, cluster_name: name });

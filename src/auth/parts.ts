@@ -4,6 +4,7 @@ import type { Random } from "#core/random";
 import type { AuthPreference, ClusterConfig, JoinRole } from "#model";
 import type { Store } from "#store";
 import type { AuditLog } from "./audit.ts";
+import type { Issuing } from "./issuing.ts";
 import type { PasswordCost } from "./password.ts";
 
 /** What the auth server's file says, and what it knows of the process it runs in. */
@@ -34,6 +35,7 @@ export interface Parts {
   readonly random: Random;
   readonly log: Log;
   readonly config: AuthConfig;
+  readonly issuing: Issuing;
   readonly clusterId: string;
   readonly clusterName: string;
 }

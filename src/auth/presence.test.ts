@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
-import { second } from "#core/clock";
+import { MemoryBackend } from "#backend";
+import { second, TestClock } from "#core/clock";
 import { Fault } from "#core/errors";
 import { Leaving } from "#core/leaving";
 import { AuthServer, Node, ProxyServer } from "#model";
@@ -13,6 +14,11 @@ const proxy = (id: string): ProxyServer =>
 const denied = (err: unknown): boolean => Fault.is(err, "access_denied");
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
+/** Until the auth server has read of what was written. */
+const settled = async (): Promise<void> => {
+  for (let i = 0; i < 20; i++) await turn();
+};
+
 suite("presence (OVW-34)", () => {
   test("a member that says nothing is gone within 30 s; one that is alive stays", async () => {
     await using c = await cluster();
@@ -21,20 +27,70 @@ suite("presence (OVW-34)", () => {
     const names = async () => (await c.admin["nodes.list"]({})).map((n) => n.metadata.name);
     assert.deepEqual(await names(), [hostId, otherId]);
     for (let t = 0; t < 30; t += 5) {
+      assert.equal((await names()).length, 2);
       await c.clock.advance(5 * second);
-      await c.node["hosts.alive"]({});
+      assert.equal(await c.alive(hostId), true);
     }
     assert.deepEqual(await names(), [hostId]);
-    await assert.rejects(c.as(system("Node", otherId))["hosts.alive"]({}), (err) =>
-      Fault.is(err, "not_found"),
-    );
+    await turn();
+    assert.equal(await c.alive(otherId), false, "it is told to announce itself again");
+  });
+
+  test("whose record of several is lost is told; the others are kept", async () => {
+    await using c = await cluster();
+    await c.node["nodes.announce"](node(hostId));
+    await settled();
+    assert.equal(await c.alive(hostId, ["node", "proxy"]), false);
+    for (let t = 0; t < 60; t += 5) {
+      await c.clock.advance(5 * second);
+      await c.alive(hostId, ["node", "proxy"]);
+    }
+    assert.equal((await c.admin["nodes.list"]({})).length, 1);
+    await c.proxy["proxies.announce"](proxy(hostId));
+    await settled();
+    assert.equal(await c.alive(hostId, ["node", "proxy"]), true);
+  });
+
+  test("keep-alives of many members are stored together, and no record is written or told for them", async (t) => {
+    await using c = await cluster();
+    await c.node["nodes.announce"](node(hostId));
+    await c.as(system("Node", otherId))["nodes.announce"](node(otherId));
+    const before = await c.backend.range("/").revision();
+    const stored = t.mock.method(c.backend, "extend");
+    for (let time = 0; time < 60; time += 5) {
+      await c.clock.advance(5 * second);
+      await c.alive(hostId);
+      await c.alive(otherId);
+    }
+    assert.equal(await c.backend.range("/").revision(), before);
+    assert.ok(stored.mock.callCount() <= 7, `${stored.mock.callCount()}`);
+    assert.equal((await c.admin["nodes.list"]({})).length, 2);
+  });
+
+  test("an auth server that stops stores what was said last, and the next one goes on from there", async () => {
+    const clock = new TestClock();
+    await using backend = new MemoryBackend(clock);
+    {
+      await using c = await cluster({}, { backend, clock });
+      await c.node["nodes.announce"](node(hostId));
+      await clock.advance(9 * second);
+      await settled();
+      await c.alive(hostId);
+    }
+    await clock.advance(25 * second);
+    await using c = await cluster({}, { backend, clock });
+    assert.equal((await c.admin["nodes.list"]({})).length, 1);
+    assert.equal(await c.alive(hostId), true);
+    await clock.advance(10 * second);
+    assert.equal((await c.admin["nodes.list"]({})).length, 1);
   });
 
   test("a keep-alive in time is enough, however many were lost before", async () => {
     await using c = await cluster();
     await c.node["nodes.announce"](node(hostId));
     await c.clock.advance(29 * second);
-    await c.node["hosts.alive"]({});
+    await c.alive(hostId);
+    await settled();
     await c.clock.advance(29 * second);
     assert.equal((await c.admin["nodes.list"]({})).length, 1);
   });

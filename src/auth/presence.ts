@@ -1,36 +1,69 @@
+import type { Alive } from "#contract/auth";
 import { type Millis, second } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Leaving } from "#core/leaving";
 import type { Service } from "#core/service";
 import type { AuthServer, Node, ProxyServer } from "#model";
 import type { Parts } from "./parts.ts";
+import type { ClusterState } from "./state.ts";
 
 /** A member that has said nothing for so long is gone from all lists (OVW-34). */
 const presenceTtl: Millis = 30 * second;
-/** Keep-alives come every 5 s; a record that is younger than this is not written again, or all storage would do is this. */
-const freshFor: Millis = 8 * second;
+/** Keep-alives come every 5 s. What they say is stored for all members together this often, or all storage would do is this. */
+const storeEvery: Millis = 10 * second;
+const renewEvery: Millis = 8 * second;
 
 /** Records of members, which end unless the member keeps saying that it is there. */
-export class Presence {
+export class Presence implements AsyncDisposable {
   readonly #parts: Parts;
+  readonly #state: Pick<ClusterState, "has">;
+  readonly #stop = new AbortController();
+  /** When the members of records have last said something, by key; and the keys that are not stored with it yet. */
+  readonly #said = new Map<string, Millis>();
+  #unstored = new Set<string>();
+  #storing: Promise<void> | undefined;
+  #hurry = new AbortController();
 
-  constructor(parts: Parts) {
+  constructor(parts: Parts, state: Pick<ClusterState, "has">) {
     this.#parts = parts;
+    this.#state = state;
   }
 
   announceNode(node: Node): Promise<void> {
-    return this.#parts.store.nodes.put(node, this.#end());
+    const { nodes } = this.#parts.store;
+    this.#said.set(nodes.key(node.metadata.name), this.#parts.clock.now());
+    return nodes.put(node, this.#end());
   }
   announceProxy(proxy: ProxyServer): Promise<void> {
-    return this.#parts.store.proxies.put(proxy, this.#end());
+    const { proxies } = this.#parts.store;
+    this.#said.set(proxies.key(proxy.metadata.name), this.#parts.clock.now());
+    return proxies.put(proxy, this.#end());
   }
 
-  /** Throws `not_found` when no record of the host is left: it has to announce itself anew. */
-  async alive(hostId: string): Promise<void> {
+  /**
+   * Keeps the records of the host for another 30 s, without a write of its own and without telling who watches.
+   * False when one of `kinds` is not there any more: the member has to announce it anew.
+   */
+  alive(hostId: string, kinds: Alive["kinds"]): boolean {
+    const now = this.#parts.clock.now();
     const { nodes, proxies } = this.#parts.store;
-    const found = await Promise.all([this.#extend(nodes, hostId), this.#extend(proxies, hostId)]);
-    if (!found.includes(true))
-      throw new Fault("not_found", `no record of the host ${hostId} is left; announce it again`);
+    let all = true;
+    for (const kind of kinds) {
+      if (!this.#state.has(kind, hostId)) {
+        all = false;
+        continue;
+      }
+      const key = (kind === "node" ? nodes : proxies).key(hostId);
+      const before = this.#said.get(key) ?? Number.NEGATIVE_INFINITY;
+      this.#said.set(key, now);
+      this.#unstored.add(key);
+      this.#storing ??= this.#store().finally(() => {
+        this.#storing = undefined;
+      });
+      // Some were lost, or this server has just started: its time may be nearly over.
+      if (now - before > storeEvery) this.#hurry.abort();
+    }
+    return all;
   }
 
   /** Keeps the record of this auth server while it runs. */
@@ -43,7 +76,7 @@ export class Presence {
         await store.authServers.put(server, this.#end());
         ready();
         while (!signal.aborted) {
-          await clock.sleep(freshFor, signal, { background: true }).catch(() => {});
+          await clock.sleep(renewEvery, signal, { background: true }).catch(() => {});
           if (signal.aborted) break;
           await store.authServers.put(server, this.#end()).catch((err: Error) => {
             log.warn("could not renew this auth server's record", { error: err.message });
@@ -59,14 +92,32 @@ export class Presence {
     };
   }
 
-  async #extend(
-    records: Parts["store"]["nodes"] | Parts["store"]["proxies"],
-    hostId: string,
-  ): Promise<boolean> {
-    const now = await records.findVersioned(hostId);
-    if (!now) return false;
-    if ((now.expires ?? 0) >= this.#end() - freshFor) return true;
-    return records.extend(hostId, this.#end());
+  /** Stores what was said last, so that a restart finds the members that are there. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort();
+    await this.#storing;
+  }
+
+  async #store(): Promise<void> {
+    const { clock, store, log } = this.#parts;
+    while (this.#unstored.size > 0) {
+      const now = AbortSignal.any([this.#stop.signal, this.#hurry.signal]);
+      await clock.sleep(storeEvery, now, { background: true }).catch(() => {});
+      this.#hurry = new AbortController();
+      const late = clock.now() - presenceTtl;
+      const alive = [...this.#unstored].map((key) => ({
+        key,
+        expires: (this.#said.get(key) ?? late) + presenceTtl,
+      }));
+      this.#unstored = new Set();
+      for (const [key, said] of this.#said) if (said <= late) this.#said.delete(key);
+      try {
+        await store.backend.extend(alive);
+      } catch (err) {
+        // It is said again in five seconds.
+        log.warn("could not store which members are there", { error: (err as Error).message });
+      }
+    }
   }
 
   #end(): Millis {

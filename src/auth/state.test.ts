@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
-import type { MirrorChange } from "#contract/auth";
+import type { Alive, MirrorChange } from "#contract/auth";
 import { second } from "#core/clock";
 import { Fault } from "#core/errors";
+import { Queue } from "#core/queue";
 import { Node } from "#model";
 import { account, type Cluster, cluster, hostId, role } from "./testing/cluster.ts";
 
@@ -70,7 +71,7 @@ suite("what members mirror", () => {
     await r.until("live");
     for (let t = 0; t < 20; t += 5) {
       await c.clock.advance(5 * second);
-      await c.node["hosts.alive"]({});
+      await c.alive(hostId);
     }
     await c.node["nodes.announce"](node);
     await turn();
@@ -90,6 +91,31 @@ suite("what members mirror", () => {
     }
     assert.equal(r.lines().filter((l) => l === "beat").length, 3);
     await r.stop();
+  });
+
+  test("who talks is answered each time, hears no others, and is let go when silent for 30 s", async () => {
+    await using c = await cluster();
+    const said = new Queue<Alive>();
+    const seen: string[] = [];
+    const done = (async () => {
+      for await (const { type } of c.node["mirror.watch"]({}, undefined, () => said)) seen.push(type);
+    })();
+    const count = (type: string): number => seen.filter((one) => one === type).length;
+    for (let i = 0; i < 20; i++) await turn();
+    for (let i = 1; i <= 4; i++) {
+      said.push({ type: "alive", kinds: i % 2 === 0 ? ["node"] : [] });
+      await c.clock.advance(5 * second);
+      for (let k = 0; k < 20; k++) await turn();
+      assert.equal(count("beat") + count("announce"), i);
+    }
+    assert.equal(count("announce"), 2);
+    for (let t = 0; t < 30; t += 5) {
+      await c.clock.advance(5 * second);
+      for (let k = 0; k < 20; k++) await turn();
+    }
+    await done;
+    assert.equal(count("beat") + count("announce"), 4);
+    said.end();
   });
 
   test("nodes are not told of nodes, which they do not route to", async () => {

@@ -1,4 +1,4 @@
-import type { MirrorChange } from "#contract/auth";
+import type { Alive, MirrorChange } from "#contract/auth";
 import { type Clock, type Millis, second } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
@@ -9,8 +9,23 @@ import { type StateChange, type Store, watchState } from "#store";
 /** A watch that says nothing for three of these counts as dead at the other end. */
 const beatEvery: Millis = 5 * second;
 const retryAfter: Millis = 1 * second;
+/** Who says that it is there and then says nothing for so long is gone: its connection may have died without a word. */
+const silence: Millis = 30 * second;
 /** Changes a reader may be behind before it has to begin anew. */
 const mostBehind = 20_000;
+
+/** A member that talks while it watches. */
+interface Talk {
+  readonly said: AsyncIterable<Alive>;
+  /** Whether all its records are there. */
+  readonly alive: (kinds: Alive["kinds"]) => boolean;
+}
+
+interface Reader {
+  readonly wants: (change: StateChange) => boolean;
+  /** When it last said that it is there; undefined when it only listens. */
+  heard: Millis | undefined;
+}
 
 type Put = Extract<StateChange, { type: "put" }>;
 
@@ -23,7 +38,7 @@ export class ClusterState implements AsyncDisposable {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #stop = new AbortController();
-  readonly #readers = new Map<Queue<MirrorChange>, (change: StateChange) => boolean>();
+  readonly #readers = new Map<Queue<MirrorChange>, Reader>();
   #records = new Map<string, Put>();
   #authorities: readonly CertAuthority[] = [];
   #running: Promise<unknown> = Promise.resolve();
@@ -47,13 +62,23 @@ export class ClusterState implements AsyncDisposable {
     return this.#authorities;
   }
 
-  /** `reset`, everything that `role` may mirror, `live`, then changes and beats until `signal` aborts. */
-  async *watch(role: SystemRole, signal: AbortSignal): AsyncGenerator<MirrorChange> {
+  /** Whether the record of a member is there. */
+  has(kind: "node" | "proxy", hostId: string): boolean {
+    return this.#records.has(`${kind} ${hostId}`);
+  }
+
+  /**
+   * `reset`, everything that `role` may mirror, `live`, then changes and beats until `signal` aborts. Who talks is answered
+   * with a beat each time, which spreads those of thousands of members over time; who only listens hears them by the clock.
+   */
+  async *watch(role: SystemRole, signal: AbortSignal, talk?: Talk): AsyncGenerator<MirrorChange> {
     const queue = new Queue<MirrorChange>();
     const wants = (change: StateChange): boolean => role !== "Node" || !unroutable.has(change.kind);
     const end = (): void => queue.end();
     this.#list(queue, wants);
-    this.#readers.set(queue, wants);
+    const reader: Reader = { wants, heard: talk && this.#clock.now() };
+    this.#readers.set(queue, reader);
+    if (talk) void this.#listen(talk, reader, queue);
     signal.addEventListener("abort", end, { once: true });
     if (signal.aborted || this.#stop.signal.aborted) end();
     try {
@@ -68,6 +93,18 @@ export class ClusterState implements AsyncDisposable {
     this.#stop.abort();
     for (const queue of this.#readers.keys()) queue.end();
     await this.#running;
+  }
+
+  async #listen({ said, alive }: Talk, reader: Reader, queue: Queue<MirrorChange>): Promise<void> {
+    try {
+      for await (const { kinds } of said) {
+        reader.heard = this.#clock.now();
+        queue.push({ type: alive(kinds) ? "beat" : "announce" });
+      }
+    } catch (err) {
+      // What cannot be understood ends the watch; who has gone has ended it already.
+      queue.end(err);
+    }
   }
 
   async #followForEver(live: () => void): Promise<void> {
@@ -94,7 +131,7 @@ export class ClusterState implements AsyncDisposable {
         this.#records = records;
         this.#pickAuthorities();
         complete = true;
-        for (const [queue, wants] of this.#readers) this.#list(queue, wants);
+        for (const [queue, { wants }] of this.#readers) this.#list(queue, wants);
         live();
         continue;
       }
@@ -102,7 +139,7 @@ export class ClusterState implements AsyncDisposable {
       if (change.type === "put") records.set(nameOf(change), change);
       else records.delete(nameOf(change));
       if (complete && change.kind === "cert_authority") this.#pickAuthorities();
-      if (complete) this.#tell((wants) => (wants(change) ? change : undefined));
+      if (complete) this.#tell(({ wants }) => (wants(change) ? change : undefined));
     }
   }
 
@@ -116,7 +153,9 @@ export class ClusterState implements AsyncDisposable {
     const { signal } = this.#stop;
     while (!signal.aborted) {
       await this.#clock.sleep(beatEvery, signal, { background: true }).catch(() => {});
-      this.#tell(() => ({ type: "beat" }));
+      this.#tell(({ heard }) => (heard === undefined ? { type: "beat" } : undefined));
+      const late = this.#clock.now() - silence;
+      for (const [queue, { heard = late + 1 }] of this.#readers) if (heard <= late) queue.end();
     }
   }
 
@@ -126,9 +165,9 @@ export class ClusterState implements AsyncDisposable {
     queue.push({ type: "live" });
   }
 
-  #tell(change: (wants: (change: StateChange) => boolean) => MirrorChange | undefined): void {
-    for (const [queue, wants] of this.#readers) {
-      const told = change(wants);
+  #tell(change: (reader: Reader) => MirrorChange | undefined): void {
+    for (const [queue, reader] of this.#readers) {
+      const told = change(reader);
       if (!told) continue;
       if (queue.size > this.#records.size + mostBehind) {
         queue.end(new Fault("limit_exceeded", "the watch fell too far behind; begin anew"));

@@ -6,7 +6,7 @@ import { connect } from "node:tls";
 import type { z } from "zod";
 import { type AuthContract, authContract } from "#contract/auth";
 import type { Client, Contract } from "#contract/rpc";
-import { operationPath, readFault, versionHeader } from "#contract/wire";
+import { linesType, operationPath, readFault, versionHeader } from "#contract/wire";
 import { Fault } from "#core/errors";
 import { plain } from "#net";
 
@@ -31,11 +31,16 @@ interface Certificate {
 /** A client of the auth API over mutual TLS. `close` ends its connections. */
 export type AuthClient = Client<AuthContract> & { close(): void };
 
+/** What a caller goes on saying to a feed; the signal aborts when the feed is over. */
+type Say = (signal: AbortSignal) => AsyncIterable<unknown>;
+
 const answerLimit = 64 * 1024 * 1024; // bytes of one JSON answer
 
 export function openAuthClient(options: AuthClientOptions): AuthClient {
   const agent = new Agent({ keepAlive: true, maxSockets: 16, scheduling: "lifo" });
-  agent.createConnection = (_options, done) => {
+  const certificate = (): Certificate | undefined =>
+    typeof options.certificate === "function" ? options.certificate() : options.certificate;
+  agent.createConnection = ({ cert, key }, done) => {
     options.dial().then(
       (stream) => {
         const socket = connect({
@@ -45,13 +50,13 @@ export function openAuthClient(options: AuthClientOptions): AuthClient {
           minVersion: "TLSv1.2",
           rejectUnauthorized: options.authorities !== undefined,
           ...(options.authorities && { ca: [...options.authorities] }),
-          ...(typeof options.certificate === "function" ? options.certificate() : options.certificate),
+          ...(cert !== undefined && key !== undefined && { cert, key }),
         });
         // A stream that dies takes TLS with it; without this a reset below would be an unhandled error.
         stream.once("error", (err) => socket.destroy(err));
         done?.(null, socket);
       },
-      (err: Error) => done?.(err, undefined as never),
+      (err: Error) => done?.(away(err), undefined as never),
     );
     return undefined;
   };
@@ -61,6 +66,9 @@ export function openAuthClient(options: AuthClientOptions): AuthClient {
         agent,
         method,
         path,
+        // The agent tells connections apart by it: one made with a certificate of before is not used again, or calls
+        // would be refused once that has expired.
+        ...certificate(),
         headers: { host: serverName(options.clusterName), [versionHeader]: options.version, ...headers },
         ...(signal && { signal }),
       }),
@@ -107,28 +115,28 @@ function clientOf<C extends Contract>(contract: C, wire: Wire): Client<C> {
         if (answered.status === "rejected") throw answered.reason;
         return output.parse(await wholeAnswer(answered.value));
       },
-      feed: (input: unknown, signal?: AbortSignal) => feedLines(wire, path, input, output, signal),
+      feed: (input: unknown, signal?: AbortSignal, say?: Say) =>
+        feedLines({ wire, path, output, input }, signal, say),
     }[operation.shape];
   }
   return client as Client<C>;
 }
 
 async function* feedLines(
-  wire: Wire,
-  path: string,
-  input: unknown,
-  output: z.ZodType,
+  { wire, path, input, output }: { wire: Wire; path: string; input: unknown; output: z.ZodType },
   signal: AbortSignal | undefined,
+  say: Say | undefined,
 ): AsyncGenerator<unknown> {
   const body = Buffer.from(JSON.stringify(input ?? {}));
-  const sent = wire.start(
-    "POST",
-    path,
-    { "content-type": "application/json", "content-length": body.length },
-    signal,
-  );
-  sent.end(body);
+  const headers = say
+    ? { "content-type": linesType }
+    : { "content-type": "application/json", "content-length": body.length };
+  const sent = wire.start("POST", path, headers, signal);
+  if (say) sent.write(`${body}\n`);
+  else sent.end(body);
   const answer = await answerTo(sent, signal);
+  const over = new AbortController();
+  if (say) void talk(sent, say(over.signal));
   try {
     for await (const line of lines(answer)) {
       const { value, fault } = parseJson(line) as { value?: unknown; fault?: unknown };
@@ -139,7 +147,21 @@ async function* feedLines(
     if (signal?.aborted) return;
     throw err instanceof Fault ? err : lost(err);
   } finally {
+    over.abort();
     answer.destroy();
+  }
+}
+
+/** What goes wrong here goes wrong for who listens too, and is told there. */
+async function talk(sent: ClientRequest, said: AsyncIterable<unknown>): Promise<void> {
+  sent.on("error", () => {});
+  try {
+    for await (const one of said) {
+      if (sent.destroyed) return;
+      sent.write(`${JSON.stringify(one)}\n`);
+    }
+  } catch {
+    sent.destroy();
   }
 }
 
@@ -214,5 +236,24 @@ function lost(err: unknown): Fault {
       },
     );
   }
-  return new Fault("unreachable", `lost the connection to the auth server: ${plain(cause)}`, { cause });
+  const why = code === "EPROTO" ? "what answers at its address does not speak TLS" : plain(cause);
+  return new Fault("unreachable", `lost the connection to the auth server: ${why}`, {
+    cause,
+    details: noAnswer,
+  });
 }
+
+/** Marks a fault that is not auth's answer but the lack of one: see `isAway`. */
+const noAnswer = { auth: "away" };
+
+function away(err: Error): Error {
+  if (!Fault.is(err, "unreachable")) return err;
+  return new Fault("unreachable", `the auth server cannot be reached: ${err.message}`, {
+    cause: err,
+    details: noAnswer,
+  });
+}
+
+/** Whether a call failed since auth could not be reached, or did not answer. */
+export const isAway = (err: unknown): boolean =>
+  Fault.is(err, "unreachable") && err.details.auth === noAnswer.auth;

@@ -1,3 +1,4 @@
-export { type AuthClient, type AuthClientOptions, openAuthClient } from "./client.ts";
+export { type AuthClient, type AuthClientOptions, isAway, openAuthClient } from "./client.ts";
 export { AuditSender } from "./emitter.ts";
+export { EventSpool } from "./event-spool.ts";
 export { uploadRecording } from "./upload.ts";

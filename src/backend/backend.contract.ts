@@ -43,6 +43,43 @@ export function backendContract(name: string, open: Open): void {
       assert.equal(await read(backend, "/a"), "2");
     });
 
+    promise(
+      "an extended item lives longer, at its old revision, and nobody is told of a change",
+      async (backend, clock) => {
+        const revision = await backend.put({ ...text("/a", "1"), expires: clock.now() + 1000 });
+        await backend.put(text("/b", "2"));
+        const stop = new AbortController();
+        const watch = await backend.watch("/", { after: revision, signal: stop.signal });
+        const many = Array.from({ length: 2500 }, (_, i) => ({
+          key: `/no${i}`,
+          expires: clock.now() + 9000,
+        }));
+        await backend.extend([
+          { key: "/a", expires: clock.now() + 3000 },
+          { key: "/b", expires: clock.now() + 3000 },
+          ...many,
+        ]);
+        await backend.extend([{ key: "/a", expires: clock.now() + 2000 }]);
+        assert.equal((await backend.get("/a")).revision, revision);
+        assert.equal((await backend.get("/a")).expires, clock.now() + 3000);
+        assert.equal((await backend.get("/b")).expires, undefined, "what never ends is not given an end");
+        await refused("not_found", backend.get("/no7"));
+        await backend.put(text("/c", "3"));
+        const seen: string[] = [];
+        for await (const change of watch) {
+          seen.push(change.type === "put" ? change.item.key : `-${change.key}`);
+          if (seen.length === 2) stop.abort();
+        }
+        assert.deepEqual(seen, ["/b", "/c"]);
+        await clock.advance(2999);
+        assert.equal(await read(backend, "/a"), "1");
+        await clock.advance(1);
+        await refused("not_found", backend.get("/a"));
+        await backend.extend([{ key: "/a", expires: clock.now() + 5000 }]);
+        await refused("not_found", backend.get("/a"));
+      },
+    );
+
     promise("a put without an expiry takes the old one away", async (backend, clock) => {
       await backend.put({ ...text("/a", "1"), expires: clock.now() + 1000 });
       await backend.put(text("/a", "2"));

@@ -1,6 +1,7 @@
 import type { Millis } from "#core/clock";
 
 export { type DriverContext, drivers, openBackend, type StorageConfig } from "./drivers.ts";
+export { measured, type StorageMeter } from "./measured.ts";
 export { MemoryBackend } from "./memory.ts";
 
 export interface Item {
@@ -8,7 +9,7 @@ export interface Item {
   readonly key: string;
   /** At most 256 KiB. */
   readonly value: Uint8Array;
-  /** When the item goes away; absent means never. Keep-alive is a `put` with a later time. */
+  /** When the item goes away; absent means never. */
   readonly expires?: Millis;
 }
 
@@ -33,6 +34,12 @@ export type Op =
 export interface Condition {
   readonly key: string;
   readonly revision: Revision | "absent";
+}
+
+/** A later end for an item. */
+export interface Extension {
+  readonly key: string;
+  readonly expires: Millis;
 }
 
 /** Items in key order (by UTF-8 bytes). Every iteration reads anew. */
@@ -72,6 +79,11 @@ export interface Backend extends AsyncDisposable {
    * At most 64 ops of 1 MiB in all, no key twice. Returns the revision after the last op.
    */
   commit(ops: readonly Op[], conditions?: readonly Condition[]): Promise<Revision>;
+  /**
+   * Lets items that end live longer, those of them that are there and would end earlier. This is no change: it has no revision
+   * of its own, conditions and watches do not see it, and many at a time cost little. For what says again and again that it is alive.
+   */
+  extend(items: readonly Extension[]): Promise<void>;
   range(prefix: string, options?: RangeOptions): Range;
   /**
    * Every change under `prefix` after the revision `after` (from now on by default), once and in order. The watch stands when the

@@ -2,7 +2,18 @@ import type { Clock, Millis } from "#core/clock";
 import { Fault, notFound } from "#core/errors";
 import { changed, checkKey, checkOps, checkPrefix, exists, tooOld } from "./bounds.ts";
 import { follow, type History, positionOf, revisionAt } from "./follow.ts";
-import type { Backend, Change, Condition, Item, Op, Range, RangeOptions, Revision, Stored } from "./index.ts";
+import type {
+  Backend,
+  Change,
+  Condition,
+  Extension,
+  Item,
+  Op,
+  Range,
+  RangeOptions,
+  Revision,
+  Stored,
+} from "./index.ts";
 
 const sweepEvery: Millis = 500;
 
@@ -69,6 +80,15 @@ export class MemoryBackend implements Backend {
     for (const { key, revision } of conditions)
       if ((this.#items.get(key)?.revision ?? "absent") !== revision) throw changed(key);
     return this.#apply(ops);
+  }
+
+  async extend(items: readonly Extension[]): Promise<void> {
+    for (const { key } of items) checkKey(key);
+    this.#enter();
+    for (const { key, expires } of items) {
+      const item = this.#items.get(key);
+      if (item?.expires !== undefined && item.expires < expires) this.#items.set(key, { ...item, expires });
+    }
   }
 
   range(prefix: string, { limit = Infinity, after = "" }: RangeOptions = {}): Range {

@@ -5,7 +5,18 @@ import { Fault, notFound } from "#core/errors";
 import type { Log } from "#core/log";
 import { changed, checkKey, checkOps, checkPrefix, exists, keyOf, tooOld } from "./bounds.ts";
 import { follow, type History, positionOf, revisionAt } from "./follow.ts";
-import type { Backend, Change, Condition, Item, Op, Range, RangeOptions, Revision, Stored } from "./index.ts";
+import type {
+  Backend,
+  Change,
+  Condition,
+  Extension,
+  Item,
+  Op,
+  Range,
+  RangeOptions,
+  Revision,
+  Stored,
+} from "./index.ts";
 import { asFault, isBusy, openFile } from "./sqlite-file.ts";
 
 const tickEvery: Millis = 500;
@@ -13,6 +24,8 @@ const historyAge: Millis = 10 * 60_000;
 /** How long a write waits for other processes before it is refused. */
 const patience: Millis = 10_000;
 const pageSize = 256;
+/** Extensions of one transaction: a few milliseconds in which nothing else happens. */
+const extendedAtOnce = 1000;
 
 /** One write waiting for the next transaction. */
 interface Job {
@@ -103,6 +116,18 @@ export class SqliteBackend implements Backend {
       for (const { key, revision } of conditions)
         if ((this.#find(key)?.revision ?? "absent") !== revision) throw changed(key);
     });
+  }
+
+  async extend(items: readonly Extension[]): Promise<void> {
+    for (const { key } of items) checkKey(key);
+    for (let from = 0; from < items.length; from += extendedAtOnce) {
+      await this.#write(() => {
+        const now = this.#clock.now();
+        for (const { key, expires } of items.slice(from, from + extendedAtOnce))
+          this.#sql.extend.run({ key, expires: Math.ceil(expires), now });
+        return revisionAt(this.#head());
+      });
+    }
   }
 
   range(prefix: string, { limit = Infinity, after = "" }: RangeOptions = {}): Range {
@@ -368,6 +393,7 @@ const statements = {
   get: "SELECT * FROM items WHERE key = :key AND (expires IS NULL OR expires > :now)",
   put: "INSERT OR REPLACE INTO items (key, value, expires, revision) VALUES (:key, :value, :expires, :revision)",
   delete: "DELETE FROM items WHERE key = :key",
+  extend: "UPDATE items SET expires = :expires WHERE key = :key AND expires > :now AND expires < :expires",
   keys: "SELECT key FROM items WHERE key >= :from AND key < :to ORDER BY key",
   page: `SELECT * FROM items WHERE key >= :from AND key < :to AND key > :after
          AND (expires IS NULL OR expires > :now) ORDER BY key LIMIT :limit`,

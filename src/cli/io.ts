@@ -70,17 +70,23 @@ export interface Terminal extends AsyncDisposable {
 }
 
 export function makeIo(world: World): Io {
-  const input = new Lines(world.stdin);
+  let lines: Lines | undefined;
+  const input = (): Lines => (lines ??= new Lines(world.stdin));
   return {
     out: (line) => void world.stdout.write(`${line}\n`),
     err: (line) => void world.stderr.write(`${line}\n`),
     env: world.env,
     machine: world.machine,
-    stdin: world.stdin,
+    // Looked at when it is needed: Node takes a while to open it.
+    get stdin() {
+      return world.stdin;
+    },
     stdout: world.stdout,
     stderr: world.stderr,
     terminal: {
-      stdin: world.stdin.isTTY === true,
+      get stdin() {
+        return world.stdin.isTTY === true;
+      },
       stdout: world.stdout.isTTY === true,
       stderr: world.stderr.isTTY === true,
       columns: world.stdout.columns,
@@ -92,17 +98,17 @@ export function makeIo(world: World): Io {
       raw: () => world.rawTerminal?.() ?? (() => {}),
       suspend: () => world.suspend?.(),
     },
-    input: () => input.chunks(),
-    readAll: (signal) => input.rest(signal),
+    input: () => input().chunks(),
+    readAll: (signal) => input().rest(signal),
     async ask(question, signal) {
       world.stderr.write(`${question} `);
-      return input.line(signal);
+      return input().line(signal);
     },
     async askSecret(question, signal) {
       // A pipe shows nothing that it carries, so there a line is a line.
       if (world.stdin.isTTY !== true) {
         world.stderr.write(`${question} `);
-        return input.line(signal);
+        return input().line(signal);
       }
       await using terminal = await world.openTerminal();
       // Awaited here: the terminal is given back only once the answer is there.

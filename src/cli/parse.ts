@@ -16,9 +16,16 @@ export async function runProgram(
   signal: AbortSignal,
 ): Promise<number> {
   let code = 0;
+  // What is run or explained is named on the line. The flags of all the others would take longer than a short command does.
+  const isNamed = ({ name, aliases = [] }: Named): boolean =>
+    [name, ...aliases].some((word) => argv.includes(word));
   const root = commander(program.name, program.about, program.globals, {});
   root.enablePositionalOptions();
   for (const entry of program.commands) {
+    if (!isNamed(entry)) {
+      add(root, new Commander(entry.name).description(entry.about), entry);
+      continue;
+    }
     const isGroup = "commands" in entry;
     const parent = isGroup ? commander(entry.name, entry.about, program.globals, program.globals) : root;
     if (isGroup) add(root, parent, entry);
@@ -83,11 +90,13 @@ function commander(name: string, about: string, flags: Flags, globals: Flags): C
 const flagName = (key: string): string =>
   `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 
-function add(
-  parent: Commander,
-  child: Commander,
-  entry: { readonly aliases?: readonly string[]; readonly hidden?: boolean },
-): void {
+interface Named {
+  readonly name: string;
+  readonly aliases?: readonly string[];
+  readonly hidden?: boolean;
+}
+
+function add(parent: Commander, child: Commander, entry: Named): void {
   parent.addCommand(child.aliases(entry.aliases ?? []), { hidden: entry.hidden ?? false });
 }
 

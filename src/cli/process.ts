@@ -12,7 +12,9 @@ import { runProgram } from "./parse.ts";
 export async function main(program: Program): Promise<never> {
   const argv = process.argv.slice(2);
   const io = makeIo({
-    stdin: process.stdin,
+    get stdin() {
+      return process.stdin;
+    },
     stdout: process.stdout,
     stderr: process.stderr,
     env: process.env,

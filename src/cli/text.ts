@@ -13,7 +13,12 @@ export const invisible =
 /** `text`, which others chose, as it may be shown on a terminal: without control sequences, on one line (CLI-05). */
 export const printable = (text: string): string => text.replace(sequences, "").replace(invisible, "");
 
-/** The same for text of several lines; tabs stay too. */
+/** `text` with nothing taken away: what a terminal would act on is written as JSON writes it, `\\u001b`. */
+export const escaped = (text: string): string =>
+  text.replace(invisible, (c) => short[c] ?? `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
+const short: Readonly<Record<string, string>> = { "\n": "\\n", "\t": "\\t", "\r": "\\r" };
+
+/** As `printable`, for text of several lines; tabs stay too. */
 export const printableLines = (text: string): string => text.split("\n").map(printableLine).join("\n");
 const printableLine = (line: string): string => line.split("\t").map(printable).join("\t");
 

@@ -30,6 +30,7 @@ suite("escapes", () => {
     ["~\r~.", "~\r<.>", "also before Enter, after which a line begins"],
     ["~?~#~.", "<?><#><.>", "one after the other, the line has not begun"],
     ["~\u001a", "<^Z>", "control-Z"],
+    ["~B~R~x", "<B><R>~x", "a break and new keys"],
     ["~^Z", "~^Z", "which is not a caret and a Z"],
     ["~C-L 1:a:2\r~.", "<C><run -L 1:a:2><.>", "a command line"],
     ["~C-Lx\b\u007fR 1\r", "<C><run -R 1>", "which can be edited"],

@@ -9,7 +9,7 @@ export type Typed =
   | { readonly kind: "command"; readonly line: string };
 
 /** The keys that mean something behind the escape character; `^Z` is the control character. */
-const escapeKeys = [".", "?", "#", "B", "C", "^Z"] as const;
+const escapeKeys = [".", "?", "#", "B", "C", "R", "^Z"] as const;
 type EscapeKey = (typeof escapeKeys)[number];
 
 const [carriageReturn, lineFeed, controlZ] = [0x0d, 0x0a, 0x1a];

@@ -56,6 +56,9 @@ function meant(text: string, expected: string): boolean | number | undefined {
   return isNumber ? Number(text) : undefined;
 }
 
+/** Complaints that are told at once; a file with more is another kind of file. */
+const most = 50;
+
 function complaints(
   issues: readonly z.core.$ZodIssue[],
   tree: Tree,
@@ -73,8 +76,8 @@ function complaints(
     });
   });
   lines.sort((a, b) => a.line - b.line || a.column - b.column);
-  const shown = lines.slice(0, 8).map((line) => line.text);
-  return lines.length > 8 ? [...shown, `and ${lines.length - 8} more`] : shown;
+  const shown = lines.slice(0, most).map((line) => line.text);
+  return lines.length > most ? [...shown, `and ${lines.length - most} more`] : shown;
 }
 
 /** Of the ways that a union could not be met, the one that came furthest. */

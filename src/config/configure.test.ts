@@ -25,6 +25,7 @@ suite("defaults, file and flags (CFG-03)", () => {
       debug: false,
       insecure: false,
       insecure_no_tls: false,
+      auth_servers_by_flag: false,
       diag_addr: undefined,
     });
     assert.deepEqual(warnings, []);
@@ -43,7 +44,7 @@ suite("defaults, file and flags (CFG-03)", () => {
     assert.equal(config.teleport.nodename, "flag");
     assert.equal(config.teleport.pid_file, "/p");
     assert.deepEqual(config.teleport.advertise_ip, { host: "10.0.0.2" });
-    assert.deepEqual(config.teleport.log, { output: { to: "stderr" }, severity: "debug" });
+    assert.deepEqual(config.teleport.log, { output: { to: "stderr" }, severity: "debug", format: "text" });
     assert.equal(config.ssh_service.permit_user_env, false);
     assert.equal(merged(yaml, {}).config.ssh_service.permit_user_env, true);
   });
@@ -62,6 +63,15 @@ suite("defaults, file and flags (CFG-03)", () => {
     assert.equal(config.auth_service.enabled, false);
     assert.match(warnings.join(), /--auth-server/);
     assert.deepEqual(merged("", { authServer: ["a"], roles: ["node"] }).warnings, []);
+  });
+  test("--roles=auth with --auth-server asks for a second auth server, which needs shared storage", () => {
+    for (const roles of [["auth"], ["auth", "node"]])
+      assert.throws(
+        () => merged("", { authServer: ["10.0.10.5"], roles, token: "x" }),
+        (err) =>
+          Fault.is(err, "bad_parameter") &&
+          /beside 10\.0\.10\.5:3025 needs storage that both share/.test(err.message),
+      );
   });
   test("--listen-ip moves every listener but Kubernetes and diagnostics", () => {
     const { config } = merged("auth_service: {listen_addr: '1.1.1.1:4025'}", {
@@ -101,19 +111,24 @@ suite("defaults, file and flags (CFG-03)", () => {
       assert.deepEqual(merged(yaml).config.teleport.storage.audit_events_uri, ["file:///a"]);
     }
   });
+  test("nothing to run is refused", () => {
+    const off = "auth_service: {enabled: no}\nproxy_service: {enabled: no}\nssh_service: {enabled: no}";
+    assert.throws(() => merged(off), /nothing to run/);
+  });
   test("--insecure is said aloud (AUTH-17)", () =>
     assert.match(merged("", { insecure: true }).warnings.join(), /not verified/));
   for (const [flags, complaint] of [
     [{ roles: ["node", "king"] }, '--roles: "king" is not one of auth, proxy, node'],
     [{ roles: [] }, "--roles: names none of auth, proxy, node"],
-    [
-      { roles: ["auth"], authServer: ["x"] },
-      "nothing to run: the auth service, the proxy and the node are all switched off",
-    ],
     [{ caPin: "md5:1" }, "--ca-pin: only pins of the form sha256:<64 hex digits> are supported"],
     [{ authServer: ["a b"] }, '--auth-server: "a b" is not an address; write host or host:port'],
     [{ diagAddr: "localhost" }, '--diag-addr: "localhost" is not an address; write host:port'],
-    [{ labels: "x" }, '--labels: "x" is not a label; write key=value'],
+    [{ labels: "x" }, "--labels: invalid label spec: 'x', should be 'key=value'"],
+    [
+      { labels: "a=[1m]" },
+      "--labels: invalid command label spec: '[1m]'; write [period:command], e.g. [1m:\"uptime -p\"]",
+    ],
+    [{ labels: "a b=c" }, '--labels: "a b" cannot be a label\'s name; use letters, digits and . / _ * -'],
     [{ fips: true }, "--fips: this build has no FIPS-certified cryptography; start without the flag"],
   ] as const) {
     test(`refuses ${JSON.stringify(flags)}`, () => {
@@ -143,6 +158,11 @@ suite("--labels (CFG-120)", () => {
       { env: "x" },
       [{ name: "uptime", command: ["uptime", "-p"], period: 60_000 }],
     ],
+    [
+      'n=[1h30m:"/bin/sh -c date"];a="[x]",b=]c],d=e',
+      { a: "[x]", b: "]c]", d: "e" },
+      [{ name: "n", command: ["/bin/sh", "-c", "date"], period: 5_400_000 }],
+    ],
     ['n=[1m:/bin/echo "a b" c,d]', {}, [{ name: "n", command: ["/bin/echo", "a b", "c,d"], period: 60_000 }]],
   ] satisfies [string, Record<string, string>, unknown[]][]) {
     test(text, () => assert.deepEqual(parseLabels(text), { labels, commands }));
@@ -157,6 +177,9 @@ suite("--labels (CFG-120)", () => {
     'a="b',
     "a=[1m:ls",
     "__proto__=x",
+    "a=b,c=[1m:ls",
+    "a=[1m:ls]x",
+    'a=[1m:""]',
   ]) {
     test(`refuses ${text}`, () =>
       assert.throws(
@@ -172,12 +195,14 @@ suite("places", () => {
     assert.deepEqual(defaultPlaces({ uid: 0, home: "/root", env }), {
       configFiles: ["/etc/teleport.yaml"],
       dataDir: "/var/lib/teleport",
+      pidFile: "/var/run/teleport.pid",
     });
   });
   test("a user has their own, never the current folder", () => {
     assert.deepEqual(defaultPlaces({ uid: 1000, home: "/home/joe", env: {} }), {
       configFiles: ["/home/joe/.local/state/teleport/teleport.yaml"],
       dataDir: "/home/joe/.local/state/teleport",
+      pidFile: "/home/joe/.local/state/teleport/teleport.pid",
     });
     assert.equal(
       defaultPlaces({ uid: 1000, home: "/h", env: { XDG_STATE_HOME: "/s" } }).dataDir,
@@ -191,7 +216,11 @@ suite("places", () => {
 });
 
 suite("the sample configuration (CFG-130, CFG-131)", () => {
-  const sample = sampleConfig({ nodename: "db: #1", dataDir: "/var/lib/teleport" });
+  const sample = sampleConfig({
+    nodename: "db: #1",
+    dataDir: "/var/lib/teleport",
+    pidFile: "/var/run/teleport.pid",
+  });
   test("begins with its title in three lines of comment", () => {
     assert.match(sample, /^# Sample Teleport configuration file\.\n# [^\n]*\n# [^\n]*\n[^#]/);
   });
@@ -200,6 +229,7 @@ suite("the sample configuration (CFG-130, CFG-131)", () => {
     assert.deepEqual(warnings, []);
     assert.equal(config.teleport.nodename, "db: #1");
     assert.equal(config.teleport.log.severity, "info");
+    assert.equal(config.teleport.pid_file, "/var/run/teleport.pid");
     assert.equal(config.teleport.ca_pin, undefined);
     assert.deepEqual(config.auth_service.tokens[0]?.roles, ["proxy", "node"]);
     assert.deepEqual(config.ssh_service.labels, { db_role: "master", db_type: "postgres" });

@@ -3,6 +3,7 @@ import { Fault } from "#core/errors";
 import { type Address, parseAddress, parseListenAddress } from "./address.ts";
 import type { ConfigFile, ParsedFile } from "./file.ts";
 import { parseLabels } from "./labels.ts";
+import { needsSharedStorage } from "./second-auth.ts";
 import { advertised, caPin, secretSource } from "./values.ts";
 
 /** What the command line of `teleport start` says; each wins over the file (CFG-100..115). */
@@ -39,6 +40,8 @@ export interface Config extends Omit<ConfigFile, "teleport"> {
     readonly insecure: boolean;
     readonly insecure_no_tls: boolean;
     readonly diag_addr: Address | undefined;
+    /** `teleport.auth_servers` are those of `--auth-server`, which wins over what the cluster said (HA-04). */
+    readonly auth_servers_by_flag: boolean;
   };
 }
 
@@ -64,6 +67,8 @@ export function configure({
 
   const authServers = flags.authServer?.map((text) => read("--auth-server", () => parseAddress(text, 3025)));
   let runsAuth = enabled(file.auth_service, "auth");
+  const [server] = authServers ?? [];
+  if (server && roles?.has("auth")) throw needsSharedStorage(server, file.teleport.storage.backend.type);
   if (authServers && runsAuth) {
     warnings.push("--auth-server names another auth service, so none is started here");
     runsAuth = false;
@@ -129,6 +134,7 @@ export function configure({
       debug: flags.debug ?? false,
       insecure: flags.insecure ?? false,
       insecure_no_tls: flags.insecureNoTls ?? false,
+      auth_servers_by_flag: authServers !== undefined,
       diag_addr: flags.diagAddr
         ? read("--diag-addr", () => parseListenAddress(flags.diagAddr ?? ""))
         : undefined,

@@ -88,7 +88,7 @@ suite("configuration file", () => {
           exempt: ["127.0.0.0/8", "::1"],
         },
       },
-      log: { output: { to: "stderr" }, severity: "warn" },
+      log: { output: { to: "stderr" }, severity: "warn", format: "text" },
       storage: {
         backend: { type: "dir" },
         region: undefined,
@@ -158,9 +158,9 @@ suite("configuration file", () => {
       [{ name: "arch", command: ["/bin/uname", "-p"], period: 3_600_000 }],
     ],
     [
-      "teleport: {log: {severity: WARNING, output: out}}",
+      "teleport: {log: {severity: WARNING, output: out, format: JSON}}",
       "teleport.log",
-      { output: { to: "stdout" }, severity: "warn" },
+      { output: { to: "stdout" }, severity: "warn", format: "json" },
     ],
     [
       "teleport: {log: {output: /var/log/t.log}}",
@@ -281,6 +281,9 @@ suite("configuration file", () => {
     "penalties: {exempt: ['::1/129']}",
     "penalties: {exempt: ['g::1']}",
     "penalties: {exempt: [localhost]}",
+    "rates: [{period: 0s, average: 1, burst: 1}]",
+    "rates: [{period: 1s, average: 0, burst: 1}]",
+    "rates: [{period: 1s, average: 1}]",
   ]) {
     test(`refuses connection_limits of ${limits}`, () =>
       assert.throws(
@@ -321,6 +324,7 @@ suite("configuration file", () => {
       /KEX "diffie-hellman-group1-sha1" is not supported; known: /,
     ],
     ["teleport: {mac_algos: [hmac-sha1]}", /MAC "hmac-sha1" is not supported; known: /],
+    ["ssh_service: {accept_env: ['A B']}", /accept_env\.0: "A B" is no variable's name; write DEPLOY_ENV/],
     ["teleport: {ciphersuites: [x]}", /cipher suite "x" is not supported/],
     [
       "teleport: {storage: {type: tape}}",
@@ -412,6 +416,12 @@ suite("configuration file", () => {
       assert.throws(() => parse(yaml), /the key "__proto__" is not allowed/);
       assert.equal(({} as Record<string, unknown>).polluted, undefined);
     });
+  }
+  for (const yaml of [
+    "ssh_service: {labels: {'a b': c}}",
+    "ssh_service: {commands: [{name: 'a=b', command: [/bin/true]}]}",
+  ]) {
+    test(`SSH-51: refuses ${yaml}`, () => assert.throws(() => parse(yaml), /cannot be a label's name/));
   }
   test("S61: names of what all objects have are labels like others, and no keys", () => {
     const labels = parse("ssh_service: {labels: {constructor: a, toString: b, hasOwnProperty: c}}")

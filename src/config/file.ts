@@ -3,6 +3,7 @@ import { Fault } from "#core/errors";
 import { type JoinRole, joinRoles } from "#model";
 import { cipherSuites, ciphers, kexAlgorithms, macAlgorithms } from "./algorithms.ts";
 import { check } from "./check.ts";
+import { isLabelName, labelNames } from "./labels.ts";
 import { modernize } from "./legacy.ts";
 import { auditEventsUri, auditSessionsUri, storage } from "./storage.ts";
 import {
@@ -119,6 +120,8 @@ const addressRange = scalar("an address or a range", (value) => {
   return value;
 });
 
+const positive = duration.refine((span) => span > 0, "wants a span of time longer than none");
+
 const teleport = section({
   nodename: text.optional(),
   data_dir: path.optional(),
@@ -130,7 +133,7 @@ const teleport = section({
   connection_limits: section({
     max_connections: whole(1, 10_000_000).prefault("15000"),
     max_users: whole(1, 10_000_000).prefault("250"),
-    rates: list(section({ period: duration, average: whole(1, 1e9), burst: whole(1, 1e9) })).prefault([]),
+    rates: list(section({ period: positive, average: whole(1, 1e9), burst: whole(1, 1e9) })).prefault([]),
     max_unauthenticated: startups.prefault("1000:30:3000"),
     max_unauthenticated_per_source: whole(1, 10_000_000).prefault("500"),
     source_netblock: netblock.prefault("32:64"),
@@ -155,6 +158,7 @@ const teleport = section({
   log: section({
     output: logOutput.prefault("stderr"),
     severity: choice(["debug", "info", "warn", "error"], { warning: "warn", err: "error" }).prefault("warn"),
+    format: choice(["text", "json"]).prefault("text"),
   }).prefault({}),
   storage: storage.prefault({}),
   cache: section({ enabled: yesNo.prefault("yes"), ttl: durationOrNever.prefault("20h") }).prefault({}),
@@ -238,6 +242,21 @@ const authService = section({
   trusted_clusters: list(trustedCluster).prefault([]),
 });
 
+const labelName = scalar("a name", (name) => {
+  if (!isLabelName(name)) {
+    throw new Fault("bad_parameter", `${JSON.stringify(name)} cannot be a label's name; ${labelNames}`);
+  }
+  return name;
+});
+
+const variables = scalar("a variable's name", (value) => {
+  if (/^[A-Za-z0-9_*?]+$/.test(value)) return value;
+  throw new Fault(
+    "bad_parameter",
+    `${JSON.stringify(value)} is no variable's name; write DEPLOY_ENV, or DEPLOY_* for all that begin so`,
+  );
+});
+
 const sshService = section({
   enabled: yesNo.prefault("yes"),
   listen_addr: listen(3022).prefault("0.0.0.0:3022"),
@@ -245,16 +264,23 @@ const sshService = section({
   labels: z
     .preprocess(
       (value) => value ?? {},
-      z.record(
-        z.string(),
-        z.preprocess((value) => value ?? "", z.string({ error: "wants a text" })),
-        { error: "wants names with texts" },
-      ),
+      z
+        .record(
+          z.string(),
+          z.preprocess((value) => value ?? "", z.string({ error: "wants a text" })),
+          { error: "wants names with texts" },
+        )
+        .check(({ value, issues }) => {
+          for (const name of Object.keys(value).filter((one) => !isLabelName(one))) {
+            const message = `${JSON.stringify(name)} cannot be a label's name; ${labelNames}`;
+            issues.push({ code: "custom", input: value, path: [name], message });
+          }
+        }),
     )
     .prefault({}),
   commands: list(
     section({
-      name: text,
+      name: labelName,
       command: list(text).refine(
         (words) => words.length > 0 && words[0] !== "",
         "wants a program and its arguments",
@@ -264,7 +290,7 @@ const sshService = section({
   ).prefault([]),
   permit_user_env: yesNo.prefault("no"),
   pam: section({ enabled: yesNo.prefault("no"), service_name: text.prefault("sshd") }).prefault({}),
-  accept_env: list(text).prefault([]),
+  accept_env: list(variables).prefault([]),
 });
 
 const proxyService = section({

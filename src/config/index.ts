@@ -6,5 +6,5 @@ export { type Caller, defaultPlaces, type Places } from "./places.ts";
 export type { Storage } from "./storage.ts";
 export type { Advertised, SecretSource } from "./values.ts";
 
-/** The readers of files: `parseConfigFile`, `configure`, `parseResources`, `sampleConfig`, `resolveSecret`. */
+/** The readers of files: `parseConfigFile`, `configure`, `contradictions`, `parseResources`, `sampleConfig`, `resolveSecret`. */
 export const load = () => import("./load.ts");

@@ -10,6 +10,13 @@ export interface CommandLabel {
   readonly period: Millis;
 }
 
+/** What may name a label (SSH-51). */
+export const isLabelName = (name: string): boolean =>
+  /^[a-zA-Z/.0-9_*-]+$/.test(name) && name !== "__proto__";
+
+/** The same for people. */
+export const labelNames = "use letters, digits and . / _ * -";
+
 /** What `--labels` says: `key=value` pairs, and `key=[period:command line]` (CFG-120). Throws `bad_parameter`. */
 export function parseLabels(text: string): {
   labels: Record<string, string>;
@@ -22,9 +29,8 @@ export function parseLabels(text: string): {
     const at = spec.indexOf("=");
     const name = spec.slice(0, at).trim();
     const value = spec.slice(at + 1).trim();
-    if (at < 0 || name === "" || name === "__proto__") {
-      throw wrong(`${JSON.stringify(spec.trim())} is not a label; write key=value`);
-    }
+    if (at < 0 || name === "") throw wrong(`invalid label spec: '${spec.trim()}', should be 'key=value'`);
+    if (!isLabelName(name)) throw wrong(`${JSON.stringify(name)} cannot be a label's name; ${labelNames}`);
     if (value.startsWith("[")) commands.push({ name, ...commandOf(value) });
     else labels[name] = value.replaceAll('"', "");
   }
@@ -35,9 +41,7 @@ export function parseLabels(text: string): {
 function commandOf(value: string): { command: string[]; period: Millis } {
   const [, period, line] = /^\[([^:\]]*):([\s\S]*)\]$/.exec(value) ?? [];
   const fail = (): Fault =>
-    wrong(
-      `${JSON.stringify(value)} is not a command for a label; write [period:command], e.g. [1m:"uptime -p"]`,
-    );
+    wrong(`invalid command label spec: '${value}'; write [period:command], e.g. [1m:"uptime -p"]`);
   if (period === undefined || line === undefined) throw fail();
   // The user's shell may have left the quotes round the command line, or may have eaten them.
   const bare = /^"([^"]*)"$/.exec(line.trim())?.[1] ?? line.trim();
@@ -56,8 +60,8 @@ function splitOutside(text: string, separator: RegExp): string[] {
   for (const c of text) {
     if (c === '"') quoted = !quoted;
     if (!quoted && c === "[") depth++;
-    if (!quoted && c === "]") depth--;
-    if (!quoted && depth <= 0 && separator.test(c)) parts.push("");
+    if (!quoted && c === "]") depth = Math.max(0, depth - 1);
+    if (!quoted && depth === 0 && separator.test(c)) parts.push("");
     else parts[parts.length - 1] += c;
   }
   if (quoted) throw wrong(`a double quote is not closed in ${JSON.stringify(text)}`);

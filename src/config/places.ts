@@ -12,6 +12,8 @@ export interface Places {
   /** Configuration files; the first that is there is read. */
   readonly configFiles: readonly string[];
   readonly dataDir: string;
+  /** Where a sample configuration has the process id written. */
+  readonly pidFile: string;
 }
 
 /**
@@ -19,7 +21,11 @@ export interface Places {
  * tools find each other without flags (XDG Base Directory Specification).
  */
 export function defaultPlaces({ uid, home, env }: Caller): Places {
-  if (uid === 0) return { configFiles: ["/etc/teleport.yaml"], dataDir: "/var/lib/teleport" };
+  if (uid === 0) {
+    const dataDir = "/var/lib/teleport";
+    return { configFiles: ["/etc/teleport.yaml"], dataDir, pidFile: "/var/run/teleport.pid" };
+  }
   const state = env.XDG_STATE_HOME?.startsWith("/") ? env.XDG_STATE_HOME : `${home}/.local/state`;
-  return { configFiles: [`${state}/teleport/teleport.yaml`], dataDir: `${state}/teleport` };
+  const dataDir = `${state}/teleport`;
+  return { configFiles: [`${dataDir}/teleport.yaml`], dataDir, pidFile: `${dataDir}/teleport.pid` };
 }

@@ -106,11 +106,20 @@ const WebSession = z.object({
 });
 export type WebSession = z.output<typeof WebSession>;
 
+/** A member says that it is there, and which of its records auth should have (OVW-34). */
+const Alive = z.strictObject({
+  type: z.literal("alive"),
+  kinds: z.array(z.enum(["node", "proxy"])).max(2),
+});
+export type Alive = z.output<typeof Alive>;
+
 /** One change of what members mirror. `reset` opens the feed: forget everything of before; `live` ends the first list. */
 const MirrorChange = z.discriminatedUnion("type", [
   z.object({ type: z.literal("reset") }),
   z.object({ type: z.literal("live") }),
   z.object({ type: z.literal("beat") }),
+  /** In place of a beat: not all records that the member says it has are there; they are to be announced again. */
+  z.object({ type: z.literal("announce") }),
   z.discriminatedUnion("kind", [
     z.object({ type: z.literal("put"), kind: z.literal("cert_authority"), value: CertAuthority }),
     z.object({ type: z.literal("put"), kind: z.literal("user"), value: User }),
@@ -156,7 +165,8 @@ export const authContract = {
     output: z.array(CertAuthority),
     allow: (caller, { secrets }) => (secrets ? admin(caller) : member(caller)),
   }),
-  "mirror.watch": feed({ input: none, output: MirrorChange, allow: system("Proxy", "Node") }),
+  /** Each `alive` keeps the caller's announced records for another 30 s, and is answered with a beat. */
+  "mirror.watch": feed({ input: none, said: Alive, output: MirrorChange, allow: system("Proxy", "Node") }),
 
   // Machines.
   "hosts.join": call({
@@ -201,8 +211,6 @@ export const authContract = {
     allow: (caller, { name }) => own("Proxy")(caller, { metadata: { name } }),
   }),
   "auth_servers.list": call({ input: none, output: z.array(AuthServer), allow: readable("auth_server") }),
-  /** Says that the announced records of this host are still good for another 30 s (OVW-34). */
-  "hosts.alive": call({ input: none, output: z.void(), allow: system("Proxy", "Node") }),
 
   // Invite tokens.
   "tokens.list": call({ input: none, output: z.array(Token), allow: ["list", "token"] }),
@@ -212,6 +220,8 @@ export const authContract = {
       /** Absent: 32 random hex digits. */
       value: z.string().min(1).max(256).optional(),
       ttl,
+      /** How many hosts it lets in; absent: any number. */
+      uses: z.int().min(1).max(1_000_000).optional(),
     }),
     output: Token,
     allow: ["create", "token"],
@@ -332,7 +342,11 @@ export const authContract = {
 
   // Audit and recordings.
   "audit.emit": call({
-    input: z.strictObject({ events: z.array(AuditEvent).min(1).max(500) }),
+    input: z.strictObject({
+      events: z.array(AuditEvent).min(1).max(500),
+      /** Some of them may have arrived before: those whose uid the log has are passed over. */
+      again: z.boolean().default(false),
+    }),
     output: z.void(),
     /** A member submits only what happened on itself (AUD-03). */
     allow: (caller, { events }) =>

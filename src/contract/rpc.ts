@@ -13,10 +13,12 @@ export interface Call<I extends z.ZodType, O extends z.ZodType> {
   readonly allow: Allow<z.output<I>>;
 }
 /** One request, a stream of answers, one JSON value a line, until either side ends it. */
-export interface Feed<I extends z.ZodType, O extends z.ZodType> {
+export interface Feed<I extends z.ZodType, O extends z.ZodType, S extends z.ZodType = z.ZodNever> {
   readonly shape: "feed";
   readonly input: I;
   readonly output: O;
+  /** What the caller may go on saying while it listens, one JSON value a line; absent: nothing. */
+  readonly said?: S;
   readonly allow: Allow<z.output<I>>;
 }
 /** Raw bytes to the server, described by the input; answered when they are safe. */
@@ -32,7 +34,9 @@ export const call = <I extends z.ZodType, O extends z.ZodType>(parts: Parts<I, O
   shape: "call",
   ...parts,
 });
-export const feed = <I extends z.ZodType, O extends z.ZodType>(parts: Parts<I, O>): Feed<I, O> => ({
+export const feed = <I extends z.ZodType, O extends z.ZodType, S extends z.ZodType = z.ZodNever>(
+  parts: Parts<I, O> & { said?: S },
+): Feed<I, O, S> => ({
   shape: "feed",
   ...parts,
 });
@@ -42,16 +46,18 @@ export const upload = <I extends z.ZodType, O extends z.ZodType>(parts: Parts<I,
 });
 
 // biome-ignore lint/suspicious/noExplicitAny: a contract mixes operations of every input and output
-type AnyOperation = Call<any, any> | Feed<any, any> | Upload<any, any>;
+type AnyOperation = Call<any, any> | Feed<any, any, any> | Upload<any, any>;
 export type Contract = Readonly<Record<string, AnyOperation>>;
 
 /** What a server must have: one handler an operation, or it does not compile. */
 export type Handlers<C extends Contract> = {
-  readonly [K in keyof C]: C[K] extends Feed<infer I, infer O>
+  readonly [K in keyof C]: C[K] extends Feed<infer I, infer O, infer S>
     ? (
         input: z.output<I>,
         caller: Caller,
         signal: AbortSignal,
+        /** Undefined when the caller only listens. */
+        said: AsyncIterable<z.output<S>> | undefined,
       ) => AsyncIterable<z.input<O>> | Promise<AsyncIterable<z.input<O>>>
     : C[K] extends Upload<infer I, infer O>
       ? (
@@ -67,8 +73,13 @@ export type Handlers<C extends Contract> = {
 
 /** What a client sees, in the same process or over HTTPS. Failures are `Fault`s of the server's kind and message. */
 export type Client<C extends Contract> = {
-  readonly [K in keyof C]: C[K] extends Feed<infer I, infer O>
-    ? (input: z.input<I>, signal?: AbortSignal) => AsyncIterable<z.output<O>>
+  readonly [K in keyof C]: C[K] extends Feed<infer I, infer O, infer S>
+    ? (
+        input: z.input<I>,
+        signal?: AbortSignal,
+        /** What is said while listening; its signal aborts when the feed is over. */
+        say?: (signal: AbortSignal) => AsyncIterable<z.input<S>>,
+      ) => AsyncIterable<z.output<O>>
     : C[K] extends Upload<infer I, infer O>
       ? (input: z.input<I>, body: AsyncIterable<Uint8Array>, signal?: AbortSignal) => Promise<z.output<O>>
       : C[K] extends Call<infer I, infer O>

@@ -3,9 +3,15 @@ import { Fault, faultKinds } from "#core/errors";
 
 // How an operation of a contract travels over HTTPS: `POST /v2/<name>` with the input as JSON; an upload is
 // `PUT /v2/<name>?input=<JSON>` with the bytes as body; a feed answers one JSON object a line, `{"value": …}`,
-// and `{"fault": …}` as its last line when it fails half-way.
+// and `{"fault": …}` as its last line when it fails half-way. Who goes on talking to a feed sends its input as the first of
+// many lines, as `application/x-ndjson`.
 
 export const operationPath = (name: string): string => `/v2/${name}`;
+
+export const linesType = "application/x-ndjson";
+
+/** Older clients are told to upgrade (UPG-02). The suffix lets pre-releases of 5.0.0 in. */
+export const minClientVersion = "5.0.0-0";
 
 /** The version of the caller, in each request (UPG-02). */
 export const versionHeader = "x-teleport-version";

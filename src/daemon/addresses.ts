@@ -10,6 +10,10 @@ export function reachableHost(host: string): string {
   return own.find((address) => !address.includes(":")) ?? own[0] ?? "127.0.0.1";
 }
 
+/** Whether the host is this machine, as far as that can be told without asking a name server. */
+export const isOwn = (host: string): boolean =>
+  unspecified(host) || /^(127\.|::1$|localhost$)/.test(host) || ownAddresses().includes(host);
+
 /** Every listener by every address of this machine that leads to it, for the proxy's dial policy. */
 export function listeners(bound: readonly Address[]): readonly Address[] {
   return bound.flatMap(({ host, port }) =>

@@ -1,3 +1,4 @@
+import { statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { admGroup, openAuditLog, parseDestination, RecordingFiles } from "#audit";
 import type { AuditLog as AuthAudit } from "#auth";
@@ -14,17 +15,40 @@ export interface AuditFolders {
   readonly sessionsUri: string | undefined;
 }
 
+/** How the audit log does, for who watches over the machine. */
+export interface AuditState {
+  readonly openFiles: number;
+  /** Events that one of the places did not keep. */
+  readonly failures: number;
+  /** Of the disk with the folder, as `df` counts it for ordinary users. */
+  percentUsed(): Promise<number>;
+}
+
 /** The cluster's audit log and recordings, where the configuration wants them (AUD-40, REC-05). */
 export async function openAudit(
   { folder, uris, sessionsUri }: AuditFolders,
   world: { clock: Clock; random: Random; log: Log; stdout: (line: string) => Promise<void> },
-): Promise<AuthAudit & AsyncDisposable> {
+): Promise<AuthAudit & AsyncDisposable & { readonly state: AuditState }> {
   const destinations = (uris.length === 0 ? [`file://${folder}`] : uris).map(parseDestination);
   const group = process.getuid?.() === 0 ? await admGroup() : undefined;
   const log = await openAuditLog(destinations, { ...world, ...(group !== undefined && { group }) });
   const files = await RecordingFiles.open(recordingsFolder(folder, sessionsUri), world);
   return {
+    state: {
+      get openFiles() {
+        return log.openFiles + files.openFiles;
+      },
+      get failures() {
+        return log.failures;
+      },
+      async percentUsed() {
+        const { blocks, bfree, bavail } = await statfs(folder);
+        const used = blocks - bfree;
+        return (100 * used) / Math.max(1, used + bavail);
+      },
+    },
     emit: (draft) => log.emit(draft),
+    emitAgain: (events) => log.emitAgain(events),
     async search(query) {
       return [...(await log.search(query)).events];
     },
@@ -40,7 +64,8 @@ export async function openAudit(
   };
 }
 
-function recordingsFolder(folder: string, uri: string | undefined): string {
+/** Where recordings lie: below `folder`, or where the URI says. Throws `bad_parameter` for one that is not offered. */
+export function recordingsFolder(folder: string, uri: string | undefined): string {
   if (uri === undefined) return join(folder, "sessions", "default");
   const path = /^file:\/\/(\/.*)$/.exec(uri)?.[1];
   if (path === undefined) {

@@ -1,16 +1,18 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Auth, authApi, handlers, openAuth } from "#auth";
-import { openBackend } from "#backend";
+import { measured, openBackend } from "#backend";
 import { type Config, load } from "#config";
 import { type Millis, second } from "#core/clock";
 import type { Service } from "#core/service";
 import type { AuthServer } from "#model";
-import { type Address, formatAddress } from "#net";
+import { type Address, ConnectionCap, formatAddress, isNearby, tlsCiphers } from "#net";
 import { reachableHost } from "./addresses.ts";
 import { openAudit } from "./audit.ts";
 import { type Asked, IdentityKeeper } from "./identity.ts";
+import { requestRates } from "./limits.ts";
 import { hostAuthorities } from "./member.ts";
+import { refuseSecondAuth } from "./second-auth.ts";
 import type { World } from "./world.ts";
 
 const readText = (path: string): Promise<string> => readFile(path, "utf8");
@@ -28,13 +30,20 @@ export async function authRole(config: Config, world: World, stack: AsyncDisposa
   const { teleport, auth_service: own } = config;
   const dataDir = teleport.data_dir;
   const { backend: storage, audit_events_uri, audit_sessions_uri } = teleport.storage;
-  const backend = stack.use(await openBackend(storage, { clock, log, dataDir }));
+  const { metrics } = world;
+  const store = stack.use(await openBackend(storage, { clock, log, dataDir }));
+  await refuseSecondAuth(config, { backend: store, version, clock });
+  const backend = measured(store, metrics.storage, clock);
   const audit = stack.use(
     await openAudit(
       { folder: join(dataDir, "log"), uris: audit_events_uri, sessionsUri: audit_sessions_uri },
       { clock, random, log, stdout: world.stdout },
     ),
   );
+  const { state } = audit;
+  metrics.show("audit_server_open_files", () => state.openFiles);
+  metrics.show("audit_failed_emit_events", () => state.failures);
+  metrics.show("audit_percentage_disk_space_used", () => state.percentUsed());
   const { resolveSecret } = await load();
   const staticTokens = await Promise.all(
     own.tokens.map(async ({ roles, token }) => ({
@@ -67,6 +76,7 @@ export async function authRole(config: Config, world: World, stack: AsyncDisposa
       random,
       log,
       warn: world.warn,
+      issueMeter: metrics.issuing,
     }),
   );
   const asked: Asked = {
@@ -90,18 +100,29 @@ export async function authRole(config: Config, world: World, stack: AsyncDisposa
     });
   };
   const [keeper, adminKeeper] = [await keep("Auth"), await keep("Admin")];
-  const door = apiDoor({ auth, keeper, address: own.listen_addr, world });
+  const door = apiDoor({ auth, keeper, config, world });
   const record: AuthServer = {
     kind: "auth_server",
     version: "v2",
     metadata: { name: hostId },
     spec: {
       hostname: teleport.nodename,
-      addr: formatAddress({ host: reachableHost(own.listen_addr.host), port: own.listen_addr.port }),
+      addr: formatAddress(announcedAddress(config)),
+      ...(own.public_addr[0] && { public_addr: formatAddress(own.public_addr[0]) }),
       version,
     },
   };
   return { auth, services: [keeper, adminKeeper, door, auth.announcer(record, world.leaving)] };
+}
+
+/** By which members find this auth server. A port in `advertise_ip` is the node's, unless there is none here. */
+function announcedAddress({ teleport, auth_service, ssh_service }: Config): Address {
+  const { host, port } = auth_service.listen_addr;
+  const { advertise_ip: advertised } = teleport;
+  return {
+    host: advertised?.host ?? reachableHost(host),
+    port: (ssh_service.enabled ? undefined : advertised?.port) ?? port,
+  };
 }
 
 function preferenceOf(config: Config) {
@@ -118,29 +139,37 @@ function preferenceOf(config: Config) {
 /** What is being asked when the process begins to leave may be answered; then members look for the next one. */
 const lastWords: Millis = 5 * second;
 
-function apiDoor(parts: { auth: Auth; keeper: IdentityKeeper; address: Address; world: World }): Service {
-  const { auth, keeper, address, world } = parts;
+function apiDoor(parts: { auth: Auth; keeper: IdentityKeeper; config: Config; world: World }): Service {
+  const { auth, keeper, config, world } = parts;
+  const ciphers = tlsCiphers(config.teleport.ciphersuites);
+  const rates = requestRates(config, world);
   const log = world.log.with({ component: "auth" });
   return {
     name: "auth API",
     async run(signal, ready) {
       const app = authApi({
-        handlers: handlers(auth),
+        handlers: world.metrics.calls.ofHandlers(handlers(auth), world.clock),
         callerOf: (identity) => auth.callerOf(identity),
         refused: (refused) => auth.refused(refused),
         authorities: () => auth.authorities(),
         certificate: keeper.identity.tls,
+        ciphers,
+        ...(config.auth_service.proxy_protocol && { mayBring: isNearby }),
+        count: (peer) => rates.take(peer),
         clock: world.clock,
         log,
       });
       await app.ready();
-      keeper.onRenewed(({ tls }) => app.server.setSecureContext({ ...tls, minVersion: "TLSv1.2" }));
+      keeper.onRenewed(({ tls }) => app.server.setSecureContext({ ...tls, ciphers, minVersion: "TLSv1.2" }));
+      const cap = new ConnectionCap(config.teleport.connection_limits.max_connections, log);
       const open = new Set<{ destroy(): void }>();
       app.server.on("connection", (socket) => {
         if (signal.aborted) return void socket.destroy();
+        if (!cap.admit(socket)) return;
         open.add(socket);
         socket.once("close", () => open.delete(socket));
       });
+      const address = config.auth_service.listen_addr;
       const bound = await world.listeners.listen(app.server, address, "auth_service.listen_addr");
       world.say(`[AUTH]  Auth service is starting on ${formatAddress(bound)}`);
       ready();

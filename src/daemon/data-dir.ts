@@ -12,12 +12,7 @@ export async function openDataDir(path: string): Promise<{ warning: string | und
     const made = await mkdir(path, { recursive: true, mode: 0o700 });
     // A umask can only take bits away, and mkdir gives the mode to parents it makes too.
     if (made !== undefined) await chmod(path, 0o700);
-    const { mode } = await stat(path);
-    const bits = mode & 0o777;
-    if ((bits & 0o077) === 0) return { warning: undefined };
-    return {
-      warning: `the data directory ${path} has mode ${bits.toString(8).padStart(4, "0")}, so other users of this machine can look into it; close it with: chmod 700 ${path}`,
-    };
+    return { warning: await dataDirWarning(path) };
   } catch (cause) {
     const why =
       (cause as NodeJS.ErrnoException).code === "EACCES"
@@ -31,6 +26,14 @@ export async function openDataDir(path: string): Promise<{ warning: string | und
       },
     );
   }
+}
+
+/** What to say of a data directory that other users can look into (OVW-38). Rejects as `stat` when it is not there. */
+export async function dataDirWarning(path: string): Promise<string | undefined> {
+  const bits = (await stat(path)).mode & 0o777;
+  return (bits & 0o077) === 0
+    ? undefined
+    : `the data directory ${path} has mode ${bits.toString(8).padStart(4, "0")}, so other users of this machine can look into it; close it with: chmod 700 ${path}`;
 }
 
 function plain(cause: NodeJS.ErrnoException): string {

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import type { HostCerts } from "#contract/auth";
 import type { Clock, Millis } from "#core/clock";
-import { minute } from "#core/clock";
+import { minute, second } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
 import type { Service } from "#core/service";
@@ -65,6 +65,7 @@ export class IdentityKeeper implements Service {
   readonly #asked: Asked;
   readonly #clock: Clock;
   readonly #log: Log;
+  readonly #first: Certify;
   readonly #renew: Certify;
   readonly #listeners = new Set<(identity: HostIdentity) => void>();
   #identity: HostIdentity;
@@ -75,6 +76,7 @@ export class IdentityKeeper implements Service {
     asked: Asked;
     clock: Clock;
     log: Log;
+    first: Certify;
     renew: Certify;
     identity: HostIdentity;
   }) {
@@ -83,13 +85,14 @@ export class IdentityKeeper implements Service {
     this.#asked = parts.asked;
     this.#clock = parts.clock;
     this.#log = parts.log;
+    this.#first = parts.first;
     this.#renew = parts.renew;
     this.#identity = parts.identity;
   }
 
   /**
-   * Takes the identity from disk when there is one that has not run out and names what is asked now; else `first` gets
-   * certificates for new keys, and they are kept.
+   * Takes the identity from disk when there is one that has not run out; else `first` gets certificates for new keys, and
+   * they are kept. One that names other than what is asked now is renewed, or used as it is until that can be done.
    */
   static async open(parts: {
     dataDir: string;
@@ -111,11 +114,21 @@ export class IdentityKeeper implements Service {
       stored &&
       validity(stored.tls_cert).notAfter > clock.now() &&
       (known === undefined || stored.tls_ca_certs.some((ca) => known.includes(ca)));
-    const current = usable && JSON.stringify(stored.asked) === JSON.stringify(asked);
-    // A member whose names have changed asks as the member it is.
-    const kept = current ? stored : await fetchIdentity(usable ? parts.renew : parts.first, asked);
-    if (!current) await writeWhole(path, JSON.stringify(kept));
-    return new IdentityKeeper({ ...parts, path, identity: open(kept) });
+    if (usable && JSON.stringify(stored.asked) === JSON.stringify(asked))
+      return new IdentityKeeper({ ...parts, path, identity: open(stored) });
+    try {
+      // A member whose names have changed asks as the member it is.
+      const fresh = await fetchIdentity(usable ? parts.renew : parts.first, asked);
+      await writeWhole(path, JSON.stringify(fresh));
+      return new IdentityKeeper({ ...parts, path, identity: open(fresh) });
+    } catch (err) {
+      // It is a member all the same: the auth server may be away for long, and those who know the old names can go on.
+      if (!usable || !(Fault.is(err, "unreachable") || Fault.is(err, "limit_exceeded"))) throw err;
+      parts.log.warn("the new names of this host could not be certified yet, will try again", {
+        error: err.message,
+      });
+      return new IdentityKeeper({ ...parts, path, identity: { ...open(stored), renewAt: clock.now() } });
+    }
   }
 
   get identity(): HostIdentity {
@@ -129,22 +142,31 @@ export class IdentityKeeper implements Service {
 
   async run(signal: AbortSignal, ready: () => void): Promise<void> {
     ready();
+    let pause: Millis = 0;
     while (!signal.aborted) {
-      const wait = Math.max(this.#identity.renewAt - this.#clock.now(), minute);
+      const wait = Math.max(this.#identity.renewAt - this.#clock.now(), pause);
       await this.#clock.sleep(Math.min(wait, maxSleep), signal).catch(() => {});
       if (signal.aborted || this.#clock.now() < this.#identity.renewAt) continue;
       try {
-        const fresh = await fetchIdentity(this.#renew, this.#asked);
+        // Nobody knows an expired member any more: it joins as at its first start.
+        const expired = this.#clock.now() >= this.#identity.expires;
+        const fresh = await fetchIdentity(expired ? this.#first : this.#renew, this.#asked);
         await writeWhole(this.#path, JSON.stringify(fresh));
         this.#identity = open(fresh);
         for (const listener of this.#listeners) listener(this.#identity);
         this.#log.info("identity renewed", { until: new Date(this.#identity.expires).toISOString() });
+        // Where the clocks differ by weeks a new one is due at once.
+        pause = minute;
       } catch (err) {
         this.#log.warn("identity could not be renewed, will try again", { error: (err as Error).message });
+        pause = retryEvery;
       }
     }
   }
 }
+
+/** How long to wait for another try to reach the auth server (OVW-37). */
+export const retryEvery: Millis = 10 * second;
 
 /** A clock may be set forward while we sleep; look now and then. */
 const maxSleep: Millis = 60 * minute;

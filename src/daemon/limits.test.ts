@@ -19,7 +19,7 @@ suite("metrics of the limits", () => {
     assert.ok(before.includes('teleport_ssh_limit_reached_total{service="node",limit="buffered"} 0'));
     for (let i = 0; i < 1000; i++) {
       meter.onRefused("unauthenticated");
-      meter.onLogin("refused");
+      meter.onLogin("refused", 20);
       meter.onLimit("sessions");
     }
     const after = await series();

@@ -1,7 +1,8 @@
-import { Counter, Gauge, type Registry } from "prom-client";
+import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import type { Config } from "#config";
+import type { Millis } from "#core/clock";
 import type { Log } from "#core/log";
-import { Gate, gateRefusals, inRanges } from "#net";
+import { Gate, gateRefusals, inRanges, RequestRates } from "#net";
 import { type ConnectionLimits, connectionLimits } from "#ssh";
 import type { World } from "./world.ts";
 
@@ -18,6 +19,7 @@ export class LimitMetrics {
   readonly #refused: Counter;
   readonly #logins: Counter;
   readonly #reached: Counter;
+  readonly #loginSeconds: Histogram;
   readonly #gates = new Map<DoorName, Gate>();
 
   constructor(registry: Registry) {
@@ -38,6 +40,13 @@ export class LimitMetrics {
       name: "teleport_ssh_limit_reached_total",
       help: "How often a connection that had logged in reached a limit.",
       labelNames: ["service", "limit"],
+      registers,
+    });
+    this.#loginSeconds = new Histogram({
+      name: "teleport_ssh_login_seconds",
+      help: "Time from the connection to the end of the login, however it came out.",
+      labelNames: ["service"],
+      buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30],
       registers,
     });
     const gauge = (name: string, help: string, read: (gate: Gate) => number): void => {
@@ -65,28 +74,37 @@ export class LimitMetrics {
   of(service: DoorName) {
     for (const reason of gateRefusals) this.#refused.inc({ service, reason }, 0);
     for (const outcome of outcomes) this.#logins.inc({ service, outcome }, 0);
+    this.#loginSeconds.zero({ service });
     for (const limit of limitNames) this.#reached.inc({ service, limit }, 0);
     return {
       onRefused: (reason: (typeof gateRefusals)[number]) => this.#refused.inc({ service, reason }),
-      onLogin: (outcome: (typeof outcomes)[number]) => this.#logins.inc({ service, outcome }),
+      onLogin: (outcome: (typeof outcomes)[number], took: Millis) => {
+        this.#logins.inc({ service, outcome });
+        this.#loginSeconds.observe({ service }, took / 1000);
+      },
       onLimit: (limit: LimitName) => this.#reached.inc({ service, limit }),
       show: (gate: Gate) => void this.#gates.set(service, gate),
     };
   }
 }
 
+/** `connection_limits.rates` for one listener: each counts for itself (CFG-19). */
+export const requestRates = ({ teleport }: Config, { clock }: Pick<World, "clock">): RequestRates =>
+  new RequestRates(teleport.connection_limits.rates, clock);
+
 /** The limits of one SSH listener as the configuration has them (CFG-17, CFG-18, SSH-09), each with its metric. */
 export function sshLimits(
   service: DoorName,
-  { teleport }: Config,
+  config: Config,
   { clock, random, metrics }: World,
   log: Log,
   /** Addresses that bring other people's connections, beside those of the configuration. */
   bringsOthers: (address: string) => boolean = () => false,
 ) {
-  const own = teleport.connection_limits;
+  const own = config.teleport.connection_limits;
+  const rates = requestRates(config, { clock });
   const { penalties } = own;
-  const meter = metrics.of(service);
+  const meter = metrics.limits.of(service);
   const isExempt = inRanges(penalties.exempt);
   const gate = new Gate({
     maxConnections: own.max_connections,
@@ -103,6 +121,8 @@ export function sshLimits(
       maxSources: penalties.max_sources,
     },
     isExempt: (address) => isExempt(address) || bringsOthers(address),
+    // A proxy brings everybody; it has counted them by their own addresses.
+    isWithinRate: (address) => bringsOthers(address) || rates.allows(address),
     onRefused: meter.onRefused,
     onLogin: meter.onLogin,
     clock,

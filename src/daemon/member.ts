@@ -1,18 +1,27 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Auth, localClient } from "#auth";
-import { AuditSender, type AuthClient, openAuthClient } from "#authclient";
+import { AuditSender, type AuthClient, EventSpool, openAuthClient } from "#authclient";
 import type { AuthContract } from "#contract/auth";
 import type { Client } from "#contract/rpc";
 import { type Clock, second } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
+import type { Owner } from "#core/owner";
 import type { Random } from "#core/random";
 import type { Service } from "#core/service";
 import type { SystemRole } from "#model";
-import { type Address, dialFirst } from "#net";
+import { type Address, formatAddress } from "#net";
 import { authorityPin } from "#pki";
-import { type Asked, type Certify, type HostIdentity, IdentityKeeper, readIdentity } from "./identity.ts";
+import type { AuthStream } from "./auth-servers.ts";
+import {
+  type Asked,
+  type Certify,
+  type HostIdentity,
+  IdentityKeeper,
+  readIdentity,
+  retryEvery,
+} from "./identity.ts";
 
 /** What the proxy and the node of a process have in common: an identity, and a way to auth. */
 export interface Member {
@@ -20,6 +29,8 @@ export interface Member {
   readonly identity: () => HostIdentity;
   readonly client: Client<AuthContract>;
   readonly audit: AuditSender;
+  /** Connects to an auth server, where it is elsewhere. */
+  readonly dialAuth: ((signal: AbortSignal) => Promise<AuthStream>) | undefined;
   readonly services: readonly Service[];
 }
 
@@ -27,6 +38,8 @@ export interface MemberOptions {
   readonly role: Extract<SystemRole, "Proxy" | "Node">;
   readonly hostId: string;
   readonly dataDir: string;
+  /** This process, for the files that only it may send. */
+  readonly owner: Owner;
   readonly asked: Asked;
   /** The auth service of this very process, which needs no token (OVW-32); else where to find one. */
   readonly auth: Auth | RemoteAuth;
@@ -37,7 +50,10 @@ export interface MemberOptions {
 }
 
 export interface RemoteAuth {
+  /** Where it is looked for, for the log. */
   readonly servers: readonly Address[];
+  /** Connects to an auth server. */
+  readonly dial: (signal: AbortSignal) => Promise<AuthStream>;
   /** For who needs no token: the process that started this one has it certified, and knows the cluster's host CA. */
   readonly vouched?: { readonly certify: Certify; readonly authorities: readonly string[] | undefined };
   readonly token: (() => Promise<string>) | undefined;
@@ -54,8 +70,11 @@ export async function openMember(options: MemberOptions, signal: AbortSignal): P
   const { keeper, client } = isLocal(options.auth)
     ? await localMember(options, options.auth)
     : await remoteMember(options, options.auth, signal);
-  const audit = new AuditSender({ client, clock, random, log: log.with({ component: "audit" }) });
-  return { hostId, identity: () => keeper.identity, client, audit, services: [keeper, audit] };
+  const spoolParts = { owner: options.owner, clock, random, log };
+  const spool = new EventSpool(join(options.dataDir, "log", "upload", "events"), spoolParts);
+  const audit = new AuditSender({ client, spool, clock, random, log: log.with({ component: "audit" }) });
+  const dialAuth = isLocal(options.auth) ? undefined : options.auth.dial;
+  return { hostId, identity: () => keeper.identity, client, audit, dialAuth, services: [keeper, audit] };
 }
 
 async function localMember(options: MemberOptions, auth: Auth) {
@@ -77,8 +96,8 @@ async function localMember(options: MemberOptions, auth: Auth) {
 }
 
 async function remoteMember(options: MemberOptions, remote: RemoteAuth, signal: AbortSignal) {
-  const { role, hostId, dataDir, asked, version, clock, log } = options;
-  const dialAuth = () => dialFirst(remote.servers, signal);
+  const { role, hostId, dataDir, asked, version, clock, random, log } = options;
+  const dialAuth = () => remote.dial(signal);
   const stranger = (authorities?: readonly string[]): AuthClient =>
     openAuthClient({ dial: dialAuth, version, ...(authorities && { authorities }) });
   const memberAs = (identity: () => HostIdentity): AuthClient =>
@@ -95,9 +114,11 @@ async function remoteMember(options: MemberOptions, remote: RemoteAuth, signal: 
         `${role} must join a cluster and needs a provisioning token; give one with --token`,
       );
     }
-    const authorities = await trusted(stranger(), dataDir, remote);
+    const token = await remote.token();
+    const authorities = await trusted(stranger, dataDir, remote);
+    // Another connection: only one that has proved to be of this authority is sent the token (AUTH-15).
     using client = disposable(stranger(authorities));
-    return await client["hosts.join"]({ host_id: hostId, role, token: await remote.token(), ...keys });
+    return await client["hosts.join"]({ host_id: hostId, role, token, ...keys });
   };
   const renew: Certify = async (keys) => {
     const identity = keeper?.identity ?? (await readIdentity(dataDir, role));
@@ -106,18 +127,18 @@ async function remoteMember(options: MemberOptions, remote: RemoteAuth, signal: 
     return await client["hosts.renew"]({ host_id: hostId, role, ...keys });
   };
   let keeper: IdentityKeeper | undefined;
-  // The host keeps trying: its token may not be there yet, auth may be down (AUTH-14, OVW-37).
-  const kept = await persist(
-    () =>
-      IdentityKeeper.open({
-        ...{ dataDir, role, asked, renew, clock, log },
-        first: remote.vouched?.certify ?? join,
-        ...(remote.vouched?.authorities && { authorities: remote.vouched.authorities }),
-      }),
+  const where = { auth_server: remote.servers.map(formatAddress).join() };
+  const opened = {
+    ...{ dataDir, role, asked, renew, clock, log },
+    first: remote.vouched?.certify ?? join,
+    ...(remote.vouched?.authorities && { authorities: remote.vouched.authorities }),
+  };
+  const kept = await persist(() => IdentityKeeper.open(opened), {
     clock,
-    log,
+    random,
+    log: log.with(where),
     signal,
-  );
+  });
   keeper = kept;
   return { keeper: kept, client: memberAs(() => kept.identity) };
 }
@@ -133,37 +154,89 @@ export const hostAuthorities = (auth: Pick<Auth, "authorities">): readonly strin
     .flatMap(({ spec }) => spec.tls_key_pairs.map(({ cert }) => cert));
 
 /** The host CA as far as it can be trusted: by the pin, by `<data_dir>/ca.cert`, or by faith, with a warning. */
-async function trusted(client: AuthClient, dataDir: string, remote: RemoteAuth): Promise<readonly string[]> {
-  const pinned = await readFile(join(dataDir, "ca.cert"), "utf8").catch(() => undefined);
-  if (remote.caPin === undefined && pinned !== undefined) return [pinned];
-  const { tls_ca_certs: certs } = await client["cluster.ca"]({});
-  client.close();
-  if (remote.caPin === undefined) {
-    remote.warn(
+async function trusted(
+  stranger: () => AuthClient,
+  dataDir: string,
+  { caPin, warn }: RemoteAuth,
+): Promise<readonly string[]> {
+  if (caPin === undefined) {
+    const placed = await placedAuthority(join(dataDir, "ca.cert"));
+    if (placed !== undefined) return [placed];
+  }
+  using client = disposable(stranger());
+  const { tls_ca_certs: certs } = await client["cluster.ca"]({}).catch((err: unknown) => {
+    throw Fault.is(err, "protocol") ? noAuthServer(err) : err;
+  });
+  if (caPin === undefined) {
+    warn(
       "joining without a CA pin: the auth server's identity is not verified; give the pin that `tctl status` prints with --ca-pin",
     );
     return certs;
   }
-  const matching = certs.filter((cert) => authorityPin(cert) === remote.caPin);
+  const matching = certs.filter((cert) => authorityPin(cert) === caPin);
   if (matching.length === 0) {
     throw new Fault(
       "access_denied",
-      "the CA pin given does not match the cluster's; its CA may have been rotated: `tctl status` prints the pin of now",
+      "the CA pin given does not match the cluster's, so the token was not sent; if the cluster's CA was rotated, `tctl status` prints the pin of now",
     );
   }
   return matching;
 }
 
-const retryEvery = 10 * second;
+/** Something that speaks HTTPS answered, and not as an auth server does. */
+const noAuthServer = (cause: Fault): Fault =>
+  new Fault(
+    "unreachable",
+    "what answers at the address of the auth server is something else: give the address of its API (port 3025); hosts do not join through a proxy in this version",
+    { cause },
+  );
 
-async function persist<T>(work: () => Promise<T>, clock: Clock, log: Log, signal: AbortSignal): Promise<T> {
+/** What the operator put there to verify the auth server by. One that cannot be used must not turn into blind faith. */
+async function placedAuthority(path: string): Promise<string | undefined> {
+  let pem: string;
+  try {
+    pem = await readFile(path, "utf8");
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw new Fault("access_denied", `cannot read ${path}: ${(cause as Error).message}`, { cause });
+  }
+  try {
+    authorityPin(pem);
+    return pem;
+  } catch (cause) {
+    throw new Fault(
+      "bad_parameter",
+      `${path} holds no certificate; put there what \`tctl auth export --type=tls\` prints on the auth server`,
+      { cause },
+    );
+  }
+}
+
+/** The auth server has too much to do for this moment only. */
+const nextTurn = 1 * second;
+
+/**
+ * Works until it works: the token may not be there yet, auth may be down or have many to serve (AUTH-14, AUTH-22, OVW-37).
+ * Throws what no waiting mends.
+ */
+async function persist<T>(
+  work: () => Promise<T>,
+  parts: { clock: Clock; random: Random; log: Log; signal: AbortSignal },
+): Promise<T> {
+  const { clock, random, log, signal } = parts;
   while (true) {
     try {
       return await work();
     } catch (err) {
       if (signal.aborted || Fault.is(err, "bad_parameter")) throw err;
-      log.error("cannot join the cluster, will try again in 10 s", { error: (err as Error).message });
-      await clock.sleep(retryEvery, signal);
+      const every = Fault.is(err, "limit_exceeded") ? nextTurn : retryEvery;
+      // Many hosts that were started together must not come together again and again.
+      const wait = every * (0.75 + 0.5 * random.fraction());
+      log.error("cannot join the cluster, will try again", {
+        error: (err as Error).message,
+        in: `${Math.ceil(wait / second)}s`,
+      });
+      await clock.sleep(wait, signal);
     }
   }
 }

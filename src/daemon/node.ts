@@ -7,12 +7,14 @@ import { Accounts, Logins, Pipes, Programs, Sockets, Spawner } from "#helper";
 import type { ClusterView, Mirror } from "#mirror";
 import type { Node } from "#model";
 import { door, formatAddress, memorySockets, parseAddress } from "#net";
-import { NodeServer } from "#node";
+import { CommandLabels, labelOf, NodeServer } from "#node";
 import { endAbandoned, Spool, uploader } from "#session";
 import { reachableHost } from "./addresses.ts";
+import type { Heartbeat } from "./heartbeat.ts";
 import type { Asked } from "./identity.ts";
 import { sshLimits } from "./limits.ts";
 import type { Member } from "./member.ts";
+import { unawaited } from "./mirror.ts";
 import { presence } from "./presence.ts";
 import type { World } from "./world.ts";
 
@@ -42,6 +44,7 @@ export async function nodeRole(
   world: World,
   member: Member,
   mirror: Mirror,
+  heartbeat: Heartbeat,
   stack: AsyncDisposableStack,
 ): Promise<NodeRole> {
   const { ssh_service: own, teleport } = config;
@@ -55,21 +58,30 @@ export async function nodeRole(
   const programs = new Programs({ spawner, logins, pipes, clock, uid });
   const sockets = stack.use(new Sockets({ clock, uid }));
   const spool = await Spool.open(join(teleport.data_dir, "log", "upload", "sessions", "default"));
+  world.metrics.show("teleport_recordings_waiting", async () => (await spool.waiting()).length);
   const telling = { emitter: member.audit, clock, random, log };
+  const labels = new CommandLabels({
+    commands: own.commands,
+    run: (command, signal) => labelOf(command, { spawner, clock }, signal),
+    changed: () => announced.changed(),
+    clock,
+  });
   const limits = sshLimits("node", config, world, log, (address) => isProxy(address, mirror));
   const server = new NodeServer({
     hostId,
     hostSigners: () => member.identity().signers,
-    labels: () => own.labels,
+    labels: () => ({ ...own.labels, ...labels.labels() }),
     view: mirror,
     accounts: new Accounts({ clock }),
     programs,
     sockets,
     spool,
     telling,
+    auditTrouble: () => member.audit.trouble,
     acceptEnv: own.accept_env,
     permitUserEnv: own.permit_user_env,
     limits,
+    sessions: world.metrics.sessions,
     version,
     algorithms: { ciphers: teleport.ciphers, kex: teleport.kex_algos, macs: teleport.mac_algos },
     clock,
@@ -82,6 +94,7 @@ export async function nodeRole(
     setting: "ssh_service.listen_addr",
     gate: limits.gate,
     handle: (stream, ends, signal, guest) => server.handle(stream, ends, signal, guest),
+    onConnection: (socket) => world.metrics.traffic.add(socket),
     listen: world.listeners.listen,
     onListening: (bound) => world.say(`[SSH]   Service is starting on ${formatAddress(bound)}`),
     log,
@@ -94,10 +107,11 @@ export async function nodeRole(
     log,
   });
   const announced = presence({
-    name: "node presence",
-    announce: () => member.client["nodes.announce"](recordOf(config, world)),
-    alive: () => member.client["hosts.alive"]({}),
+    kind: "node",
+    heartbeats: world.metrics.heartbeats("node", world.health.heartbeats("node")),
+    announce: () => member.client["nodes.announce"](recordOf(config, world, labels)),
     remove: () => member.client["nodes.remove"]({ name: hostId }),
+    heartbeat,
     leaving: world.leaving,
     clock,
     random,
@@ -110,7 +124,7 @@ export async function nodeRole(
     // Over the network it would come from the address it goes to.
     return ssh.admit(far, { local, remote: { ...local, port: 0 } }) ? near : undefined;
   };
-  return { services: [recordings, ssh, announced], here };
+  return { services: [recordings, labels, ssh, unawaited(announced, mirror)], here };
 }
 
 /** Whether a proxy of the cluster is at this address: what its users do at the node is not the proxy's fault. */
@@ -119,9 +133,10 @@ const isProxy = (address: string, view: ClusterView): boolean => {
   return view.proxies().some(({ spec }) => [spec.addr, spec.ssh_addr].some((said) => said?.startsWith(host)));
 };
 
-function recordOf(config: Config, { hostId, version }: World): Node {
+function recordOf(config: Config, { hostId, version }: World, labels: CommandLabels): Node {
   const { ssh_service: own, teleport } = config;
   const { host, port } = own.listen_addr;
+  const commanded = labels.record();
   return {
     kind: "node",
     version: "v2",
@@ -133,6 +148,7 @@ function recordOf(config: Config, { hostId, version }: World): Node {
         port: teleport.advertise_ip?.port ?? port,
       }),
       ...(own.public_addr[0] && { public_addr: formatAddress(own.public_addr[0]) }),
+      ...(commanded && { cmd_labels: commanded }),
       version,
     },
   };

@@ -1,58 +1,182 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
-import { TestClock } from "#core/clock";
+import type { Alive, MirrorChange } from "#contract/auth";
+import { minute, second, TestClock } from "#core/clock";
+import { Fault } from "#core/errors";
 import { Leaving } from "#core/leaving";
-import { silentLog } from "#core/log";
+import { memoryLog } from "#core/log";
+import { Queue } from "#core/queue";
 import { systemRandom } from "#core/random";
+import { Heartbeat } from "./heartbeat.ts";
 import { presence } from "./presence.ts";
 
-/** A member that is announced, and what it told the cluster. */
-async function announced() {
-  const told: string[] = [];
-  const tell = (what: string) => async (): Promise<void> => void told.push(what);
+const turn = async (): Promise<void> => {
+  for (let i = 0; i < 10; i++) await new Promise<void>((resolve) => setImmediate(resolve));
+};
+/** No jitter. */
+const random = { ...systemRandom, fraction: () => 0.5 };
+
+function announcing(troubled?: Error) {
+  const clock = new TestClock();
+  const did: string[] = [];
+  const beats: string[] = [];
   const stop = new AbortController();
   const leaving = new Leaving();
-  const { promise: ready, resolve } = Promise.withResolvers<void>();
-  const done = presence({
-    name: "presence",
-    announce: tell("announce"),
-    alive: tell("alive"),
-    remove: tell("remove"),
+  const trouble: { now: Error | undefined } = { now: troubled };
+  let lost: (() => void) | undefined;
+  const service = presence({
+    kind: "node",
+    announce: async () => {
+      did.push("announce");
+      if (trouble.now) throw trouble.now;
+    },
+    remove: async () => void did.push("remove"),
+    heartbeats: { good: () => void beats.push("good"), lost: () => void beats.push("lost") },
+    heartbeat: {
+      there: (_kind, told) => {
+        lost = told.lost;
+      },
+      gone: () => void did.push("gone"),
+    },
     leaving,
-    clock: new TestClock(),
-    random: systemRandom,
-    log: silentLog,
-  }).run(stop.signal, resolve);
-  await ready;
+    clock,
+    random,
+    log: memoryLog(),
+  });
+  let ready = false;
+  const done = service.run(stop.signal, () => {
+    ready = true;
+  });
   return {
-    told,
-    leaving,
-    async end() {
+    ...{ clock, did, beats, trouble, service, leaving, done },
+    isReady: () => ready,
+    lost: () => lost?.(),
+    end: async () => {
       stop.abort();
       await done;
     },
-    done,
   };
 }
 
-suite("a member's presence", () => {
-  test("is over at a clean stop", async () => {
-    const it = await announced();
-    await it.end();
-    assert.deepEqual(it.told, ["announce", "remove"]);
+suite("a member's record (OVW-34)", () => {
+  test("is told at the start, every five minutes, and taken out at the end", async () => {
+    const t = announcing();
+    await turn();
+    assert.ok(t.isReady());
+    await t.clock.advance(5 * minute - 1);
+    await turn();
+    assert.deepEqual(t.did, ["announce"]);
+    await t.clock.advance(1);
+    await turn();
+    assert.deepEqual(t.did, ["announce", "announce"]);
+    await t.end();
+    assert.deepEqual(t.did.slice(2), ["gone", "remove"]);
   });
 
-  test("is over as soon as it takes nothing new, so that nobody is sent to it", async () => {
-    const it = await announced();
-    it.leaving.begin({ replaced: false });
-    await it.done;
-    assert.deepEqual(it.told, ["announce", "remove"]);
+  test("is told at once when it has changed, also while it is being told, and when auth has lost it", async () => {
+    const t = announcing();
+    t.service.changed();
+    await turn();
+    assert.equal(t.did.length, 2);
+    t.service.changed();
+    await turn();
+    assert.equal(t.did.length, 3);
+    t.lost();
+    await turn();
+    assert.equal(t.did.length, 4);
+    await t.end();
   });
 
-  test("is left to the process that has taken its place", async () => {
-    const it = await announced();
-    it.leaving.begin({ replaced: true });
-    await it.end();
-    assert.deepEqual(it.told, ["announce"]);
+  test("is told again every five seconds while auth does not take it", async () => {
+    const t = announcing(new Fault("unreachable", "away"));
+    await turn();
+    for (let i = 0; i < 3; i++) {
+      await t.clock.advance(5 * second);
+      await turn();
+    }
+    assert.ok(t.did.length >= 4);
+    assert.equal(t.isReady(), false);
+    assert.equal(t.beats[0], "lost");
+    t.trouble.now = undefined;
+    await t.clock.advance(5 * second);
+    await turn();
+    assert.ok(t.isReady());
+    await t.end();
+  });
+});
+
+suite("a member that leaves", () => {
+  test("is taken out of the lists at once, so that nobody is sent to it", async () => {
+    const t = announcing();
+    await turn();
+    t.leaving.begin({ replaced: false });
+    await t.done;
+    assert.deepEqual(t.did, ["announce", "gone", "remove"]);
+  });
+
+  test("leaves its record to the process that has taken its place", async () => {
+    const t = announcing();
+    await turn();
+    t.leaving.begin({ replaced: true });
+    await t.end();
+    assert.deepEqual(t.did, ["announce", "gone"]);
+  });
+});
+
+suite("the heartbeat (OVW-34)", () => {
+  test("says on the mirror's stream what is there: at once, and every five seconds while the stream lasts", async () => {
+    const clock = new TestClock();
+    const answers = new Queue<MirrorChange>();
+    const said: Alive[] = [];
+    const heartbeat = new Heartbeat({
+      client: {
+        "mirror.watch": async function* (_input, _signal, say) {
+          const over = new AbortController();
+          const done = (async () => {
+            for await (const one of say?.(over.signal) ?? []) said.push(one as Alive);
+          })();
+          yield* answers;
+          over.abort();
+          await done;
+        },
+      },
+      clock,
+      random,
+    });
+    let lost = 0;
+    const heard: string[] = [];
+    const done = (async () => {
+      for await (const { type } of heartbeat.client["mirror.watch"]({})) heard.push(type);
+    })();
+    await turn();
+    assert.deepEqual(said, [{ type: "alive", kinds: [] }]);
+    const beats: string[] = [];
+    const heartbeats = { good: () => void beats.push("good"), lost: () => void beats.push("lost") };
+    const told = { lost: () => void lost++, heartbeats };
+    heartbeat.there("node", told);
+    heartbeat.there("proxy", told);
+    await clock.advance(5 * second);
+    await turn();
+    heartbeat.gone("proxy");
+    await clock.advance(5 * second);
+    await turn();
+    assert.deepEqual(
+      said.map(({ kinds }) => kinds),
+      [[], ["node", "proxy"], ["node"]],
+    );
+    answers.push({ type: "beat" });
+    await turn();
+    assert.equal(lost, 0);
+    answers.push({ type: "announce" });
+    await turn();
+    assert.equal(lost, 1);
+    assert.deepEqual(beats, ["good", "good"]);
+    answers.end();
+    await done;
+    assert.deepEqual(beats, ["good", "good", "lost"], "the stream has ended");
+    assert.deepEqual(heard, ["beat", "beat"], "the mirror hears that auth is there");
+    await clock.advance(5 * second);
+    await turn();
+    assert.equal(said.length, 3, "nothing is said to a stream that is over");
   });
 });

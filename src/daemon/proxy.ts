@@ -2,18 +2,21 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Config } from "#config";
 import type { ProxySettings } from "#contract/web";
+import { minClientVersion } from "#contract/wire";
 import { type Millis, minute } from "#core/clock";
 import type { Service } from "#core/service";
 import type { Mirror } from "#mirror";
 import { access, type ProxyServer as ProxyRecord, type ResourceKind, type User, type Verb } from "#model";
-import { type Address, dialFirst, door, formatAddress, listenHttps } from "#net";
+import { type Address, dialFirst, door, formatAddress, isNearby, listenHttps, tlsCiphers } from "#net";
 import { ProxyServer } from "#proxy";
 import { dialPolicy } from "#tunnel";
-import { webApi } from "#webapi";
+import { authIsAway, webApi } from "#webapi";
 import { listeners, reachableHost } from "./addresses.ts";
+import type { Heartbeat } from "./heartbeat.ts";
 import type { Asked } from "./identity.ts";
-import { sshLimits } from "./limits.ts";
+import { requestRates, sshLimits } from "./limits.ts";
 import type { Member } from "./member.ts";
+import { unawaited } from "./mirror.ts";
 import type { NodeRole } from "./node.ts";
 import { presence } from "./presence.ts";
 import { webCertificate } from "./web-cert.ts";
@@ -23,9 +26,12 @@ import type { World } from "./world.ts";
 export function proxyNames(config: Config): Asked {
   const { proxy_service: own, teleport } = config;
   const hosts = [...own.public_addr, ...own.ssh_public_addr].map(({ host }) => host);
+  const { advertise_ip } = teleport;
   return {
     node_name: teleport.nodename,
-    additional_principals: [...new Set([...hosts, "localhost", "127.0.0.1", "::1"])],
+    additional_principals: [
+      ...new Set([...hosts, ...(advertise_ip ? [advertise_ip.host] : []), "localhost", "127.0.0.1", "::1"]),
+    ],
     dns_names: [...new Set(hosts)],
   };
 }
@@ -36,6 +42,7 @@ export async function proxyRole(
   world: World,
   member: Member,
   mirror: Mirror,
+  heartbeat: Heartbeat,
   node: NodeRole | undefined,
 ): Promise<Service[]> {
   const { proxy_service: own, teleport } = config;
@@ -53,14 +60,18 @@ export async function proxyRole(
   const limits = sshLimits("proxy", config, world, log);
   const server = new ProxyServer({
     login: limits.login,
+    ...(own.proxy_protocol && { mayBring: isNearby }),
+    maxUsers: limits.maxUsers,
+    onLimit: limits.onLimit,
     hostId,
     hostSigners: () => member.identity().signers,
     view: mirror,
     reach: {
       view: mirror,
       policy,
-      dialAuth: (signal) => dialFirst(teleport.auth_servers, signal),
+      dialAuth: member.dialAuth ?? ((signal) => dialFirst(teleport.auth_servers, signal)),
       here: (wanted) => node?.here(wanted),
+      onDial: world.metrics.dials,
       clock,
     },
     emitter: member.audit,
@@ -75,21 +86,23 @@ export async function proxyRole(
     setting: "proxy_service.listen_addr",
     gate: limits.gate,
     handle: (socket, _ends, signal, guest) => server.handle(socket, signal, guest),
+    onConnection: (socket) => world.metrics.traffic.add(socket),
     listen: world.listeners.listen,
     onListening: (bound) => world.say(`[PROXY] SSH proxy service is starting on ${formatAddress(bound)}`),
     log,
   });
   const announced = presence({
-    name: "proxy presence",
+    kind: "proxy",
+    heartbeats: world.metrics.heartbeats("proxy", world.health.heartbeats("proxy")),
     announce: () => member.client["proxies.announce"](recordOf(config, world)),
-    alive: () => member.client["hosts.alive"]({}),
     remove: () => member.client["proxies.remove"]({ name: hostId }),
+    heartbeat,
     leaving: world.leaving,
     clock,
     random,
     log,
   });
-  return [ssh, webDoor(config, world, member, mirror), announced];
+  return [ssh, webDoor(config, world, member, mirror), unawaited(announced, mirror)];
 }
 
 function webDoor(config: Config, world: World, member: Member, mirror: Mirror): Service {
@@ -100,33 +113,46 @@ function webDoor(config: Config, world: World, member: Member, mirror: Mirror): 
     name: "web",
     async run(signal, ready) {
       const hosts = own.public_addr.map(({ host }) => host);
-      const { selfSigned, ...pair } = await webCertificate({
-        files: { key: own.https_key_file, cert: own.https_cert_file },
-        dataDir: world.hostDir,
-        dnsNames: [...new Set([teleport.nodename, ...hosts.filter(isName), "localhost"])].filter(isName),
-        ips: [...new Set([...hosts.filter((host) => !isName(host)), "127.0.0.1", "::1"])],
-        clock,
-      });
-      if (selfSigned) log.info("serving a self-signed certificate, for browsers to be told to accept");
+      const pair = config.process.insecure_no_tls
+        ? undefined
+        : await webCertificate({
+            files: { key: own.https_key_file, cert: own.https_cert_file },
+            dataDir: world.hostDir,
+            dnsNames: [...new Set([teleport.nodename, ...hosts.filter(isName), "localhost"])].filter(isName),
+            ips: [...new Set([...hosts.filter((host) => !isName(host)), "127.0.0.1", "::1"])],
+            clock,
+          });
+      if (pair?.selfSigned) {
+        const say = "serving a self-signed certificate, for browsers to be told to accept";
+        // The operator's own file may be a mistake; the one made here is none (CFG-87).
+        if (own.https_cert_file === undefined) log.info(say);
+        else log.warn(say, { file: own.https_cert_file });
+      }
+      const rates = requestRates(config, world);
       const app = await webApi({
         auth: member.client,
         proxy: settingsOf(config),
         versions: { server_version: version, min_client_version: minClientVersion },
         health: () => {
           const { illness } = world.health;
-          return illness ?? (mirror.connected ? undefined : "the auth server cannot be reached");
+          return illness ?? (mirror.connected ? undefined : authIsAway);
         },
         knowsCluster: (name) => name === mirror.config().cluster_name,
         can: (user, verb, kind) => may(mirror, user, verb, kind),
         pages: join(fileURLToPath(import.meta.url), "../../../web/dist"),
+        count: (peer) => rates.take(peer),
         clock,
         random,
         log,
       });
-      await using listener = await listenHttps(app, {
+      await using listener = await listenHttps(world.metrics.calls.ofWeb(app, clock), {
         address: own.web_listen_addr,
         setting: "proxy_service.web_listen_addr",
         pair,
+        ...(own.proxy_protocol && { mayBring: isNearby }),
+        // The balancer may encrypt again or not (LB-01).
+        ...(config.process.insecure && { mayBeClear: isNearby }),
+        ciphers: tlsCiphers(teleport.ciphersuites),
         maxConnections: teleport.connection_limits.max_connections,
         listen: world.listeners.listen,
         log,
@@ -157,9 +183,6 @@ const aborted = (signal: AbortSignal): Promise<void> =>
 
 const isName = (host: string): boolean => !/^[\d.]+$|:/.test(host);
 
-/** Older clients are told to upgrade (UPG-02). The suffix lets pre-releases of 5.0.0 in. */
-const minClientVersion = "5.0.0-0";
-
 const first = (addresses: readonly Address[]): string | undefined =>
   addresses[0] === undefined ? undefined : formatAddress(addresses[0]);
 
@@ -182,7 +205,8 @@ function settingsOf(config: Config): ProxySettings {
 
 function recordOf(config: Config, { hostId, version }: World): ProxyRecord {
   const { proxy_service: own, teleport } = config;
-  const reach = ({ host, port }: Address): string => formatAddress({ host: reachableHost(host), port });
+  const reach = ({ host, port }: Address): string =>
+    formatAddress({ host: teleport.advertise_ip?.host ?? reachableHost(host), port });
   return {
     kind: "proxy",
     version: "v2",

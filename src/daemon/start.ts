@@ -1,24 +1,32 @@
 import { readFile, rm } from "node:fs/promises";
-import { collectDefaultMetrics, Registry } from "prom-client";
+import { join } from "node:path";
 import type { Auth } from "#auth";
 import { type Config, load } from "#config";
 import { companionId } from "#contract/names";
 import { systemClock } from "#core/clock";
+import { Fault } from "#core/errors";
 import { Leaving } from "#core/leaving";
 import type { Log } from "#core/log";
 import { systemRandom } from "#core/random";
 import { runAll, type Service } from "#core/service";
-import { Mirror } from "#mirror";
+import type { Mirror } from "#mirror";
 import { formatAddress } from "#net";
+import { isRunning, ownMark } from "#session";
 import { authRole } from "./auth.ts";
+import { AuthServers } from "./auth-servers.ts";
 import { hostUuid, openDataDir, writeWhole } from "./data-dir.ts";
 import { describe } from "./describe.ts";
-import { diagnostics, Health } from "./diagnostics.ts";
+import { diagnostics } from "./diagnostics.ts";
+import { Health } from "./health.ts";
+import { Heartbeat } from "./heartbeat.ts";
 import { readIdentity } from "./identity.ts";
+import { idleMemory, thisEngine } from "./idle-memory.ts";
+import { licenseWarning } from "./license.ts";
 import { Lifecycle } from "./lifecycle.ts";
-import { LimitMetrics } from "./limits.ts";
 import { Listeners } from "./listeners.ts";
 import { type Member, openMember, type RemoteAuth } from "./member.ts";
+import { Metrics } from "./metrics.ts";
+import { mirrorOf } from "./mirror.ts";
 import { nextStep } from "./next-step.ts";
 import { nodeNames, nodeRole } from "./node.ts";
 import { notYet } from "./not-yet.ts";
@@ -53,13 +61,19 @@ export async function startDaemon(given: Config, parts: DaemonParts, told: Abort
   const { teleport } = config;
   const log = companion === undefined ? parts.log : parts.log.with({ process: companion });
   const stop = companion === undefined ? told : AbortSignal.any([told, orphaned(own.parent)]);
+  const { contradictions } = await load();
+  const wrong = contradictions(config);
+  if (wrong.length > 0) throw new Fault("bad_parameter", wrong.join("\n"));
   if (companion === undefined) for (const line of notYet(config)) parts.warn(line);
+  const unlicensed = config.auth_service.enabled ? await licenseWarning(config) : undefined;
+  if (unlicensed !== undefined) parts.warn(unlicensed);
   const clock = systemClock;
   const health = new Health(clock);
   await using stack = new AsyncDisposableStack();
   const { warning } = await openDataDir(teleport.data_dir);
   if (warning !== undefined && config.auth_service.enabled) parts.warn(warning);
-  const registry = metricsOf();
+  const metrics = new Metrics(parts);
+  metrics.show("teleport_ready", () => (health.refusal === undefined ? 1 : 0));
   const takesOver = own.parent !== undefined && companion === undefined;
   const leaving = new Leaving({ replaced: takesOver });
   const listeners = new Listeners(own.parent?.inherited ?? []);
@@ -70,7 +84,8 @@ export async function startDaemon(given: Config, parts: DaemonParts, told: Abort
       listeners,
       leaving,
       notify: notifier(own.env, log),
-      describe: () => describe(shown(log, teleport.log.severity), { version, waits_for: health.pending }),
+      describe: () =>
+        describe(shown(log, teleport.log.severity), { version, waits_for: health.refusal?.why }),
       clock,
       log,
     },
@@ -82,9 +97,10 @@ export async function startDaemon(given: Config, parts: DaemonParts, told: Abort
     log,
     // The first process has said it all.
     ...(companion !== undefined && { say: () => {}, warn: (line: string) => log.warn(line) }),
-    metrics: new LimitMetrics(registry),
+    metrics,
     hostId: companion === undefined ? hostId : companionId(hostId, companion),
     hostDir: given.teleport.data_dir,
+    owner: { mark: ownMark(), lives: isRunning },
     listeners,
     leaving,
     health,
@@ -100,10 +116,14 @@ export async function startDaemon(given: Config, parts: DaemonParts, told: Abort
   // Everything that runs before the first service listens can fail with nothing started.
   const services = [watched(await clusterServices(config, world, stack, signal), health)];
   if (config.process.diag_addr) {
+    metrics.addProcess();
     const probed = diagnostics({
       address: config.process.diag_addr,
       health,
-      metrics: registry,
+      metrics: metrics.registry,
+      profiles: config.process.debug,
+      clock,
+      warn: parts.warn,
       listen: listeners.listen,
       leaving: leaving.begun,
       listening: (at) => parts.say(`[DIAG]  Diagnostics service is starting on ${formatAddress(at)}`),
@@ -121,6 +141,8 @@ export async function startDaemon(given: Config, parts: DaemonParts, told: Abort
     },
   });
   void health.watchLoop(signal);
+  const engine = thisEngine();
+  if (engine) services.push(idleMemory(engine, clock));
   await runAll(services, signal);
 }
 
@@ -159,8 +181,11 @@ async function clusterServices(
     name: "cluster",
     async run(signal, isReady) {
       const role = config.auth_service.enabled ? await authRole(config, world, stack) : undefined;
-      const first = [...(role?.services ?? [])];
-      const rest = (): Promise<Service[]> => memberServices(config, world, role?.auth, stack, signal);
+      // Each by itself: its failure shows while the others are being stopped.
+      const seen = (service: Service): Service => watched(service, world.health);
+      const first = (role?.services ?? []).map(seen);
+      const rest = async (): Promise<Service[]> =>
+        (await memberServices(config, world, role?.auth, stack, signal)).map(seen);
       await runAll(
         [
           ...first,
@@ -203,11 +228,13 @@ async function memberServices(
   stack: AsyncDisposableStack,
   signal: AbortSignal,
 ): Promise<Service[]> {
-  const { clock, random, version, hostId, log } = world;
+  const { clock, random, version, hostId, owner, log } = world;
+  const servers = await authServers(config, world);
   const common = {
     hostId,
+    owner,
     dataDir: config.teleport.data_dir,
-    auth: auth ?? (await remoteOf(config, world)),
+    auth: auth ?? (await remoteOf(config, world, servers)),
     version,
     clock,
     random,
@@ -227,15 +254,20 @@ async function memberServices(
   const watcher = proxy ?? node;
   if (!watcher) return [];
   // One copy of the cluster's state serves both.
-  const mirror = new Mirror({ client: watcher.client, clock, log: log.with({ component: "mirror" }) });
+  const heartbeat = new Heartbeat({ client: watcher.client, clock, random });
+  const mirror = mirrorOf(config, world, heartbeat.client, auth ? undefined : watcher);
+  world.metrics.show("teleport_mirror_connected", () => (mirror.connected ? 1 : 0));
+  world.metrics.show("trusted_clusters", () => otherClusters(mirror));
   const of = (member: Member | undefined): readonly Service[] => member?.services ?? [];
-  const here = node && (await nodeRole(config, world, node, mirror, stack));
+  const followed = auth ? [] : [servers.follow(watcher.client)];
+  const here = node && (await nodeRole(config, world, node, mirror, heartbeat, stack));
   return [
     ...of(proxy),
     ...of(node),
     mirror,
+    ...followed,
     ...(here?.services ?? []),
-    ...(proxy ? await proxyRole(config, world, proxy, mirror, here) : []),
+    ...(proxy ? await proxyRole(config, world, proxy, mirror, heartbeat, here) : []),
     ...(proxy ? furtherProcesses(config, world, proxy) : []),
   ];
 }
@@ -253,14 +285,34 @@ function furtherProcesses(config: Config, world: World, proxy: Member): Service[
   return [proxyProcesses({ ...world, count, certify, log: world.log.with({ component: "proxy" }) })];
 }
 
-async function remoteOf(config: Config, world: World): Promise<RemoteAuth> {
+/** How many clusters beside this one have an authority here; unknown before the first copy of the state. */
+function otherClusters(mirror: Mirror): number | undefined {
+  if (!mirror.connected) return undefined;
+  const own = mirror.config().cluster_name;
+  const names = mirror.authorities("host").map(({ spec }) => spec.cluster_name);
+  return new Set(names.filter((name) => name !== own)).size;
+}
+
+const authServers = ({ teleport, process }: Config, { clock, log }: World): Promise<AuthServers> =>
+  AuthServers.open({
+    path: join(teleport.data_dir, "authservers.json"),
+    listed: teleport.auth_servers,
+    byFlag: process.auth_servers_by_flag,
+    clock,
+    log,
+  });
+
+async function remoteOf(config: Config, world: World, servers: AuthServers): Promise<RemoteAuth> {
   const { auth_servers, auth_token, ca_pin } = config.teleport;
   const { parent } = world.own;
   const { resolveSecret } = await load();
   return {
     servers: auth_servers,
+    dial: (signal) => servers.dial(signal),
     token:
-      auth_token === undefined ? undefined : async () => (await resolveSecret(auth_token, readText)).reveal(),
+      auth_token === undefined
+        ? undefined
+        : async () => (await resolveSecret(auth_token, readToken)).reveal(),
     caPin: ca_pin,
     ...(parent?.companion !== undefined && {
       vouched: {
@@ -269,17 +321,30 @@ async function remoteOf(config: Config, world: World): Promise<RemoteAuth> {
         authorities: (await readIdentity(world.hostDir, "Proxy"))?.authorities,
       },
     }),
-    warn: world.warn,
+    warn: once(world.warn),
   };
 }
 
-function metricsOf(): Registry {
-  const registry = new Registry();
-  collectDefaultMetrics({ register: registry });
-  return registry;
+/** Says a line once, however many roles join and however often they try. */
+function once(warn: (line: string) => void): (line: string) => void {
+  const said = new Set<string>();
+  return (line) => {
+    if (said.has(line)) return;
+    said.add(line);
+    warn(line);
+  };
 }
 
-const readText = (path: string): Promise<string> => readFile(path, "utf8");
+const readToken = async (path: string): Promise<string> => {
+  try {
+    return await readFile(path, "utf8");
+  } catch (cause) {
+    // Not for good: the file may come.
+    throw new Fault("not_found", `cannot read the file of the invite token: ${(cause as Error).message}`, {
+      cause,
+    });
+  }
+};
 
 const writePidFile = (path: string): Promise<void> => writeWhole(path, `${process.pid}\n`, 0o644);
 

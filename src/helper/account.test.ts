@@ -30,21 +30,28 @@ suite("logins of this machine", () => {
     });
   });
 
-  for (const [why, name] of [
-    ["an unknown name", "eve"],
-    ["a number, which getent takes for a uid", "0"],
+  for (const [why, name, isAsked = false] of [
+    ["an unknown name", "eve", true],
+    ["a number, which getent takes for a uid", "0", true],
     ["an option", "--service=x"],
     ["nothing", ""],
     ["a field separator", "bob:x"],
     ["a path", "../bob"],
     ["a line end", "bob\n"],
+    ["a name longer than any", "b".repeat(257)],
   ] as const) {
     test(`S39: ${why} is no login`, async () => {
-      const { accounts } = database({ bob, "0": "root:x:0:0::/root:/bin/sh", "bob\n": bob, "bob:x": bob });
+      const { accounts, asked } = database({
+        bob,
+        "0": "root:x:0:0::/root:/bin/sh",
+        "bob\n": bob,
+        "bob:x": bob,
+      });
       await assert.rejects(
         accounts.find(name),
         (err) => Fault.is(err, "not_found") && err.message === `no such user: '${name}'`,
       );
+      assert.deepEqual(asked, isAsked ? [`getent ${name}`] : [], "what no name can be is asked of nobody");
     });
   }
 

@@ -26,6 +26,12 @@ suite("the environment of a session", () => {
     ["DYLD_INSERT_LIBRARIES", false],
     ["NODE_OPTIONS", false],
     ["GLIBC_TUNABLES", false],
+    ["DEPLOY_TO", true],
+    ["DEPLOY", false],
+    ["UNDEPLOY_TO", false],
+    ["K8S_X", true],
+    ["K88S_X", false],
+    ["LD_LIBRARY_PATH", false],
   ] as const) {
     test(`S54: a client ${yes ? "may" : "may not"} set ${JSON.stringify(name)}`, () => {
       const accept = [
@@ -35,6 +41,9 @@ suite("the environment of a session", () => {
         "DYLD_INSERT_LIBRARIES",
         "NODE_OPTIONS",
         "GLIBC_TUNABLES",
+        "DEPLOY_*",
+        "K?S_X",
+        "LD_*",
       ];
       assert.equal(mayRequest(name, accept), yes);
     });

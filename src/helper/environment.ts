@@ -56,9 +56,18 @@ export function mayRequest(name: string, accept: readonly string[]): boolean {
   return (
     ["LANG", "COLORTERM", "TELEPORT_SESSION"].includes(name) ||
     name.startsWith("LC_") ||
-    accept.includes(name)
+    accept.some((pattern) => fits(name, pattern))
   );
 }
+
+/** Whether a name fits a pattern of sshd's `AcceptEnv`: `*` is any text, `?` any character. */
+const fits = (name: string, pattern: string): boolean =>
+  new RegExp(
+    `^${pattern
+      .replace(/[^A-Za-z0-9_*?]/g, "\\$&")
+      .replaceAll("*", ".*")
+      .replaceAll("?", ".")}$`,
+  ).test(name);
 
 /** The lines `KEY=VALUE` of `~/.tsh/environment` (SSH-14); what is not one is skipped, as is all after 1000 lines. */
 export function parseUserEnvironment(text: string): Record<string, string> {

@@ -1,5 +1,5 @@
 export type { Copied } from "#copy";
-export { type Account, Accounts, parsePasswd } from "./account.ts";
+export { type Account, Accounts, parsePasswd, trustedEnv } from "./account.ts";
 export { loginPath, mayRequest, sessionEnvironment, type Variables } from "./environment.ts";
 export { type LoggedIn, Logins } from "./logins.ts";
 export { Pipes } from "./pipes.ts";

@@ -1,3 +1,4 @@
+export { CopyFile } from "./copy-file.ts";
 export { Mirror } from "./mirror.ts";
 export { type Person, personOf, userProblem } from "./person.ts";
 export { type Refusal, refusals } from "./refusals.ts";

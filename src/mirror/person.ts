@@ -27,6 +27,8 @@ export function personOf(
   at: { readonly now: Millis; readonly sourceAddress?: string },
 ): Person {
   const { key, user: login } = attempt;
+  // First: where nothing is known, or no more, that is the reason.
+  const own = view.config().cluster_name;
   if (!key.certificate)
     throw new Fault("access_denied", `unsupported key type: ${key.type} is not a certificate`);
   let authority: CertAuthority | undefined;
@@ -43,7 +45,7 @@ export function personOf(
     ...(at.sourceAddress !== undefined && { sourceAddress: at.sourceAddress }),
   });
   const cluster = (authority as CertAuthority | undefined)?.spec.cluster_name ?? "";
-  if (cluster !== view.config().cluster_name) {
+  if (cluster !== own) {
     throw new Fault("access_denied", `users of cluster ${cluster} have no roles here`);
   }
   const user = certificate.keyId;

@@ -12,6 +12,8 @@ export interface ClusterView {
   role(name: string): Role | undefined;
   /** Live nodes only: a record past its end is not there. */
   nodes(): readonly Node[];
+  /** Those of them whose id, name or address this is, in whatever case; without a look at all of them. */
+  nodesAt(name: string): readonly Node[];
   proxies(): readonly ProxyServer[];
   /** Calls back after each change; the answer stops it. For closing sessions of deleted or locked users (AUTH-44). */
   onChange(listener: () => void): () => void;

@@ -18,7 +18,11 @@ export type Identity =
       readonly cluster: string;
       readonly expires: Millis;
     }
-  | { readonly kind: "anonymous" };
+  | {
+      readonly kind: "anonymous";
+      /** Address and port of the connection; absent where there is none. */
+      readonly from?: string;
+    };
 
 /** A caller of the auth API: who it is, and what its roles let it do. */
 export type Caller = Identity & {

@@ -51,3 +51,13 @@ export function allLabels(node: Node): Labels {
   const dynamic = Object.entries(node.spec.cmd_labels ?? {}).map(([name, { result }]) => [name, result]);
   return { ...node.metadata.labels, ...Object.fromEntries(dynamic) };
 }
+
+/** What a node can be called by, in lower case: its id, its name, and where its address leads. */
+export function namesOf({ metadata, spec }: Node): ReadonlySet<string> {
+  const names = [metadata.name, spec.hostname, hostOf(spec.addr)];
+  return new Set(names.filter((name) => name !== "").map((name) => name.toLowerCase()));
+}
+
+/** Of `host:port`, `[v6]:port` or a host alone. */
+const hostOf = (addr: string): string =>
+  /^\[([^\]]*)\]/.exec(addr)?.[1] ?? (/:.*:/.test(addr) ? addr : addr.replace(/:\d*$/, ""));

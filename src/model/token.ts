@@ -17,6 +17,8 @@ export const Token = z.strictObject({
     roles: z.array(z.enum([...joinRoles, "signup"])).min(1),
     /** From the configuration file: cannot be removed by a command. */
     static: z.boolean().optional(),
+    /** How many more hosts it lets in; absent: any number. */
+    uses: z.int().min(0).optional(),
     /** Of a signup token: for whom. */
     user: z.string().optional(),
   }),

@@ -31,6 +31,8 @@ export function door<S extends Duplex = Socket>(options: {
   readonly handle: (stream: S | Socket, ends: Ends, signal: AbortSignal, guest: Guest) => Promise<void>;
   /** Told of the address that was bound: port 0 has become a real one. */
   readonly onListening?: (address: Address) => void;
+  /** Told of each connection by TCP that was let in. */
+  readonly onConnection?: (socket: Socket) => void;
   /** Default: binds the address. */
   readonly listen?: Listen;
   readonly log: Log;
@@ -70,6 +72,7 @@ export function door<S extends Duplex = Socket>(options: {
           return;
         }
         socket.once("close", entry.leave);
+        options.onConnection?.(socket);
         const local = end(socket.localAddress, socket.localPort);
         serve(socket, { remote, local }, entry.guest, signal);
       });

@@ -17,6 +17,7 @@ export const gateRefusals = [
   "unauthenticated",
   "unauthenticated_per_source",
   "penalty",
+  "rate",
 ] as const;
 export type GateRefusal = (typeof gateRefusals)[number];
 
@@ -41,8 +42,10 @@ export interface GateOptions {
    * the socket, never by what is said on it.
    */
   readonly isExempt?: (address: string) => boolean;
+  /** Whether a source may make another connection now, counting it. */
+  readonly isWithinRate?: (address: string) => boolean;
   readonly onRefused?: (why: GateRefusal) => void;
-  readonly onLogin?: (outcome: "success" | Failure) => void;
+  readonly onLogin?: (outcome: "success" | Failure, took: Millis) => void;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -95,7 +98,7 @@ export class Gate {
   enter(address: string): { readonly guest: Guest; readonly leave: () => void } | GateRefusal {
     const source = sourceOf(address, this.#options.netblock ?? defaultNetblock);
     const exempt = this.#options.isExempt?.(address) ?? false;
-    const why = this.#objection(source, exempt);
+    const why = this.#objection(source, exempt) ?? (this.#isWithinRate(address) ? undefined : "rate");
     if (why) {
       this.#options.onRefused?.(why);
       this.#tell(why, source);
@@ -104,13 +107,14 @@ export class Gate {
     const counted = this.#sources.get(source) ?? { connections: 0, unauthenticated: 0 };
     this.#sources.set(source, counted);
     this.#count(counted, 1, 1);
+    const began = this.#options.clock.now();
     let waits = true;
     const decided = (outcome: "success" | Failure | undefined): void => {
       if (!waits) return;
       waits = false;
       this.#count(counted, 0, -1);
       if (!outcome) return;
-      this.#options.onLogin?.(outcome);
+      this.#options.onLogin?.(outcome, this.#options.clock.now() - began);
       if (!exempt) this.#judge(source, outcome);
     };
     let here = true;
@@ -132,6 +136,10 @@ export class Gate {
     if (counted && counted.connections >= this.#options.maxConnections) return "connections_per_source";
     if (counted && counted.unauthenticated >= this.#perSource) return "unauthenticated_per_source";
     return this.#isDropped() ? "unauthenticated" : undefined;
+  }
+
+  #isWithinRate(address: string): boolean {
+    return this.#options.isWithinRate?.(address) ?? true;
   }
 
   /** The random early drop: some come in even in a flood, and nobody can say which. */

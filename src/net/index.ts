@@ -1,4 +1,6 @@
 export * from "./address.ts";
+export { ConnectionCap } from "./cap.ts";
+export { type ChainVerdict, judgeChain } from "./chain.ts";
 export * from "./dial.ts";
 export { type Door, door, type Ends } from "./door.ts";
 export { Gate, type GateOptions, type GateRefusal, type Guest, gateRefusals } from "./gate.ts";
@@ -10,8 +12,11 @@ export { checkCsrf, csrfToken } from "./http/csrf.ts";
 export { type HttpsListener, listenHttps } from "./http/listen.ts";
 export { parse } from "./http/parse.ts";
 export { memorySockets } from "./memory-socket.ts";
+export { lookAhead } from "./opening.ts";
+export { isNearby, readProxyLine } from "./proxy-line.ts";
+export { RequestRates } from "./rates.ts";
 export { inRanges } from "./source.ts";
-export { checkTlsPair, type TlsPair } from "./tls.ts";
+export { checkTlsPair, type TlsPair, tlsCiphers } from "./tls.ts";
 export type { App, Reply, Request };
 
 /** The HTTP set-up every server of ours shares. Fastify is heavy, so it loads here and not with this door. */

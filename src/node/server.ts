@@ -3,7 +3,7 @@ import { Fault } from "#core/errors";
 import { refusals, userProblem } from "#mirror";
 import type { Labels } from "#model";
 import { type Address, formatAddress, type Guest, parseAddress } from "#net";
-import { activity, tell, untilLimit, type Who } from "#session";
+import { activity, Seats, tell, untilLimit, type Who } from "#session";
 import { type Accepted, type Algorithms, accept, OpenFailure, type ServerOptions } from "#ssh";
 import type { Signer } from "#ssh/keys";
 import { authenticate, type Visitor } from "./authenticate.ts";
@@ -42,11 +42,11 @@ export interface Ends {
 /** The SSH server on a machine (SSH-01 to SSH-61): people with certificates in; shells, commands, files, forwards. */
 export class NodeServer {
   readonly #options: NodeOptions;
-  /** Connections of each user. */
-  readonly #users = new Map<string, number>();
+  readonly #seats: Seats;
 
   constructor(options: NodeOptions) {
     this.#options = options;
+    this.#seats = new Seats(options.limits.maxUsers);
   }
 
   /** Serves one client until it leaves or `signal` aborts. Never rejects: what a stranger does ends with them. */
@@ -120,7 +120,11 @@ export class NodeServer {
       tell({ code: "T3006I", ...who, reason }, telling);
       connection.disconnect(reason);
     };
-    if (!this.#enter(person.user)) return disconnect("too many users are on this node");
+    const stand = this.#seats.take(person.user);
+    if (!stand) {
+      this.#options.limits.onLimit?.("users");
+      return disconnect("too many users are on this node");
+    }
     const leave = view.onChange(() => {
       const problem = userProblem(person.user, view, clock.now());
       if (problem !== undefined) disconnect(problem);
@@ -154,7 +158,7 @@ export class NodeServer {
     await connection.closed;
     over.abort();
     leave();
-    this.#exit(person.user);
+    stand();
     await Promise.all([...visit.running, listening[Symbol.asyncDispose]()]);
   }
 
@@ -164,22 +168,6 @@ export class NodeServer {
       return Buffer.from(String(this.#options.view.config().session_recording === "proxy"));
     }
     return false;
-  }
-
-  #enter(user: string): boolean {
-    const { maxUsers, onLimit } = this.#options.limits;
-    if (!this.#users.has(user) && this.#users.size >= maxUsers) {
-      onLimit?.("users");
-      return false;
-    }
-    this.#users.set(user, (this.#users.get(user) ?? 0) + 1);
-    return true;
-  }
-
-  #exit(user: string): void {
-    const left = (this.#users.get(user) ?? 0) - 1;
-    if (left > 0) this.#users.set(user, left);
-    else this.#users.delete(user);
   }
 }
 

@@ -5,6 +5,7 @@ import type { Channel } from "#ssh";
 import { readSessionRequest, type SessionRequest, sendExit } from "#ssh/session";
 import { type AgentSocket, serveAgent } from "./agent.ts";
 import { runExec } from "./exec.ts";
+import type { SessionKind } from "./meter.ts";
 import { openPty, type Size } from "./pty.ts";
 import { isScp, runScp } from "./scp.ts";
 import { runSftp } from "./sftp.ts";
@@ -137,11 +138,13 @@ export function serveSession(channel: Channel, visit: Visit, host: Host): void {
       if (agent) disposables.use(agent);
       const env = await environment(agent);
       const setting: Setting = { host, visit, channel, sid, env, terminal };
+      const kind = kindOf(what);
+      const ended = host.sessions?.began(kind);
+      if (ended) disposables.defer(ended);
       if (typeof what === "function") {
         terminal?.pty.close();
         started = await what(setting);
-      } else if (what !== undefined && isScp(what) && terminal === undefined)
-        started = await runScp(what, setting);
+      } else if (what !== undefined && kind === "scp") started = await runScp(what, setting);
       else if (terminal) started = await runShell(what, { ...setting, terminal });
       else started = await runExec(what, setting);
     } catch (err) {
@@ -151,6 +154,12 @@ export function serveSession(channel: Channel, visit: Visit, host: Host): void {
     }
     watch(started, disposables);
     return true;
+  }
+
+  function kindOf(what: string | ((setting: Setting) => Promise<Started>) | undefined): SessionKind {
+    if (typeof what === "function") return "sftp";
+    if (terminal) return "terminal";
+    return what !== undefined && isScp(what) ? "scp" : "exec";
   }
 
   function watch({ over }: Started, disposables: DisposableStack): void {

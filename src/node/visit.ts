@@ -7,6 +7,7 @@ import type { Address } from "#net";
 import type { Activity, Spool, Telling, Who } from "#session";
 import type { Channel, Connection } from "#ssh";
 import type { Visitor } from "./authenticate.ts";
+import type { SessionMeter } from "./meter.ts";
 
 /** What a node serves everybody with. */
 export interface Host {
@@ -17,9 +18,12 @@ export interface Host {
   readonly sockets: Pick<Sockets, "connect" | "listen">;
   readonly spool: Spool;
   readonly telling: Telling;
+  /** Why audit events can be kept nowhere now; undefined while they can. */
+  readonly auditTrouble?: () => string | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  readonly sessions?: SessionMeter;
   /** Further variables that clients may set (CFG-78). */
   readonly acceptEnv: readonly string[];
   /** Whether `~/.tsh/environment` is read (CFG-75). */

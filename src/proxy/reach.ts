@@ -2,21 +2,25 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Clock } from "#core/clock";
 import { type Millis, second } from "#core/clock";
-import { Fault } from "#core/errors";
+import { Fault, type FaultKind } from "#core/errors";
 import type { ClusterView, Person } from "#mirror";
 import { allLabels, type Node } from "#model";
 import { dial, formatAddress, parseAddress } from "#net";
 import { type DialPolicy, resolve, route, routeByAddress } from "#tunnel";
 
 export interface ReachOptions {
-  readonly view: Pick<ClusterView, "nodes" | "config">;
+  readonly view: Pick<ClusterView, "nodesAt" | "config">;
   readonly policy: DialPolicy;
   /** Opens a connection to an auth server of this cluster. */
   readonly dialAuth: (signal: AbortSignal) => Promise<Socket>;
   /** A connection to a node that is this very process, where it is one: nothing of it goes over the network. */
   readonly here: (node: Node) => Duplex | undefined;
+  readonly onDial?: DialMeter;
   readonly clock: Clock;
 }
+
+/** Is told how an attempt to reach a host went. */
+export type DialMeter = (outcome: "success" | FaultKind, took: Millis) => void;
 
 /** A connection towards what was asked for. */
 export interface Reached {
@@ -46,17 +50,28 @@ export async function reachHost(
   signal: AbortSignal,
 ): Promise<Reached> {
   const { view, clock } = options;
+  const began = clock.now();
   const within = deadline(clock, dialTimeout, signal);
   try {
-    const cluster = { name: view.config().cluster_name, nodes: view.nodes() };
-    const found = route(host, port, cluster);
-    if (found.kind === "node") return await reachNode(found.node, person, options, within.signal);
-    const addresses = await resolve(host);
-    const named = routeByAddress(addresses, port, cluster.nodes);
-    if (named) return await reachNode(named, person, options, within.signal);
-    return await reachOther(host, port, addresses, options, within.signal);
+    const reached = await find();
+    options.onDial?.("success", clock.now() - began);
+    return reached;
+  } catch (err) {
+    options.onDial?.(err instanceof Fault ? err.kind : "internal", clock.now() - began);
+    throw err;
   } finally {
     within.done();
+  }
+
+  async function find(): Promise<Reached> {
+    const nodesAt = (name: string): readonly Node[] => view.nodesAt(name);
+    const sees = (node: Node): boolean => person.access.sees(allLabels(node)).allowed;
+    const found = route(host, port, { name: view.config().cluster_name, nodesAt, sees });
+    if (found.kind === "node") return reachNode(found.node, person, options, within.signal);
+    const addresses = await resolve(host);
+    const named = routeByAddress(addresses, port, nodesAt);
+    if (named) return reachNode(named, person, options, within.signal);
+    return reachOther(host, port, addresses, options, within.signal);
   }
 }
 

@@ -1,10 +1,11 @@
 import type { Socket } from "node:net";
-import type { Clock } from "#core/clock";
+import { type Clock, second } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
 import type { Draft, Emitter } from "#events";
 import { type ClusterView, type Person, personOf, refusals, userProblem } from "#mirror";
-import { formatAddress, type Guest } from "#net";
+import { formatAddress, type Guest, readProxyLine } from "#net";
+import { Seats } from "#session";
 import {
   type Accepted,
   type Algorithms,
@@ -19,6 +20,7 @@ import type { Signer } from "#ssh/keys";
 import { type Carrier, carry } from "./carry.ts";
 import type { ReachOptions } from "./reach.ts";
 import { reachHost } from "./reach.ts";
+import { type Refusal, Refusals, refusedChannel, refusedRequest } from "./refusals.ts";
 import { serveSession } from "./session.ts";
 
 export interface ProxyOptions {
@@ -31,6 +33,12 @@ export interface ProxyOptions {
   readonly version: string;
   readonly algorithms?: Algorithms;
   readonly login?: Pick<ServerOptions<Person>, "loginGrace" | "maxAuthTries" | "limits">;
+  /** Peers whose PROXY line is believed; default nobody. */
+  readonly mayBring?: (address: string) => boolean;
+  /** CFG-18: different users at a time. */
+  readonly maxUsers?: number;
+  /** Told of every time that is reached. */
+  readonly onLimit?: (limit: "users") => void;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -39,9 +47,13 @@ export interface ProxyOptions {
 export class ProxyServer {
   readonly #options: ProxyOptions;
   readonly #live = new Set<Connection>();
+  readonly #refusals: Refusals;
+  readonly #seats: Seats;
 
   constructor(options: ProxyOptions) {
     this.#options = options;
+    this.#refusals = new Refusals(options.clock);
+    this.#seats = new Seats(options.maxUsers ?? Number.POSITIVE_INFINITY);
   }
 
   get connections(): number {
@@ -51,7 +63,14 @@ export class ProxyServer {
   /** Serves one client until it leaves or `signal` aborts. Never rejects: what a stranger does ends with them. */
   async handle(socket: Socket, signal: AbortSignal, guest?: Guest): Promise<void> {
     const { view, clock, log, hostId } = this.#options;
-    const addrs = addressesOf(socket);
+    let addrs = addressesOf(socket);
+    let sourceAddress = socket.remoteAddress && plainAddress(socket.remoteAddress);
+    const onProxyLine = (line: string): void => {
+      const client = readProxyLine(Buffer.from(line))?.client;
+      if (!client) return;
+      addrs = { ...addrs, "addr.remote": formatAddress(client) };
+      sourceAddress = client.host;
+    };
     const refused = refusals();
     let client: Accepted<Person>;
     try {
@@ -63,10 +82,9 @@ export class ProxyServer {
           check: async (attempt) =>
             personOf(attempt, view, {
               now: clock.now(),
-              ...(socket.remoteAddress !== undefined && {
-                sourceAddress: plainAddress(socket.remoteAddress),
-              }),
+              ...(sourceAddress !== undefined && { sourceAddress }),
             }),
+          ...(this.#options.mayBring?.(socket.remoteAddress ?? "") && { onProxyLine }),
           onRefused: refused.add,
           ...(this.#options.algorithms && { algorithms: this.#options.algorithms }),
           keepAlive: { every: view.config().keep_alive_interval, count: view.config().keep_alive_count_max },
@@ -103,6 +121,11 @@ export class ProxyServer {
       hostId: this.#options.hostId,
       clock,
     };
+    const stand = this.#seats.take(person.user);
+    if (!stand) {
+      this.#options.onLimit?.("users");
+      return await this.#sendAway(connection, carrier, "too many users are on this proxy");
+    }
     this.#live.add(connection);
     const leave = view.onChange(() => {
       const problem = userProblem(person.user, view, clock.now());
@@ -112,18 +135,44 @@ export class ProxyServer {
     });
     const stop = (): void => connection.disconnect("the proxy is stopping");
     signal.addEventListener("abort", stop, { once: true });
-    connection.onOpen((request) => open(request, carrier));
-    connection.onRequest((name) => {
+    const refused = (refusal: Refusal): void => {
+      const left = this.#refusals.admit(person.user);
+      if (left === undefined) return;
+      const error =
+        left > 0 ? `${refusal.error} (${left} more refusals were not written down)` : refusal.error;
+      carrier.report({ ...refusal, error, server_id: this.#options.hostId } as Refusal);
+    };
+    connection.onOpen((request) => open(request, carrier, refused));
+    connection.onRequest((name, payload) => {
       if (name === "x-teleport-version") return Buffer.from(this.#options.version);
       if (name === "recording-proxy@teleport.com") {
         return Buffer.from(String(view.config().session_recording === "proxy"));
       }
+      const refusal = refusedRequest(name, payload);
+      if (refusal) refused(refusal);
       return false;
     });
     await connection.closed;
     signal.removeEventListener("abort", stop);
     leave();
     this.#live.delete(connection);
+    stand();
+  }
+
+  /** The reason is the answer to what the client asks for first, where people see it; who asks for nothing leaves without. */
+  async #sendAway(connection: Connection, carrier: Carrier, reason: string): Promise<void> {
+    carrier.report({ code: "T3006I", reason, server_id: this.#options.hostId });
+    const asked = new AbortController();
+    connection.onOpen((request) => {
+      request.reject(OpenFailure.resourceShortage, reason);
+      asked.abort();
+    });
+    await Promise.race([
+      connection.closed,
+      this.#options.clock.sleep(10 * second, asked.signal, { background: true }).catch(() => {}),
+    ]);
+    connection.disconnect(reason);
+    await connection.closed;
   }
 
   /** An event that cannot be kept must not end what it tells of; the operator learns of it. */
@@ -136,7 +185,11 @@ export class ProxyServer {
   }
 }
 
-async function open(request: ChannelRequest, carrier: Carrier): Promise<void> {
+async function open(
+  request: ChannelRequest,
+  carrier: Carrier,
+  refused: (refusal: Refusal) => void,
+): Promise<void> {
   if (request.kind === "session") serveSession(request.accept(), carrier);
   else if (request.kind === "direct-tcpip") {
     // OpenSSH's `ssh -J` and `-W`: the same places, by the same rules, as the `proxy:` subsystem.
@@ -150,7 +203,10 @@ async function open(request: ChannelRequest, carrier: Carrier): Promise<void> {
         : OpenFailure.connectFailed;
       request.reject(reason, fault.message);
     }
-  } else request.reject(OpenFailure.unknownChannelType, `the proxy serves no ${request.kind} channels`);
+  } else {
+    request.reject(OpenFailure.unknownChannelType, `the proxy serves no ${request.kind} channels`);
+    refused(refusedChannel(request.kind, request.extra));
+  }
 }
 
 interface Addresses {

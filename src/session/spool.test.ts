@@ -139,6 +139,26 @@ suite("recordings on their way", () => {
     assert.equal((await names()).length, 4);
   });
 
+  test("what a kill left while one was begun or removed is cleared away, but nothing of a process that runs", async () => {
+    const [second, third] = ["8c9e6679-7425-40de-944b-e07fc1f90ae8", "8c9e6679-7425-40de-944b-e07fc1f90ae9"];
+    const dead = `${markOf(process.ppid)}0`;
+    const living = `${third}.of.${markOf(process.ppid)}`;
+    for (const name of [
+      ...[
+        `${sid}.session.bytes`,
+        `${sid}.completed`,
+        `${sid}.of.${dead}`,
+        `${second}.of.${markOf(process.pid)}`,
+      ],
+      ...[living, `${third}.session.bytes`],
+    ])
+      await writeFile(join(dir, "spool", name), "");
+    assert.deepEqual(await spool.waiting(), []);
+    assert.equal((await names()).length, 6);
+    assert.deepEqual(await spool.waiting(), []);
+    assert.deepEqual(await names(), [living, `${third}.session.bytes`]);
+  });
+
   suite("of another process", () => {
     const given = async (owner: string): Promise<void> => {
       const [mine = ""] = (await names()).filter((name) => name.includes(".of."));

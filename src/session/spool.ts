@@ -1,11 +1,14 @@
 import { constants } from "node:fs";
-import { chmod, type FileHandle, mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { chmod, type FileHandle, mkdir, open, readdir, rename, rm, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { isRunning, ownMark } from "./process-mark.ts";
 
 /** The two files of a recording, and their names (REC-01). */
 export type Part = "bytes" | "log";
 export const parts: readonly Part[] = ["bytes", "log"];
+
+/** What a session and its events need until somebody notices that a disk is filling up. */
+const reserve = 8 * 1024 * 1024; // bytes
 
 /**
  * The folder in which recordings grow and wait for their upload (REC-04): `<sid>.session.bytes`, `<sid>.session.log`,
@@ -17,6 +20,8 @@ export class Spool {
   readonly #process = ownMark();
   /** Those that this process writes; any other of its own without the mark was cut off by the end of a process. */
   readonly #writing = new Set<string>();
+  /** Files that belong to no recording, by the last look. */
+  #orphans = new Set<string>();
 
   private constructor(dir: string) {
     this.#dir = dir;
@@ -31,6 +36,12 @@ export class Spool {
 
   path(sid: string, part: Part): string {
     return join(this.#dir, `${sid}.session.${part}`);
+  }
+
+  /** Why there is no room for a new recording; undefined when there is. */
+  async full(): Promise<string | undefined> {
+    const { bavail, bsize } = await statfs(this.#dir);
+    return bavail * bsize < reserve ? "the disk is full" : undefined;
   }
 
   /** Starts a recording; both files are new, with mode 0600 from their first byte. */
@@ -65,6 +76,7 @@ export class Spool {
       const [, sid, owner] = /^([0-9a-f-]{36})\.of\.(.+)$/.exec(name) ?? [];
       if (sid !== undefined && owner !== undefined) owners.set(sid, owner);
     }
+    await this.#sweep(names, owners);
     const ours: { sid: string; complete: boolean }[] = [];
     for (const name of names) {
       const sid = /^([0-9a-f-]{36})\.session\.log$/.exec(name)?.[1];
@@ -73,6 +85,22 @@ export class Spool {
         ours.push({ sid, complete: names.has(`${sid}.completed`) });
     }
     return ours;
+  }
+
+  /** What a kill left in the middle of `create` or `remove`: the log is the last to be made and the first to go. */
+  async #sweep(names: ReadonlySet<string>, owners: ReadonlyMap<string, string>): Promise<void> {
+    const seen = this.#orphans;
+    this.#orphans = new Set();
+    for (const name of names) {
+      const sid = /^([0-9a-f-]{36})\.(?:session\.bytes|completed|of\..+)$/.exec(name)?.[1];
+      if (sid === undefined || names.has(`${sid}.session.log`) || this.#writing.has(sid)) continue;
+      const owner = owners.get(sid);
+      const living = owner !== undefined && owner !== this.#process && isRunning(owner);
+      if (living) continue;
+      // A listing of a folder in which another process is just beginning one may show half of it.
+      if (seen.has(name)) await rm(join(this.#dir, name), { force: true });
+      else this.#orphans.add(name);
+    }
   }
 
   async #isOurs(sid: string, owner: string | undefined): Promise<boolean> {
@@ -89,8 +117,8 @@ export class Spool {
 
   /** The recording is safe elsewhere. */
   async remove(sid: string): Promise<void> {
-    // The log goes last: while it is there, the recording is still listed.
-    for (const path of [this.path(sid, "bytes"), this.#mark(sid), this.path(sid, "log")]) {
+    // The log goes first: without it the rest is not taken for a recording.
+    for (const path of [this.path(sid, "log"), this.path(sid, "bytes"), this.#mark(sid)]) {
       await rm(path, { force: true });
     }
     await rm(this.#owner(sid, this.#process), { force: true });

@@ -46,6 +46,11 @@ export interface ServerOptions<Identity> {
   readonly check: (attempt: PublicKeyAttempt) => Promise<Identity>;
   /** Told of every refused attempt (a refused query too, but not the first `none`), with the fault of `check`. */
   readonly onRefused?: (attempt: { user: string; key?: PublicKey; method: string }, reason: unknown) => void;
+  /**
+   * Takes a line of the PROXY protocol, with its CR LF, that stands before the client's version line; throws to refuse it.
+   * For peers that are believed about whose connection they bring; without it such a line is refused.
+   */
+  readonly onProxyLine?: (line: string) => void;
   /** Shown before authentication (RFC 4252 §5.4). */
   readonly banner?: string;
   readonly algorithms?: Algorithms;

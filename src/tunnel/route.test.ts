@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { Fault } from "#core/errors";
-import type { Node } from "#model";
+import { type Node, namesOf } from "#model";
 import { dialPolicy, parseTarget, route, routeByAddress } from "./index.ts";
 
 const node = (id: string, hostname: string, addr: string, tunnel = false): Node => ({
@@ -15,7 +15,9 @@ const db2 = node("5a6f0f3c-0000-4000-8000-000000000002", "db", "10.0.0.2:3023");
 const web = node("5a6f0f3c-0000-4000-8000-000000000003", "Web", "10.0.0.3:3022");
 const far = node("5a6f0f3c-0000-4000-8000-000000000004", "far", "", true);
 const nodes = [db, db2, web, far];
-const cluster = { name: "main", nodes };
+const nodesAt = (name: string): readonly Node[] =>
+  nodes.filter((one) => namesOf(one).has(name.toLowerCase()));
+const cluster = { name: "main", nodesAt };
 
 suite("proxy targets", () => {
   for (const [text, want] of [
@@ -79,12 +81,26 @@ suite("routes", () => {
       (err) =>
         Fault.is(err, "bad_parameter") &&
         err.message.includes(db.metadata.name) &&
+        err.message.includes(`${db2.metadata.name} (10.0.0.2:3023)`) &&
         err.message.includes("2 nodes"),
     );
   });
+  test("nodes that a person may not see are neither choices nor told of", () => {
+    const only = (seen: Node) => ({ ...cluster, sees: (one: Node) => one === seen });
+    assert.deepEqual(route("db", 0, only(db2)), { kind: "node", node: db2 });
+    assert.equal(route("db", 0, only(web)).kind, "node", "to be refused like any other that may not be seen");
+  });
+  test("of very many choices some are told", () => {
+    const all = Array.from({ length: 500 }, (_, i) => node(`id-${i}`, "same", "10.0.0.9:3022"));
+    assert.throws(
+      () => route("same", 0, { name: "main", nodesAt: () => all }),
+      (err) =>
+        Fault.is(err, "bad_parameter") && / and 490 more$/.test(err.message) && err.message.length < 1000,
+    );
+  });
   test("a DNS name of a node is found by its address", () => {
-    assert.equal(routeByAddress(["10.0.0.3"], 3022, nodes), web);
-    assert.equal(routeByAddress(["10.0.0.3"], 22, nodes), undefined);
+    assert.equal(routeByAddress(["10.0.0.3"], 3022, nodesAt), web);
+    assert.equal(routeByAddress(["10.0.0.3"], 22, nodesAt), undefined);
   });
 });
 

@@ -13,35 +13,52 @@ export type Route =
 /**
  * Who is meant by `host` and `port` in this cluster (PRX-05): a node by id or name, each also with the cluster's name
  * behind it, or by its address. Port 0 means any; another port must be the registered one, else the host counts as
- * unregistered. Throws `bad_parameter` with the choices when several nodes have that name.
+ * unregistered. Throws `bad_parameter` with the choices when several nodes have that name; those that the person may not
+ * see are no choices, and are not told of.
  */
 export function route(
   host: string,
   port: number,
-  cluster: { readonly name: string; readonly nodes: readonly Node[] },
+  cluster: {
+    readonly name: string;
+    /** The nodes whose id, name or address this is. */
+    readonly nodesAt: (name: string) => readonly Node[];
+    readonly sees?: (node: Node) => boolean;
+  },
 ): Route {
   const wanted = host.toLowerCase();
   const suffix = `.${cluster.name.toLowerCase()}`;
   const short = wanted.endsWith(suffix) ? wanted.slice(0, -suffix.length) : wanted;
-  const byId = cluster.nodes.find((node) => node.metadata.name === short);
+  const candidates = [...new Set([...cluster.nodesAt(short), ...cluster.nodesAt(wanted)])];
+  const byId = candidates.find((node) => node.metadata.name === short);
   const matches = byId
     ? [byId]
-    : cluster.nodes.filter(({ spec }) => {
+    : candidates.filter(({ spec }) => {
         const name = spec.hostname.toLowerCase();
         return name === short || name === wanted || addressOf(spec.addr)?.host === wanted;
       });
   const reachable = matches.filter(
     ({ spec }) => port === 0 || spec.use_tunnel || addressOf(spec.addr)?.port === port,
   );
-  const [node, another] = reachable;
-  if (node && another) {
-    const ids = reachable.map(({ metadata }) => metadata.name).join(", ");
-    throw new Fault(
-      "bad_parameter",
-      `${JSON.stringify(host)} is ambiguous: ${reachable.length} nodes have that name; use an id: ${ids}`,
-    );
-  }
+  const { sees = () => true } = cluster;
+  const choices = reachable.length > 1 ? reachable.filter(sees) : reachable;
+  if (choices.length > 1) throw ambiguous(host, choices);
+  // One that may not be seen is refused by whoever asks.
+  const node = choices[0] ?? reachable[0];
   return node ? { kind: "node", node } : { kind: "host", host, port };
+}
+
+const choicesShown = 10;
+
+function ambiguous(host: string, choices: readonly Node[]): Fault {
+  const ids = choices
+    .map(({ metadata, spec }) => `${metadata.name} (${spec.use_tunnel ? "by tunnel" : spec.addr})`)
+    .sort();
+  const more = ids.length > choicesShown ? ` and ${ids.length - choicesShown} more` : "";
+  return new Fault(
+    "bad_parameter",
+    `${JSON.stringify(host)} is ambiguous: ${ids.length} nodes have that name; use an id: ${ids.slice(0, choicesShown).join(", ")}${more}`,
+  );
 }
 
 /**
@@ -51,9 +68,9 @@ export function route(
 export function routeByAddress(
   addresses: readonly string[],
   port: number,
-  nodes: readonly Node[],
+  nodesAt: (name: string) => readonly Node[],
 ): Node | undefined {
-  const matches = nodes.filter(({ spec }) => {
+  const matches = [...new Set(addresses.flatMap(nodesAt))].filter(({ spec }) => {
     const at = addressOf(spec.addr);
     return at !== undefined && addresses.includes(at.host) && (port === 0 || at.port === port);
   });

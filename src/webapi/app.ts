@@ -1,4 +1,5 @@
 import { type App, httpApp } from "#net";
+import { sayingAway } from "./away.ts";
 import { certRoutes } from "./certs.ts";
 import { discovery } from "./discovery.ts";
 import { addressLimits } from "./limits.ts";
@@ -7,8 +8,9 @@ import { pageRoutes } from "./pages.ts";
 import { sessionRoutes } from "./sessions.ts";
 import { signupRoutes } from "./signup.ts";
 
-export async function webApi(options: WebApiOptions): Promise<App> {
-  const app = await httpApp({ log: options.log });
+export async function webApi(given: WebApiOptions): Promise<App> {
+  const options = { ...given, auth: sayingAway(given.auth) };
+  const app = await httpApp({ log: options.log, ...(options.count && { count: options.count }) });
   const limits = addressLimits(options.clock);
   const { routes, ping } = discovery(options, limits);
   for (const prefix of ["/webapi", "/v1/webapi"]) {

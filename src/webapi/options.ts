@@ -31,6 +31,8 @@ export interface WebApiOptions {
   readonly knowsCluster: (name: string) => boolean;
   /** What the roles of a user let it do. */
   readonly can: (user: User, verb: Verb, resource: ResourceKind) => boolean;
+  /** Counts a request before anything is done for it. Throws `limit_exceeded`. */
+  readonly count?: (peer: { readonly remoteAddress?: string | undefined }) => void;
   /** The folder with the built browser app; may be missing, then only the API is there. */
   readonly pages: string;
   readonly clock: Clock;

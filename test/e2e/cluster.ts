@@ -21,6 +21,8 @@ export interface ClusterOptions {
   readonly secondFactor?: "off" | "otp";
   /** Further keys of the file's sections; they win over ours. */
   readonly config?: Sections;
+  /** Where people find the web pages, when that is not the port that the daemon serves them at. */
+  readonly webPort?: number;
   /** Further flags of `teleport start`. */
   readonly flags?: readonly string[];
   /** What is run, e.g. by another user; default `bin/teleport`. */
@@ -83,7 +85,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
   await using stack = new AsyncDisposableStack();
   const folder = stack.use(await tempDir());
   const [auth, proxy, tunnel, web, node] = await Promise.all(Array.from({ length: 5 }, freePort));
-  const ports = { auth, proxy, tunnel, web, node } as Ports;
+  const ports = { auth, proxy, tunnel, web: options.webPort ?? web, node } as Ports;
   const config = folder.at("teleport.yaml");
   const [dataDir, home] = [folder.at("data"), folder.at("home")];
   await mkdir(home, { mode: 0o700 });
@@ -102,7 +104,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
     env: { ...asSomebody.env, ...env },
   });
   const call = (path: string, asked: Parameters<typeof fetchOwn>[1] = {}): Promise<HttpAnswer> =>
-    fetchOwn(`https://127.0.0.1:${web}${path}`, asked);
+    fetchOwn(`https://127.0.0.1:${ports.web}${path}`, asked);
   const events = (): Promise<Event[]> => readEvents(dataDir);
   const open = stack.move();
   return {
@@ -112,7 +114,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
     ports,
     daemon,
     home,
-    proxy: `127.0.0.1:${web},${proxy}`,
+    proxy: `127.0.0.1:${ports.web},${proxy}`,
     tctl,
     mustTctl,
     tsh: (args, more) => run(tsh, args, whole(more)),
@@ -125,7 +127,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
     logIn: (name, more) =>
       mustRun(
         tsh,
-        ["login", "--insecure", `--proxy=127.0.0.1:${web},${proxy}`, `--user=${name}`],
+        ["login", "--insecure", `--proxy=127.0.0.1:${ports.web},${proxy}`, `--user=${name}`],
         whole({ ...more, input: `${password}\n` }),
       ),
     events,

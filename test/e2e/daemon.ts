@@ -90,14 +90,19 @@ export async function startDaemon(
 
 export type HostOptions = {
   readonly name: string;
-  readonly role: "node" | "proxy";
+  readonly role: "node" | "proxy" | "node,proxy";
   /** Holds its file and its data folder. */
   readonly folder: string;
   readonly authPort: number;
   readonly flags: readonly string[];
   /** Beside `host: NAME`. */
   readonly labels?: Readonly<Record<string, string>>;
-  /** Further keys of `proxy_service`. */
+  /** What `teleport.nodename` says; default `name`. */
+  readonly nodename?: string;
+  /** Where it listens; default a free port of 127.0.0.1. */
+  readonly listen?: string;
+  /** Further keys of the file's sections `teleport` and `proxy_service`. */
+  readonly teleport?: Readonly<Record<string, unknown>>;
   readonly proxy?: Readonly<Record<string, unknown>>;
 };
 
@@ -105,39 +110,42 @@ export type HostOptions = {
 export interface Host extends Daemon {
   /** Where its node serves, or its proxy's web port. */
   readonly address: string;
+  /** Its proxy, as `tsh --proxy` takes it. */
+  readonly proxy: string;
   /** Where its node or its proxy serves SSH. */
   readonly ssh: string;
   readonly config: string;
 }
 
-export async function startHost({
-  name,
-  role,
-  folder,
-  authPort,
-  flags,
-  labels,
-  proxy,
-}: HostOptions): Promise<Host> {
+export async function startHost(options: HostOptions): Promise<Host> {
+  const { name, role, folder, authPort, flags, labels, nodename = name, teleport, proxy: ownKeys } = options;
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  const [listen, web, tunnel] = await Promise.all([freePort(), freePort(), freePort()]);
+  const [port, proxy, web, tunnel] = await Promise.all([freePort(), freePort(), freePort(), freePort()]);
   const file = join(folder, "teleport.yaml");
-  const at = (port: number): string => `127.0.0.1:${port}`;
+  const at = (on: number): string => `127.0.0.1:${on}`;
+  const { listen = at(port) } = options;
   await writeFile(
     file,
     stringify({
-      teleport: { nodename: name, data_dir: join(folder, "data"), log: { severity: "info" } },
-      ssh_service: { listen_addr: at(listen), labels: { host: name, ...labels } },
+      teleport: { nodename, data_dir: join(folder, "data"), log: { severity: "info" }, ...teleport },
+      ssh_service: { listen_addr: listen, labels: { host: name, ...labels } },
       proxy_service: {
-        listen_addr: at(listen),
+        listen_addr: at(proxy),
         web_listen_addr: at(web),
         tunnel_listen_addr: at(tunnel),
-        ...proxy,
+        ...ownKeys,
       },
     }),
   );
   const daemon = await startDaemon(file, {
     flags: [`--roles=${role}`, `--auth-server=${at(authPort)}`, ...flags],
   });
-  return { ...daemon, address: at(role === "node" ? listen : web), ssh: at(listen), config: file };
+  const hasNode = role.startsWith("node");
+  return {
+    ...daemon,
+    address: hasNode ? listen : at(web),
+    proxy: `${at(web)},${proxy}`,
+    ssh: hasNode ? listen : at(proxy),
+    config: file,
+  };
 }

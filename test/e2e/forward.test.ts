@@ -212,6 +212,19 @@ suite("forwarding through proxy and node, by stock ssh", { skip: skipUnless("ssh
     const near = file("near-proxy");
     await using _ = await jump.open("-N", "-L", `${near}:${there.name}`, "jump");
     assert.equal(await ask(near, "hello").catch(() => "broken off"), "broken off");
+    for (const [what, code, fields] of [
+      ["a port", "T4032E", { addr: "localhost:0" }],
+      ["a socket to listen on", "T4033E", { path, direction: "remote" }],
+      ["a socket to connect to", "T4033E", { path: there.name, direction: "local" }],
+    ] as const) {
+      await cluster.event(
+        what,
+        (event) =>
+          event.code === code &&
+          event.user === "joe" &&
+          Object.entries(fields).every(([name, value]) => (event as Record<string, unknown>)[name] === value),
+      );
+    }
   });
 
   test("S65: a target that sends without end to a client that does not read fills no memory and stops nobody", async () => {

@@ -73,6 +73,20 @@ suite("who may not come in", { skip: skipUnless("ssh", "ssh-keygen") }, () => {
       /ghost does not exist/,
       "ghost",
     ],
+    [
+      "a certificate for another address",
+      "user-ca",
+      [...joe, "-n", "LOGIN", "-V", "+1h", "-O", "source-address=192.0.2.0/24"],
+      /may not be used from 127/,
+      "joe",
+    ],
+    [
+      "a certificate with a condition that nobody knows",
+      "user-ca",
+      [...joe, "-n", "LOGIN", "-V", "+1h", "-O", "critical:full-moon@example.com"],
+      /full-moon@example\.com/,
+      "joe",
+    ],
     ["a plain key", "", [], /not a certificate/, ""],
   ];
   for (const [i, [what, ca, args, says, user]] of cases.entries()) {
@@ -80,7 +94,7 @@ suite("who may not come in", { skip: skipUnless("ssh", "ssh-keygen") }, () => {
       ["node", ["-o", "ProxyCommand=none", "127.0.0.1"]],
       ["proxy", ["testnode.main"]],
     ] as const) {
-      test(`S28, S29, S37: ${what} is refused at the ${where}: one sentence there, an event here`, async () => {
+      test(`S18, S28, S29, S37: ${what} is refused at the ${where}: one sentence there, an event here`, async () => {
         const login = cluster.login;
         const identity = await forged(
           `forged-${i}-${where}`,

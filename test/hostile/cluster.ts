@@ -247,6 +247,14 @@ export async function until(holds: () => Promise<boolean>, timeout = 30_000): Pr
   }
 }
 
+/** The value of one series, as `name{label="value"}`. */
+export async function metric({ ports }: Pick<Cluster, "ports">, series: string): Promise<number> {
+  const text = await plainGet(ports.diag, "/metrics");
+  const found = text.split("\n").find((one) => one.startsWith(`${series} `));
+  if (found === undefined) throw new Error(`no series ${series}`);
+  return Number(found.split(" ").at(-1));
+}
+
 export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 const plainGet = async (port: number, path: string): Promise<string> =>

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { after, before, suite, test } from "node:test";
 import { skipUnless } from "../support/installed.ts";
-import { type Cluster, startCluster, until } from "./cluster.ts";
+import { type Cluster, metric, startCluster, until } from "./cluster.ts";
 
 const host = "127.0.0.1";
 const doors = ["node", "proxy"] as const;
@@ -24,13 +24,6 @@ async function greeting(socket: Socket): Promise<string> {
     if (said.includes("\n")) break;
   }
   return said.split("\r\n")[0] ?? "";
-}
-
-async function metric(cluster: Cluster, line: string): Promise<number> {
-  const text = await (await fetch(`http://${host}:${cluster.ports.diag}/metrics`)).text();
-  const found = text.split("\n").find((one) => one.startsWith(`${line} `));
-  assert.ok(found, `no series ${line}`);
-  return Number(found.split(" ").at(-1));
 }
 
 suite("limits before the login", { skip: skipUnless("ssh", "ssh-keygen") }, () => {

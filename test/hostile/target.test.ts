@@ -90,24 +90,25 @@ suite("a target that means no good", { skip: skipUnless("ssh", "ssh-keygen") }, 
     return (await connection.open("direct-tcpip", extra)).channel;
   }
 
-  /** Nothing flows any more. */
-  async function still(): Promise<void> {
-    let before = -1;
-    await until(async () => {
-      const same = target.sent === before;
-      before = target.sent;
-      if (!same) await new Promise((resolve) => setTimeout(resolve, 300));
-      return same;
-    });
+  /** Somebody else's command, from the login to its end. */
+  async function served(): Promise<void> {
+    const ran = await cluster.ssh(cluster.joe, "testnode.main", "echo still here");
+    assert.deepEqual([ran.code, ran.out], [0, "still here\n"], ran.err);
+  }
+
+  /** Waits until a count has not moved for as long as `meanwhile` took, which goes on all the time. */
+  async function stoodStill(count: () => number, meanwhile: () => Promise<void>): Promise<void> {
+    for (let before = -1; before !== count() || before === 0; ) {
+      before = count();
+      await meanwhile();
+    }
   }
 
   test("S65: endless data on channels that nobody reads stops at the windows, and others are served meanwhile", async () => {
     const baseline = cluster.memory();
     const connection = await joe();
     for (let i = 0; i < 30; i++) await (await reach(connection)).write(Buffer.from("flood"));
-    await still();
-    const ran = await cluster.ssh(cluster.joe, "testnode.main", "echo still here");
-    assert.deepEqual([ran.code, ran.out], [0, "still here\n"], ran.err);
+    await stoodStill(() => target.sent, served);
     // Sockets' buffers at both ends of the proxy come to the windows, with kernels that are generous on loopback.
     assert.ok(target.sent < 30 * 24 * MiB, `${target.sent / MiB} MiB were taken from it`);
     const grown = cluster.memory() - baseline;
@@ -130,22 +131,21 @@ suite("a target that means no good", { skip: skipUnless("ssh", "ssh-keygen") }, 
       }
     })();
     writing.catch(() => {});
-    let before = -1;
-    await until(async () => {
-      const same = written === before;
-      before = written;
-      if (!same) await new Promise((resolve) => setTimeout(resolve, 300));
-      return same && written > 0;
-    });
-    assert.ok(written < 64 * MiB, `${written / MiB} MiB were taken for it`);
     // Another channel of the same connection flows.
     const lively = await reach(connection);
     await lively.write(Buffer.from("flood"));
-    let read = 0;
-    for await (const data of lively) {
-      read += data.length;
-      if (read > 20 * MiB) break;
-    }
+    const flowing = lively[Symbol.asyncIterator]();
+    await stoodStill(
+      () => written,
+      async () => {
+        for (let read = 0; read < 20 * MiB; ) {
+          const { done, value } = await flowing.next();
+          if (done) throw new Error("the lively channel ended");
+          read += value.length;
+        }
+      },
+    );
+    assert.ok(written < 64 * MiB, `${written / MiB} MiB were taken for it`);
     assert.ok(cluster.memory() - baseline < 150 * MiB);
     connection.disconnect();
     await until(async () => cluster.files() <= files, 10_000);

@@ -89,6 +89,7 @@ export async function startNode(
     user: (name) => users.get(name),
     role: (name) => (name === "dev" ? role : undefined),
     nodes: () => [],
+    nodesAt: () => [],
     proxies: () => [],
     onChange(listener) {
       listeners.add(listener);

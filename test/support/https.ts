@@ -1,9 +1,10 @@
-import { request as plain } from "node:http";
+import { type IncomingHttpHeaders, request as plain } from "node:http";
 import { request as secure } from "node:https";
 
 export interface HttpAnswer {
   readonly status: number;
   readonly text: string;
+  readonly headers: IncomingHttpHeaders;
   /** The body as JSON; throws when it is none. */
   readonly json: () => unknown;
 }
@@ -32,7 +33,12 @@ export function fetchOwn(
           text += chunk;
         });
         response.on("end", () =>
-          resolve({ status: response.statusCode ?? 0, text, json: () => JSON.parse(text) as unknown }),
+          resolve({
+            status: response.statusCode ?? 0,
+            text,
+            headers: response.headers,
+            json: () => JSON.parse(text) as unknown,
+          }),
         );
         response.on("error", reject);
       },

@@ -33,7 +33,10 @@ export interface HostOptions {
   readonly role?: string;
   /** Who signs; default the cluster's host CA. */
   readonly ca?: PrivateKey;
+  readonly validAfter?: bigint;
   readonly validBefore?: bigint;
+  /** Whom the certificate is for; default a host. */
+  readonly type?: "user" | "host";
   /** Show the key without a certificate. */
   readonly plain?: boolean;
   /** Serve forwards to this machine's ports and sockets; else refuse them. */
@@ -156,11 +159,11 @@ export class TestCluster implements AsyncDisposable {
     const certificate = await issueCertificate(
       {
         key: key.publicKey,
-        type: "host",
+        type: options.type ?? "host",
         keyId: "",
         serial: 1n,
         principals,
-        validAfter: 0n,
+        validAfter: options.validAfter ?? 0n,
         validBefore: options.validBefore ?? noExpiry,
         extensions: new Map([["x-teleport-role", role]]),
       },

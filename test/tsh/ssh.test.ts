@@ -306,6 +306,18 @@ suite("tsh ssh and its flags", () => {
         assert.equal((await ssh("-o", `ProxyJump=127.0.0.1:${cluster.sshPort}`, "root@db", "x")).out, "in");
       });
     });
+    test("or --proxy names its SSH port, for this command only", async () => {
+      meanwhile = async () => "in";
+      await profileWithout(async () => {
+        const proxy = `--proxy=127.0.0.1:${cluster.webPort},${cluster.sshPort}`;
+        const got = await ssh(proxy, "root@db", "x");
+        assert.equal(got.out, "in", got.err);
+        assert.equal((await ssh(`--proxy=127.0.0.1:${cluster.webPort}`, "root@db", "x")).code, 1);
+      });
+      const wrong = await ssh(`--proxy=127.0.0.1:${cluster.webPort},1`, "root@db", "x");
+      assert.match(wrong.err, /127\.0\.0\.1:1\b/);
+      assert.equal((await ssh("root@db", "x")).out, "in");
+    });
     test("goes over a node to a host that this reaches, end to end", async () => {
       const { createServer } = await import("node:net");
       const target = await cluster.host({ principals: ["127.0.0.1"] }, program);

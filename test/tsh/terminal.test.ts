@@ -78,14 +78,15 @@ suite("tsh ssh on a terminal", () => {
     const port = await freePort();
     await using terminal = open("-L", `${port}:127.0.0.1:1`);
     await begun(terminal);
-    terminal.type("~?~#~Bx");
+    terminal.type("~?~#~R~Bx");
     await terminal.sees(/~\? +show this\r\n/);
     await terminal.sees(
       new RegExp(`-L ${port}:127\\.0\\.0\\.1:1: 127\\.0\\.0\\.1:${port} to 127\\.0\\.0\\.1:1\\r\\n`),
     );
     await terminal.sees(/0 forwarded connections\r\n/);
+    await terminal.sees(/~R \[asked for new keys\]\r\n/);
     await terminal.sees(/broken/);
-    assert.doesNotMatch(terminal.shown, /<~|<\?|<#|<B/);
+    assert.doesNotMatch(terminal.shown, /<~|<\?|<#|<R|<B/);
   });
   test("~C opens and ends forwards", async () => {
     using there = await startShouting({ host: "127.0.0.1", port: 0 });

@@ -232,6 +232,8 @@ suite("tsh against a cluster", () => {
       ],
       ["a certificate of a foreign authority", (ca) => ({ ca }), /authority that is not trusted here/],
       ["an expired certificate", () => ({ validBefore: 10n }), /expired/],
+      ["a certificate of next century", () => ({ validAfter: 4_200_000_000n }), /not valid (yet|before)/],
+      ["a certificate for a user", () => ({ type: "user" }), /user certificate|certificate .*user/],
       ["a plain key", () => ({ plain: true }), /error: bad:0@main has no certificate of the cluster/],
     ];
     for (const [why, options, sentence] of cases) {
@@ -311,6 +313,45 @@ suite("tsh against a cluster", () => {
       assert.equal(await readFile(join(folder, "name"), "utf8"), "content");
       assert.equal((await cluster.tsh(["scp", "root@files:dir/name", join(folder, "new")])).code, 0);
       assert.equal(await readFile(join(folder, "new"), "utf8"), "content");
+    });
+    test("-J and -o are those of tsh ssh, with another proxy in place of the profile's", async () => {
+      await writeFile(join(folder, "b"), "b");
+      const profile = join(cluster.home, ".tsh", "127.0.0.1.yaml");
+      const text = await readFile(profile, "utf8");
+      await writeFile(profile, text.replace(/ssh_proxy_addr: .*/, "ssh_proxy_addr: 127.0.0.1:1"));
+      try {
+        const proxy = `127.0.0.1:${cluster.sshPort}`;
+        assert.equal((await cluster.tsh(["scp", join(folder, "b"), "root@files:to"])).code, 1);
+        for (const flags of [
+          ["-J", proxy],
+          ["-o", `ProxyJump=${proxy}`],
+          ["-J", proxy, "-o", "User=root"],
+        ]) {
+          const host = flags.includes("User=root") ? "files" : "root@files";
+          const went = await cluster.tsh(["scp", ...flags, join(folder, "b"), `${host}:to`]);
+          assert.equal(went.code, 0, went.err);
+        }
+        const over = await cluster.tsh(["scp", "-q", "-J", `${proxy},root@files`, "root@files:x", folder]);
+        assert.match(over.err, /error: /);
+        assert.doesNotMatch(over.err, /welcome/, "no banners with -q");
+      } finally {
+        await writeFile(profile, text);
+      }
+    });
+    test("-o with a name that OpenSSH does not know is an error, a host without a certificate goes by its options", async () => {
+      await writeFile(join(folder, "b"), "b");
+      assert.match(
+        (await cluster.tsh(["scp", "-o", "Prot=1", "a", "root@files:b"])).err,
+        /did you mean Port\?/,
+      );
+      const warned = await cluster.tsh(["scp", "-o", "Compression=yes", join(folder, "b"), "root@files:to"]);
+      assert.match(warned.err, /Option 'Compression' is not supported/);
+      await cluster.node("bare", scpHost(got), { plain: true });
+      const line = ["-o", "UserKnownHostsFile=/dev/null", join(folder, "b"), "root@bare:to"];
+      assert.equal((await cluster.tsh(["scp", ...line])).code, 1);
+      const trusted = await cluster.tsh(["scp", "-o", "StrictHostKeyChecking=no", ...line]);
+      assert.equal(trusted.code, 0, trusted.err);
+      assert.match(trusted.err, /WARNING: nobody verified the key of bare/);
     });
     test("S56: what was not asked for is refused, and no mode makes a program somebody else's", async () => {
       for (const path of ["evil-other", "evil-hidden/", "evil-two", "evil-climb"]) {

@@ -1,5 +1,5 @@
 import { MemoryBackend } from "#backend";
-import type { AuthContract } from "#contract/auth";
+import type { Alive, AuthContract } from "#contract/auth";
 import type { Client } from "#contract/rpc";
 import { hour, TestClock } from "#core/clock";
 import { memoryLog } from "#core/log";
@@ -44,6 +44,9 @@ export async function cluster(
   };
   const audit: AuditLog = {
     emit: async (draft) => void events.push(stamp(draft, { clock, random: systemRandom })),
+    emitAgain: async (again) => {
+      events.push(...again.filter(({ uid }) => events.every((event) => event.uid !== uid)));
+    },
     search: async () => events,
     recordings,
   };
@@ -70,6 +73,17 @@ export async function cluster(
   return {
     auth,
     backend,
+    /** What a member says on its stream, and whether auth has all it says it has. */
+    alive: async (id: string, kinds: Alive["kinds"] = ["node"]): Promise<boolean> => {
+      const stop = new AbortController();
+      const say = async function* (): AsyncGenerator<Alive> {
+        yield { type: "alive", kinds };
+      };
+      for await (const change of as(system("Node", id))["mirror.watch"]({}, stop.signal, say)) {
+        if (change.type === "beat" || change.type === "announce") return change.type === "beat";
+      }
+      throw new Error("the watch ended");
+    },
     clock,
     log,
     events,

@@ -31,23 +31,28 @@ export async function invite(
     readonly roles: readonly JoinRole[];
     readonly value: string | undefined;
     readonly ttl: Millis;
+    /** How many hosts it lets in; any number by default. */
+    readonly uses: number | undefined;
     readonly format: Format | undefined;
   },
   signal: AbortSignal,
 ): Promise<void> {
   const roles = [...asked.roles];
+  const { value, uses, ttl } = asked;
+  if (value === "")
+    throw new Fault("bad_parameter", "a token may not be empty; leave the flag out for a random one");
   const made = await auth["tokens.create"](
-    { roles, ttl: asked.ttl, ...(asked.value !== undefined && { value: asked.value }) },
+    { roles, ttl, ...(value !== undefined && { value }), ...(uses !== undefined && { uses }) },
     signal,
   );
   const token = made.metadata.name;
-  const minutes = Number((asked.ttl / minute).toFixed(2));
+  const minutes = Number((ttl / minute).toFixed(2));
   const forCluster = roles.every((role) => role === "trusted_cluster");
   const advice = forCluster
     ? clusterAdvice
     : asked.format
       ? []
-      : await hostAdvice(auth, { roles, token, minutes }, signal);
+      : await hostAdvice(auth, { roles, token, minutes, uses }, signal);
   await print(io, asked.format, [token], () => [
     `The ${forCluster ? "cluster invite" : "invite"} token: ${printable(token)}`,
     `This token will expire in ${minutes} minutes`,
@@ -62,7 +67,12 @@ const clusterAdvice = [
 
 async function hostAdvice(
   auth: AuthClient,
-  { roles, token, minutes }: { roles: readonly JoinRole[]; token: string; minutes: number },
+  {
+    roles,
+    token,
+    minutes,
+    uses,
+  }: { roles: readonly JoinRole[]; token: string; minutes: number; uses: number | undefined },
   signal: AbortSignal,
 ): Promise<string[]> {
   const [{ ca_pins }, servers] = await Promise.all([
@@ -86,9 +96,12 @@ async function hostAdvice(
     "",
     "Please note:",
     "",
-    `  - The token works for any number of hosts until it expires in ${minutes} minutes`,
+    `  - The token works ${uses === undefined ? "for any number of hosts" : times(uses)} until it expires in ${minutes} minutes`,
     address
       ? `  - ${printable(address)} must be reachable from the new host`
       : "  - AUTH_SERVER stands for a name or address of this host that the new host can reach",
   ];
 }
+
+/** A host is let in once for each of its roles. */
+const times = (uses: number): string => (uses === 1 ? "once" : `${uses} times`);

@@ -1,8 +1,9 @@
 import type { AuthClient } from "#authclient";
 import { Fault } from "#core/errors";
 import type { CertAuthority, Role, User } from "#model";
+import { sortNodes } from "../nodes.ts";
 import { table } from "../table.ts";
-import { nodeTable, sortNodes } from "./node-list.ts";
+import { nodeTable } from "./node-list.ts";
 import { sortTokens, tokenTable } from "./tokens.ts";
 
 interface Named {

@@ -1,15 +1,6 @@
 import { allLabels, type Node } from "#model";
 import { table } from "../table.ts";
-
-/** By name, then by id, so that lists do not jump. */
-export const sortNodes = (nodes: readonly Node[]): Node[] =>
-  nodes.toSorted((a, b) => {
-    const [left, right] = [a, b].map(({ spec, metadata }) => `${spec.hostname}\0${metadata.name}`) as [
-      string,
-      string,
-    ];
-    return left < right ? -1 : 1;
-  });
+import { escaped } from "../text.ts";
 
 /** Machines for people; labels as `k:v`, by name (DEC-05). */
 export const nodeTable = (nodes: readonly Node[]): string[] =>
@@ -20,7 +11,7 @@ export const nodeTable = (nodes: readonly Node[]): string[] =>
       node.metadata.name,
       node.spec.use_tunnel ? "(tunnel)" : node.spec.addr,
       Object.entries(allLabels(node))
-        .map(([name, value]) => `${name}:${value}`)
+        .map(([name, value]) => escaped(`${name}:${value}`))
         .sort()
         .join(","),
     ]),

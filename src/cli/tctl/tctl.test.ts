@@ -217,6 +217,25 @@ suite("tctl nodes and tokens", () => {
     assert.match(out, /^The invite token: \$\(reboot\)' ;x\n/);
     assert.ok(out.includes(`   '--token=$(reboot)'\\'' ;x' \\\n`), out);
   });
+  for (const [line, uses, said] of [
+    ["nodes add --uses=1", 1, /The token works once until it expires in 30 minutes/],
+    ["tokens add --type=node --uses=3", 3, /The token works 3 times until it expires in 60 minutes/],
+  ] as const) {
+    test(`${line} counts those that it lets in`, async () => {
+      const { out, sent } = await tctl(line, made("x"));
+      assert.partialDeepStrictEqual(sent[0]?.[1], { uses });
+      assert.match(out, said);
+    });
+  }
+  test("an empty token, and one for nobody, are refused before anything is made", async () => {
+    for (const line of [
+      ["nodes", "add", "--token="],
+      ["tokens", "add", "--type=node", "--value="],
+    ])
+      assert.match((await tctl(line, made("x"))).err, /^error: a token may not be empty/);
+    const { code, sent } = await tctl("nodes add --uses=0", made("x"));
+    assert.deepEqual([code, sent], [2, []]);
+  });
   test("nodes add for programs", async () => {
     assert.deepEqual(JSON.parse((await tctl("nodes add --format=json", made("f00"))).out), ["f00"]);
   });
@@ -274,6 +293,38 @@ suite("tctl nodes and tokens", () => {
       assert.equal((await tctl(`tokens ${word}`)).code, 2);
     });
   }
+  test("nodes ls with labels shows those that have all of them, sorted by name and id (TSH-43)", async () => {
+    const label = { up: { command: ["uptime"], period: "1m0s", result: "3" } };
+    const calls: Calls = {
+      "nodes.list": async () => [
+        nodeOf("id-3", "web"),
+        nodeOf("id-2", "db", { cmd_labels: label }),
+        nodeOf("id-1", "db", { cmd_labels: label }),
+      ],
+    };
+    const ids = async (filter: string): Promise<string[]> =>
+      JSON.parse((await tctl(["nodes", "ls", "--format=json", filter], calls)).out).map(
+        ({ metadata }: Node) => metadata.name,
+      );
+    assert.deepEqual(await ids("env=prod,role=db"), ["id-1", "id-2", "id-3"]);
+    assert.deepEqual(await ids("env=prod,up=3"), ["id-1", "id-2"]);
+    assert.deepEqual(await ids("env=prod,up=4"), []);
+    assert.deepEqual(await ids("toString=x"), []);
+    assert.match((await tctl("nodes ls nonsense", calls)).err, /is not label=value/);
+  });
+
+  test("S66: what a label's command printed is shown whole, and drives no terminal", async () => {
+    const result = "a\u001b]0;title\u0007\nb\u202e";
+    const label = { motd: { command: ["cat", "/etc/motd"], period: "1m0s", result } };
+    const calls: Calls = { "nodes.list": async () => [nodeOf("id", "db", { cmd_labels: label })] };
+    assert.match(
+      (await tctl("nodes ls", calls)).out,
+      /env:prod,motd:a\\u001b\]0;title\\u0007\\nb\\u202e,role:db/,
+    );
+    const [node] = JSON.parse((await tctl("nodes ls --format=json", calls)).out);
+    assert.equal(node.spec.cmd_labels.motd.result, result);
+  });
+
   test("nodes ls (DEC-05)", async () => {
     const label = { up: { command: ["uptime"], period: "1m0s", result: "3 days" } };
     const { out } = await tctl("nodes ls", {

@@ -8,6 +8,15 @@ import { printable } from "../text.ts";
 import { type ConnectAdmin, withAdmin } from "./admin.ts";
 import { command } from "./globals.ts";
 
+/** Past the guide: there a token is good for any number of hosts. */
+export const usesFlag = flag.count(
+  "How often the token is good, once a role of a host (any number)",
+  1_000_000,
+  {
+    value: "N",
+  },
+);
+
 export const tokens = (connect: ConnectAdmin): Group => ({
   name: "tokens",
   about: "Make, list and revoke invite tokens",
@@ -19,15 +28,16 @@ export const tokens = (connect: ConnectAdmin): Group => ({
         type: flag.list("What for, of node, proxy, auth, trusted_cluster", { value: "TYPE" }),
         value: flag.text("The token itself, instead of a random one", { value: "VALUE" }),
         ttl: flag.duration("How long the token is good (1h)"),
+        uses: usesFlag,
         format: flag.choice("How to print", ["text", "json", "yaml"], { hidden: true }),
       },
       run: async (given) => {
         const { invite, readRoles } = await import("./invite.ts");
-        const { type = [], value, ttl = hour, format } = given.flags;
+        const { type = [], value, ttl = hour, uses, format } = given.flags;
         if (type.length === 0) throw new Fault("bad_parameter", "say what the token is for with --type");
         const roles = readRoles(type);
         return withAdmin(connect, given, (auth) =>
-          invite(auth, given.io, { roles, value, ttl, format }, given.signal),
+          invite(auth, given.io, { roles, value, ttl, uses, format }, given.signal),
         );
       },
     }),

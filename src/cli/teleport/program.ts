@@ -10,7 +10,7 @@ export const programWith = (daemon: () => Promise<Daemon>): Program => ({
   name: "teleport",
   about: "The daemon of Teleport: auth service, proxy and node.",
   globals,
-  commands: [start(daemon), configure, status, versionCommand(globals)],
+  commands: [start(daemon), configure(daemon), status, versionCommand(globals)],
 });
 
 export const program = programWith(() => import("#daemon"));

@@ -52,13 +52,12 @@ export const start = (daemon: () => Promise<Daemon>): Command =>
       if (own.parent?.companion === undefined) for (const warning of warnings) warn(warning);
       // Whoever read the banner or the log may leave; people's sessions must not end with them.
       io.stdout.on("error", () => {});
-      const { startDaemon, textLog } = await daemon();
-      await using sink = await openLogSink(config.teleport.log.output, io);
-      const log = textLog({
-        write: (line) => sink.write(line),
-        severity: config.teleport.log.severity,
-        clock: systemClock,
-      });
+      const { startDaemon, ...logs } = await daemon();
+      const { output, severity, format } = config.teleport.log;
+      await using sink = await openLogSink(output, io, systemClock);
+      const lines = { write: sink.write, severity, clock: systemClock };
+      const log =
+        format === "json" ? logs.jsonLog(lines) : logs.textLog({ ...lines, stamped: !sink.stampsItself });
       const say = config.process.debug ? () => {} : (line: string) => io.out(line);
       try {
         await startDaemon(

@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, suite, test } from "node:test";
 import { type Config, load } from "#config";
 import { Fault } from "#core/errors";
 import { silentLog } from "#core/log";
+import { examine } from "#daemon";
 import { runLine } from "../testing.ts";
 import type { Daemon } from "./daemon.ts";
 import { programWith } from "./program.ts";
@@ -38,7 +39,12 @@ async function teleport(
 ) {
   let config: Config | undefined;
   const daemon: Daemon = {
-    textLog: ({ write }) => ({ ...silentLog, info: (message) => write(`${message}\n`) }),
+    textLog: ({ write }) => ({ ...silentLog, info: (message) => write(`${message}\n`, "info") }),
+    jsonLog: ({ write }) => ({
+      ...silentLog,
+      info: (message) => write(`${JSON.stringify({ message })}\n`, "info"),
+    }),
+    examine,
     startDaemon(given, parts, stop) {
       config = given;
       return run(given, parts, stop);
@@ -200,6 +206,11 @@ suite("teleport start", () => {
     const closed = write("closed.yaml", `teleport: {log: {output: ${home}/no/such/folder.log}}`);
     assert.equal((await teleport(["start", "-c", closed])).code, 1);
   });
+  test("the log is JSON for who asks for it, on the output that the configuration names", async () => {
+    const config = write("t.yaml", "teleport: {log: {output: stdout, format: json}}");
+    const run = async (_: Config, { log }: DaemonParts) => log.info("one line");
+    assert.equal((await teleport(["start", "-c", config], { run })).out, '{"message":"one line"}\n');
+  });
   test("S72: neither a complaint nor a warning holds the token of the command line", async () => {
     const planted = "hunter2-planted-secret";
     for (const more of [["--bogus"], ["--roles=x"], ["--ca-pin=x"], ["more"], []]) {
@@ -217,6 +228,94 @@ suite("teleport configure", () => {
     const { parseConfigFile } = await load();
     assert.equal(parseConfigFile(out, "sample").file.teleport.nodename, "box");
     assert.equal((await teleport(["start", "-c", write("t.yaml", out)])).code, 0);
+  });
+
+  const tested = async (yaml: string) => {
+    const path = write("t.yaml", yaml);
+    const { code, out, err } = await teleport(["configure", "--test", path]);
+    return {
+      code,
+      out,
+      lines: err.replaceAll(path, "FILE").replaceAll(home, "HOME").split("\n").slice(0, -1),
+    };
+  };
+  const dataDir = () => `data_dir: ${home}/data`;
+
+  test("--test says that a file can be started with, and makes nothing", async () => {
+    const { code, out, lines } = await tested(`teleport: {${dataDir()}}`);
+    assert.deepEqual([code, lines], [0, []]);
+    assert.match(out, /t\.yaml can be started with\n$/);
+    assert.deepEqual(readdirSync(home), ["t.yaml"]);
+  });
+  test("--test tells warnings, with which one can start", async () => {
+    const { code, lines } = await tested(
+      `teleport: {${dataDir()}}\nauth_service: {license_file: none.pem}\nssh_service: {commands: [{name: up, command: [/no/such], period: 10s}]}`,
+    );
+    assert.equal(code, 0, lines.join("\n"));
+    assert.match(lines.join("\n"), /^warning: the label "up" is refreshed once a minute/m);
+    assert.match(
+      lines.join("\n"),
+      /^warning: FILE: auth_service\.license_file: HOME\/data\/none\.pem is not there/m,
+    );
+    assert.match(
+      lines.join("\n"),
+      /^warning: FILE: ssh_service\.commands\.0: "\/no\/such" of the label "up" is not there$/m,
+    );
+  });
+  test("--test tells all mistakes of a file at once, a line each, and ends with 2", async () => {
+    const { code, out, lines } = await tested(
+      "teleport:\n  ciphers: [rot13]\n  nodname: x\nauth_service:\n  enabled: perhaps\n",
+    );
+    assert.deepEqual([code, out], [2, ""]);
+    assert.deepEqual(
+      lines.map((line) => line.slice(0, 16)),
+      ["error: FILE:2:13", "error: FILE:3:3:", "error: FILE:5:12"],
+    );
+  });
+  test("--test tells what cannot be so together, and what this machine lacks", async () => {
+    mkdirSync(join(home, "x"));
+    write("x/file", "");
+    const { code, lines } = await tested(`
+teleport:
+  data_dir: ${home}/x/file/data
+  pid_file: ${home}/no/pid
+  log: {output: ${home}/no/log}
+  storage: {audit_sessions_uri: 's3://bucket'}
+auth_service:
+  listen_addr: 127.0.0.1:3022
+  tokens: ['node:${home}/no/token', 'node:${home}/x/file']
+  session_recording: proxy
+ssh_service: {pam: {enabled: yes}}
+proxy_service:
+  https_key_file: ${home}/no/key
+  https_cert_file: ${home}/no/cert
+  kubernetes: {enabled: yes, kubeconfig_file: ${home}/no/kube}
+`);
+    assert.equal(code, 2, lines.join("\n"));
+    for (const expected of [
+      /^error: FILE: ssh_service\.listen_addr \(0\.0\.0\.0:3022\) is where auth_service\.listen_addr listens too/,
+      /^error: FILE: auth_service\.session_recording: proxy is not offered/,
+      /^error: FILE: ssh_service\.pam\.enabled: yes is not offered/,
+      /^error: FILE: teleport\.data_dir: cannot use HOME\/x\/file\/data: a file is where a folder should be$/,
+      /^error: FILE: teleport\.pid_file: cannot write HOME\/no\/pid: its folder is not there$/,
+      /^error: FILE: teleport\.log\.output: cannot write HOME\/no\/log: its folder is not there$/,
+      /^error: FILE: auth_service\.tokens\.0: cannot read HOME\/no\/token: it is not there$/,
+      /^error: FILE: auth_service\.tokens\.1: HOME\/x\/file is empty$/,
+      /^error: FILE: teleport\.storage\.audit_sessions_uri: .*s3:\/\/bucket/,
+      /^error: FILE: proxy_service: https key does not exist: HOME\/no\/key$/,
+      /^error: FILE: proxy_service\.kubernetes\.kubeconfig_file: cannot read HOME\/no\/kube/,
+    ]) {
+      assert.equal(lines.filter((line) => expected.test(line)).length, 1, `${expected}\n${lines.join("\n")}`);
+    }
+    assert.equal(lines.length, 11, lines.join("\n"));
+  });
+  test("--test ends with 1 when only the machine is at fault", async () => {
+    const { code, lines } = await tested(`teleport: {${dataDir()}, pid_file: ${home}/no/pid}`);
+    assert.deepEqual([code, lines.length], [1, 1], lines.join("\n"));
+  });
+  test("--test of a file that is not there", async () => {
+    const got = await teleport(["configure", "--test=/no/such.yaml"]);
+    assert.deepEqual([got.code, got.err], [2, "error: file not found: /no/such.yaml\n"]);
   });
 });
 

@@ -10,6 +10,30 @@ const cluster = flag.text("The cluster; by default the one that was logged in to
 });
 const format = formatFlag;
 
+/** Those by which `ssh` and `scp` make their connections. */
+const jumphost = flag.text("Go through this proxy or node, or several, in place of your proxy", {
+  short: "J",
+  value: "[LOGIN@]HOST[:PORT],...",
+});
+const lineOptions = [
+  "AddKeysToAgent",
+  "BatchMode",
+  "ConnectTimeout",
+  "LogLevel",
+  "Port",
+  "ProxyJump",
+  "ServerAliveCountMax",
+  "ServerAliveInterval",
+  "StrictHostKeyChecking",
+  "User",
+  "UserKnownHostsFile",
+];
+const option = (more: readonly string[]) =>
+  flag.many(
+    `An option of OpenSSH's: ${[...lineOptions, ...more].sort().join(", ")}; the others do nothing here`,
+    { short: "o", value: "NAME=VALUE" },
+  );
+
 const flagsOf = {
   status: { format },
   ls: { cluster, verbose: flag.yes("Show all labels, however long", { short: "v" }), format },
@@ -41,12 +65,10 @@ const flagsOf = {
       value: "HOST:PORT",
     }),
     withoutInput: flag.yes("Give the command no input", { short: "n" }),
+    background: flag.yes("Go to the background once logged in and all forwards are open", { short: "f" }),
     forwardOnly: flag.yes("Run neither command nor shell, only forward", { short: "N" }),
     local: flag.yes("Run the command here while the forwards stand"),
-    jumphost: flag.text("Go through this proxy or node, or several, in place of your proxy", {
-      short: "J",
-      value: "[LOGIN@]HOST[:PORT],...",
-    }),
+    jumphost,
     escapeChar: flag.text(
       "Escape character of a terminal session, or none (~); ~? there tells what it does",
       {
@@ -55,13 +77,24 @@ const flagsOf = {
       },
     ),
     quiet: flag.yes("Show no banners and warnings", { short: "q" }),
-    option: flag.many(
-      `An option of OpenSSH's: AddKeysToAgent, BatchMode, ClearAllForwardings, ConnectTimeout, DynamicForward, EscapeChar,
-      ExitOnForwardFailure, ForwardAgent, GatewayPorts, LocalForward, LogLevel, Port, ProxyJump, RemoteCommand, RemoteForward,
-      RequestTTY, SendEnv, ServerAliveCountMax, ServerAliveInterval, SessionType, SetEnv, StrictHostKeyChecking,
-      StreamLocalBindUnlink, User, UserKnownHostsFile; the others do nothing here`.replaceAll(/\s+/g, " "),
-      { short: "o", value: "NAME=VALUE" },
-    ),
+    option: option([
+      "ClearAllForwardings",
+      "DynamicForward",
+      "EscapeChar",
+      "ExitOnForwardFailure",
+      "ForkAfterAuthentication",
+      "ForwardAgent",
+      "GatewayPorts",
+      "LocalForward",
+      "RemoteCommand",
+      "RemoteForward",
+      "RequestTTY",
+      "SendEnv",
+      "SessionType",
+      "SetEnv",
+      "StdinNull",
+      "StreamLocalBindUnlink",
+    ]),
     compress: flag.yes("Accepted, without effect", { short: "C", hidden: true }),
     verbose: flag.yes("Accepted, without effect", { short: "v", hidden: true }),
     withoutX11: flag.yes("Accepted, without effect", { short: "x", hidden: true }),
@@ -73,7 +106,9 @@ const flagsOf = {
     recursive: flag.yes("Copy folders with all that is in them", { short: "r" }),
     port: flag.port("Port of the SSH server on the host", { short: "P" }),
     preserve: flag.yes("Keep times and modes", { short: "p" }),
-    quiet: flag.yes("Print no line for each file", { short: "q" }),
+    jumphost,
+    quiet: flag.yes("Print no line for each file, no banners and warnings", { short: "q" }),
+    option: option([]),
   },
   config: {
     cluster,

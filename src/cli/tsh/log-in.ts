@@ -2,7 +2,6 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import {
   type Credentials,
-  isOlder,
   loadAgent,
   loginApi,
   openAgent,
@@ -14,6 +13,7 @@ import {
 } from "#client";
 import { systemClock } from "#core/clock";
 import { Fault, notFound } from "#core/errors";
+import { isOlder } from "#core/version";
 import { printable } from "../text.ts";
 import { productVersion } from "../version.ts";
 import type { TshContext } from "./globals.ts";
@@ -22,14 +22,23 @@ import { chosenProfile, currentLogin, type Home, type Login } from "./home.ts";
 /** The login that a command acts with; asked for anew when it is missing or over and somebody is there to answer (TSH-14). */
 export async function needLogin(context: TshContext, home: Home): Promise<Login> {
   const login = await currentLogin(context, home);
-  if (login) return login;
+  if (login) return bySshPort(context, login);
   const profile = await chosenProfile(context, home);
   const proxy = context.flags.proxy ?? profile?.webProxyAddr;
   if (!context.io.terminal.stdin || proxy === undefined) {
     const why = profile ? "your login has expired" : "you are not logged in";
     throw new Fault("access_denied", `${why}; log in with: tsh login --proxy=${proxy ?? "HOST"}`);
   }
-  return logIn(context, home, profile);
+  return bySshPort(context, await logIn(context, home, profile));
+}
+
+/** The login by the SSH port that the flags name: for this command it counts more than what the profile remembers. */
+function bySshPort({ flags }: TshContext, login: Login): Login {
+  const sshPort = flags.proxy === undefined ? undefined : parseProxy(flags.proxy).sshPort;
+  if (sshPort === undefined) return login;
+  const { profile } = login;
+  const sshProxyAddr = profile.sshProxyAddr.replace(/(:\d+)?$/, `:${sshPort}`);
+  return { ...login, profile: { ...profile, sshProxyAddr } };
 }
 
 /**

@@ -1,6 +1,7 @@
 import { parseLabels } from "#client";
 import { print } from "../format.ts";
 import { table } from "../table.ts";
+import { escaped } from "../text.ts";
 import type { FlagsOf } from "./commands.ts";
 import type { TshContext } from "./globals.ts";
 import { openHome } from "./home.ts";
@@ -35,7 +36,7 @@ export async function ls(context: TshContext & FlagsOf<"ls">): Promise<number> {
 
 function labelText(labels: Readonly<Record<string, string>>, whole: boolean): string {
   const text = Object.entries(labels)
-    .map(([key, value]) => `${key}=${value}`)
+    .map(([key, value]) => escaped(`${key}=${value}`))
     .sort()
     .join(", ");
   const characters = [...text];

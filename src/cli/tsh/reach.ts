@@ -54,16 +54,10 @@ export async function nodesOf(
   cluster: string,
   labels: Readonly<Record<string, string>>,
 ): Promise<Node[]> {
-  const [{ openAuth }, { allLabels }] = await Promise.all([authApi(), import("#model")]);
+  const [{ openAuth }, { sortNodes, withLabels }] = await Promise.all([authApi(), import("../nodes.ts")]);
   const auth = openAuth(proxy, credentials, { cluster, version: await productVersion() });
   try {
-    const nodes = await auth["nodes.list"]({}, signal);
-    return nodes
-      .filter((node) => {
-        const own = allLabels(node) ?? {};
-        return Object.entries(labels).every(([key, value]) => Object.hasOwn(own, key) && own[key] === value);
-      })
-      .sort((a, b) => a.spec.hostname.localeCompare(b.spec.hostname));
+    return sortNodes(withLabels(await auth["nodes.list"]({}, signal), labels));
   } finally {
     auth.close();
   }

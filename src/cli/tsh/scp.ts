@@ -5,9 +5,10 @@ import { printable, printableLines } from "../text.ts";
 import type { FlagsOf } from "./commands.ts";
 import type { TshContext } from "./globals.ts";
 import { type Login, openHome } from "./home.ts";
+import { type LineSettings, lineSettingsOf, personOf, trust, wishesOf } from "./line-settings.ts";
 import { needLogin } from "./log-in.ts";
 import type { ProgressBar } from "./progress-bar.ts";
-import { askAboutHost, loginFor, openProxy } from "./reach.ts";
+import { loginFor, openProxy } from "./reach.ts";
 
 type ScpContext = TshContext & FlagsOf<"scp">;
 type Remote = Extract<Place, { kind: "remote" }>;
@@ -21,11 +22,16 @@ export async function scp(context: ScpContext): Promise<number> {
     throw new Fault("bad_parameter", "tsh scp needs at least one source, and a target");
   }
   checkSides(places, target);
+  const { line } = await lineSettingsOf(context);
+  for (const warning of line.warnings) context.io.err(warning);
   const home = openHome(context.io);
-  const login = await needLogin(context, home);
-  await using proxy = await openProxy(context, login);
+  const asking = personOf(context, line);
+  const login = await needLogin(asking, home);
+  const anyUser = loginFor(line.login, login, context.io.machine);
+  await using proxy = await openProxy(context, login, await wishesOf(line, anyUser));
+  const acceptPlain = trust(asking, home, line);
   const open = (place: Remote): Promise<Connection> =>
-    connect(context, proxy, login, place, askAboutHost(context, home));
+    connect(context, line, proxy, login, place, acceptPlain);
   const bar = await progressBar(context);
   const options = { ...optionsOf(context, bar), mustBeFolder: places.length > 1 };
   let highest = 0;
@@ -68,17 +74,18 @@ function checkSides(sources: readonly Place[], target: Place): void {
 
 function connect(
   { io, flags, signal }: ScpContext,
+  line: LineSettings,
   proxy: ProxyConnection,
   login: Login,
   place: Remote,
-  acceptPlain: ReturnType<typeof askAboutHost>,
+  acceptPlain: ReturnType<typeof trust>,
 ): Promise<Connection> {
   return proxy.toHost(
     {
       host: place.host,
-      port: flags.port ?? 0,
+      port: line.port,
       cluster: flags.cluster ?? login.profile.cluster,
-      login: loginFor(place.login ?? flags.login, login, io.machine),
+      login: loginFor(place.login ?? line.login, login, io.machine),
     },
     acceptPlain,
     signal,

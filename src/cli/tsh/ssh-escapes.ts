@@ -31,6 +31,9 @@ export async function readKeys(
     } else if (typed.key === "B") {
       terminal.say(`${shown}B [sent break]`);
       keyboard.sendBreak();
+    } else if (typed.key === "R") {
+      terminal.say(`${shown}R [asked for new keys]`);
+      line.connection.rekey();
     } else if (typed.key === "?") terminal.say(help(shown));
     else if (typed.key === ".") {
       terminal.say(`${shown}.\nConnection to ${printable(line.host.name)} closed.`);
@@ -47,6 +50,7 @@ Escapes, at the beginning of a line:
   ${shown}^Z  stop tsh for a while
   ${shown}#   list forwards
   ${shown}B   send a break
+  ${shown}R   ask for new keys
   ${shown}C   open a command line, for forwards
   ${shown}?   show this
   ${shown}${shown}   send the escape character`;

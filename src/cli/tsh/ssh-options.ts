@@ -17,6 +17,7 @@ export interface SshOptions {
   /** As `-e` takes it. */
   escapeChar?: string;
   exitOnForwardFailure?: boolean;
+  forkAfterAuthentication?: boolean;
   /** A text is the path of an agent's socket. */
   forwardAgent?: boolean | string;
   readonly forwards: { flag: ForwardFlag; text: string }[];
@@ -34,6 +35,7 @@ export interface SshOptions {
   serverAliveInterval?: Millis;
   /** False: no command and no shell. */
   session?: boolean;
+  stdinNull?: boolean;
   readonly setEnv: [name: string, value: string][];
   strictHostKeyChecking?: HostKeyChecking;
   streamLocalBindUnlink?: boolean;
@@ -139,6 +141,7 @@ const acting: readonly Option[] = [
   { name: "DynamicForward", set: forward("D") },
   { name: "EscapeChar", set: one("escapeChar", (value) => value) },
   { name: "ExitOnForwardFailure", set: one("exitOnForwardFailure", yesNo) },
+  { name: "ForkAfterAuthentication", set: one("forkAfterAuthentication", yesNo) },
   {
     name: "ForwardAgent",
     set: one("forwardAgent", (value) => (/^[/~$]/.test(value) ? value : yesNo(value))),
@@ -187,6 +190,7 @@ const acting: readonly Option[] = [
       options.setEnv.push([name, text.replace(/^"(.*)"$/s, "$1")]);
     },
   },
+  { name: "StdinNull", set: one("stdinNull", yesNo) },
   {
     name: "StrictHostKeyChecking",
     set: one(
@@ -211,7 +215,6 @@ const fixed: Readonly<Record<string, readonly string[]>> = {
   ControlPath: ["none"],
   ControlPersist: ["no"],
   EnableSSHKeysign: ["no"],
-  ForkAfterAuthentication: ["no"],
   ForwardX11: ["no"],
   GSSAPIAuthentication: ["no"],
   GSSAPIDelegateCredentials: ["no"],
@@ -225,7 +228,6 @@ const fixed: Readonly<Record<string, readonly string[]>> = {
   PreferredAuthentications: ["publickey"],
   ProxyCommand: ["none"],
   PubkeyAuthentication: ["yes"],
-  StdinNull: ["no"],
   TCPKeepAlive: ["yes"],
   Tunnel: ["no"],
   UpdateHostKeys: ["no"],

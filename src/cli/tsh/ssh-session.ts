@@ -76,6 +76,7 @@ export async function onHost(
       )),
   };
   await startForwards(line, settings);
+  remote.onOpen();
   if (flags.local) {
     const { runHere } = await import("./ssh-local.ts");
     return await runHere(remote.words, signal);
@@ -130,19 +131,19 @@ async function startForwards(line: Line, settings: Settings): Promise<void> {
 }
 
 async function runSession(
-  { io, flags, signal }: SshContext,
+  { io, signal }: SshContext,
   line: Line,
   { command }: Remote,
   settings: Settings,
   { terminal, agent }: { terminal: SessionTerminal | undefined; agent: string | undefined },
 ): Promise<number> {
-  const keys = terminal && settings.escape !== "none" && io.terminal.stdin && !flags.withoutInput;
+  const keys = terminal && settings.escape !== "none" && io.terminal.stdin && settings.input;
   const keyboard: Keyboard = { left: false, sendBreak: () => {} };
   const stdin = keys
     ? await (await import("./ssh-escapes.ts")).readKeys(io.input(), settings, terminal, line, keyboard)
-    : flags.withoutInput
-      ? undefined
-      : io.input();
+    : settings.input
+      ? io.input()
+      : undefined;
   const ending = await run(
     line.connection,
     { stdin, stdout: io.stdout, stderr: io.stderr, terminal },

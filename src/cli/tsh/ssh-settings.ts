@@ -1,24 +1,19 @@
-import { escapes, type Forward, forwarding, type Jump, parseJumps } from "#client";
-import type { Millis } from "#core/clock";
-import { second } from "#core/clock";
+import { escapes, type Forward, forwarding } from "#client";
 import { Fault } from "#core/errors";
 import type { Io } from "../io.ts";
 import type { FlagsOf } from "./commands.ts";
 import type { TshContext } from "./globals.ts";
-import type { HostKeyChecking, RequestTty, SshOptions } from "./ssh-options.ts";
+import { inHome, type LineSettings, lineSettingsOf } from "./line-settings.ts";
+import type { RequestTty, SshOptions } from "./ssh-options.ts";
 
 export type SshContext = TshContext & FlagsOf<"ssh">;
 
 /** What `tsh ssh` is to do beside its command: flags and `-o` taken together, where flags win. */
-export interface Settings {
+export interface Settings extends LineSettings {
   readonly forwards: readonly Forward[];
   readonly exitOnForwardFailure: boolean;
   readonly gatewayPorts: boolean;
   readonly unlink: boolean;
-  readonly jumps: readonly Jump[];
-  readonly login: string | undefined;
-  /** 0 is whatever the host registered. */
-  readonly port: number;
   readonly tty: RequestTty;
   /** The byte that begins an escape. */
   readonly escape: number | "none";
@@ -30,48 +25,37 @@ export interface Settings {
   /** False: neither a command nor a shell (`-N`). */
   readonly session: boolean;
   readonly remoteCommand: string | undefined;
-  readonly batch: boolean;
-  readonly addKeys: boolean;
-  readonly hostKeys: HostKeyChecking;
-  readonly knownHosts: string | undefined;
-  readonly timeout: Millis | undefined;
-  readonly keepAlive: { readonly every: Millis; readonly count: number } | false | undefined;
-  readonly quiet: boolean;
+  /** Whether the command gets any input. */
+  readonly input: boolean;
+  /** Whether it goes on in the background once all is open (`-f`). */
+  readonly background: boolean;
 }
 
-const nothing: SshOptions = { forwards: [], sendEnv: [], setEnv: [] };
-
-/** Reads flags and options. Throws `bad_parameter`; says what has no effect. */
-export async function settingsOf({ flags, io }: Pick<SshContext, "flags" | "io">): Promise<Settings> {
-  const { options, warnings } =
-    flags.option.length > 0
-      ? (await import("./ssh-options.ts")).readOptions(flags.option)
-      : { options: nothing, warnings: [] };
-  const quiet = flags.quiet ?? options.quiet ?? false;
-  if (!quiet) for (const warning of warnings) io.err(warning);
+/** Reads flags and options. Throws `bad_parameter`. */
+export async function settingsOf(context: Pick<SshContext, "flags" | "io">): Promise<Settings> {
+  const { flags, io } = context;
+  const { line, options } = await lineSettingsOf(context);
   const gatewayPorts = options.gatewayPorts ?? false;
+  const background = flags.background ?? options.forkAfterAuthentication ?? false;
+  const asked = flags.withoutAgent ? false : (flags.forwardAgent ?? options.forwardAgent);
+  const agent = agentOf(asked, io);
   return {
+    ...line,
+    warnings:
+      agent === undefined && asked !== undefined && !line.quiet ? [...line.warnings, noAgent] : line.warnings,
     forwards: await forwardsOf(flags, options, gatewayPorts),
     exitOnForwardFailure: options.exitOnForwardFailure ?? false,
     gatewayPorts,
     unlink: options.streamLocalBindUnlink ?? false,
-    jumps: parseJumps(flags.jumphost ?? options.proxyJump ?? "none"),
-    login: flags.login ?? options.user,
-    port: flags.port ?? options.port ?? 0,
     tty: ttyOf(flags) ?? options.requestTty ?? "auto",
     escape: await escapeOf(flags.escapeChar ?? options.escapeChar),
-    agent: agentOf(flags.withoutAgent ? false : (flags.forwardAgent ?? options.forwardAgent), io, quiet),
+    agent: asked === undefined ? undefined : (agent ?? false),
     env: environment(io.env, options),
     stdio: flags.stdioForward === undefined ? undefined : await stdioOf(flags.stdioForward),
     session: !flags.forwardOnly && flags.stdioForward === undefined && (options.session ?? true),
     remoteCommand: options.remoteCommand,
-    batch: options.batchMode ?? false,
-    addKeys: options.addKeysToAgent ?? true,
-    hostKeys: options.strictHostKeyChecking ?? "ask",
-    knownHosts: options.userKnownHostsFile && inHome(options.userKnownHostsFile, io),
-    timeout: options.connectTimeout,
-    keepAlive: keepAliveOf(options),
-    quiet,
+    input: !background && !(flags.withoutInput ?? options.stdinNull ?? false),
+    background,
   };
 }
 
@@ -114,22 +98,13 @@ async function escapeOf(text: string | undefined): Promise<number | "none"> {
   );
 }
 
-function agentOf(asked: boolean | string | undefined, io: Io, quiet: boolean): string | false | undefined {
-  if (asked === undefined || asked === false) return asked;
+const noAgent = "WARNING: no SSH agent is running here (SSH_AUTH_SOCK), so none is forwarded";
+
+/** Undefined: the one that was asked for is not there. */
+function agentOf(asked: boolean | string | undefined, io: Io): string | false | undefined {
+  if (asked === undefined || asked === false) return false;
   if (typeof asked === "string" && !asked.startsWith("$")) return inHome(asked, io);
-  const agent = io.env[typeof asked === "string" ? asked.slice(1) : "SSH_AUTH_SOCK"];
-  if (agent) return agent;
-  if (!quiet) io.err("WARNING: no SSH agent is running here (SSH_AUTH_SOCK), so none is forwarded");
-  return false;
-}
-
-const inHome = (path: string, { machine }: Io): string => path.replace(/^~(?=\/|$)/, () => machine.home);
-
-/** OpenSSH's default asks three times; 0 seconds never. */
-function keepAliveOf({ serverAliveInterval, serverAliveCountMax }: SshOptions): Settings["keepAlive"] {
-  if (serverAliveInterval === undefined && serverAliveCountMax === undefined) return undefined;
-  const every = serverAliveInterval ?? 60 * second;
-  return every > 0 && { every, count: serverAliveCountMax ?? 3 };
+  return io.env[typeof asked === "string" ? asked.slice(1) : "SSH_AUTH_SOCK"] || undefined;
 }
 
 /** What of the user's environment is sent along: language and colours, which change nothing of what programs do, and what was asked for. */

@@ -1,15 +1,10 @@
-import {
-  type Destination,
-  type HostKey,
-  knownHostsFile,
-  type ProxyConnection,
-  parseDestination,
-} from "#client";
+import { type Destination, type HostKey, type ProxyConnection, parseDestination } from "#client";
 import { Fault } from "#core/errors";
 import { printable } from "../text.ts";
-import { type Home, type Login, openHome } from "./home.ts";
+import { type Login, openHome } from "./home.ts";
+import { personOf, trust, wishesOf } from "./line-settings.ts";
 import { needLogin } from "./log-in.ts";
-import { askAboutHost, loginFor, nodesOf, openProxy } from "./reach.ts";
+import { loginFor, nodesOf, openProxy } from "./reach.ts";
 import { onHost } from "./ssh-session.ts";
 import { type Settings, type SshContext, settingsOf } from "./ssh-settings.ts";
 
@@ -27,14 +22,26 @@ export interface Remote {
   readonly login: string;
   readonly cluster: string;
   readonly acceptPlain: (host: HostKey) => Promise<void>;
+  /** Called when we are logged in and the forwards are open. */
+  readonly onOpen: () => void;
 }
 
 /** `tsh ssh` (TSH-20). Resolves to the exit code of what ran (TSH-24). */
 export async function ssh(context: SshContext): Promise<number> {
+  const settings = await settingsOf(context);
+  if (!settings.background) return await connect(context, settings, () => {});
+  checkBehind(context, settings);
+  const { front, goBehind } = await import("./ssh-background.ts");
+  const inFront = front(context);
+  if (!inFront) return await goBehind(context, settings);
+  return await connect({ ...context, io: inFront.io }, settings, inFront.leave);
+}
+
+async function connect(context: SshContext, settings: Settings, onOpen: () => void): Promise<number> {
   const { io, flags } = context;
+  for (const warning of settings.warnings) io.err(warning);
   const [where = "", ...words] = context.args;
   const destination = parseDestination(where);
-  const settings = await settingsOf(context);
   if (!settings.session && words.length > 0) {
     throw new Fault("bad_parameter", "with -N and -W nothing is run; leave either these or the command out");
   }
@@ -52,15 +59,7 @@ export async function ssh(context: SshContext): Promise<number> {
   const asking = personOf(context, settings);
   const login = await needLogin(asking, home);
   const user = loginFor(destination.login ?? settings.login, login, io.machine);
-  const { jumps, timeout, keepAlive, quiet } = settings;
-  await using proxy = await openProxy(context, login, {
-    jumps,
-    login: user,
-    quiet,
-    ...(timeout !== undefined && { timeout }),
-    ...(keepAlive !== undefined && { keepAlive }),
-    ...(settings.knownHosts && { knownHosts: await knownHosts(settings.knownHosts) }),
-  });
+  await using proxy = await openProxy(context, login, await wishesOf(settings, user));
   const cluster = flags.cluster ?? login.profile.cluster;
   const hosts = await hostsOf(context, proxy, login, cluster, destination);
   const remote: Remote = {
@@ -69,6 +68,7 @@ export async function ssh(context: SshContext): Promise<number> {
     login: user,
     cluster,
     acceptPlain: trust(asking, home, settings),
+    onOpen,
   };
   const isMany = hosts.length > 1 || flags.format !== undefined;
   if (!isMany) return await onHost(context, proxy, hosts[0] as Host, remote, settings);
@@ -77,40 +77,15 @@ export async function ssh(context: SshContext): Promise<number> {
   return await onHosts(context, proxy, hosts, remote, settings);
 }
 
-/** The context in which people are asked: with `BatchMode` nobody is there; the agent gets keys unless that is unwanted. */
-function personOf(context: SshContext, { batch, addKeys }: Settings): SshContext {
-  const { io } = context;
-  if (!batch && addKeys) return context;
-  const env = addKeys ? io.env : { ...io.env, SSH_AUTH_SOCK: undefined };
-  const terminal = batch ? { ...io.terminal, stdin: false } : io.terminal;
-  return { ...context, io: { ...io, env, terminal } };
-}
-
-/** Where a file stands for "remember nothing". */
-const isNowhere = (path: string): boolean => path === "none" || path === "/dev/null";
-
-const knownHosts = async (path: string) =>
-  isNowhere(path) ? [] : (await knownHostsFile()).readKnownHosts(path);
-
-/** What becomes of a host that has no certificate and whose key is not known (TSH-25, `StrictHostKeyChecking`). */
-function trust(
-  { io, signal }: SshContext,
-  home: Home,
-  { hostKeys, knownHosts: file, quiet }: Settings,
-): (host: HostKey) => Promise<void> {
-  const remember = async (host: HostKey): Promise<void> => {
-    if (file === undefined) await home.keystore.trust(host);
-    else if (!isNowhere(file)) await (await knownHostsFile()).addKnownHost(file, host);
-  };
-  if (hostKeys === "yes") {
-    const nobody = { ...io, terminal: { ...io.terminal, stdin: false } };
-    return askAboutHost({ io: nobody, signal }, home, remember);
-  }
-  if (hostKeys === "ask") return askAboutHost({ io, signal }, home, remember);
-  return async (host) => {
-    if (!quiet) io.err(`WARNING: nobody verified the key of ${printable(host.host)} (StrictHostKeyChecking)`);
-    await remember(host);
-  };
+/** What goes on behind has nobody at its input, and nobody who waits for a table. */
+function checkBehind({ args, flags }: SshContext, { session, stdio, remoteCommand }: Settings): void {
+  const hasCommand = args.length > 1 || remoteCommand !== undefined;
+  const isFit = session ? hasCommand : stdio === undefined;
+  if (isFit && !flags.local && flags.format === undefined) return;
+  throw new Fault(
+    "bad_parameter",
+    "-f goes to the background with a command on one host, or with -N and forwards; not with a shell, -W, --local or --format",
+  );
 }
 
 /** One host as it was named, or the nodes that a label selector finds. Never empty. */
@@ -132,15 +107,21 @@ async function hostsOf(
 function checkMany(
   hosts: readonly Host[],
   { command }: Remote,
-  { forwards, session }: Settings,
+  { forwards, session, background }: Settings,
   local: boolean,
 ): void {
-  if (command !== undefined && session && forwards.length === 0 && !local) return;
+  if (command !== undefined && session && forwards.length === 0 && !local && !background) return;
   const names = hosts.slice(0, 12).map(({ name }) => printable(name));
   const more = hosts.length > names.length ? ` and ${hosts.length - names.length} more` : "";
-  const what = command === undefined || !session ? "a shell needs one of them" : "forwards need one of them";
+  const single = !session
+    ? "forwards need"
+    : command === undefined
+      ? "a shell needs"
+      : background
+        ? "-f needs"
+        : "forwards need";
   throw new Fault(
     "bad_parameter",
-    `${hosts.length} nodes match, and ${session ? what : "forwards need one of them"}: ${names.join(", ")}${more}; a command would run on all`,
+    `${hosts.length} nodes match, and ${single} one of them: ${names.join(", ")}${more}; a command would run on all`,
   );
 }

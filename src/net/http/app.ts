@@ -18,13 +18,15 @@ export interface AppOptions {
   readonly log: Log;
   /** Bytes of a request body. */
   readonly bodyLimit?: number;
+  /** Counts a request before anything is done for it. Throws `limit_exceeded`. */
+  readonly count?: (peer: { readonly remoteAddress?: string | undefined }) => void;
 }
 
 /**
  * A Fastify application as all of ours are: JSON in and out, `{"message"}` for every refusal with the status of its
  * Fault, no stack or secret in any answer or log line, cookies, and the headers of WEB-05. Routes are the caller's.
  */
-export function httpApp({ log, bodyLimit = 64 * 1024 }: AppOptions): App {
+export function httpApp({ log, bodyLimit = 64 * 1024, count }: AppOptions): App {
   const app = fastify({
     logger: false,
     bodyLimit,
@@ -42,6 +44,7 @@ export function httpApp({ log, bodyLimit = 64 * 1024 }: AppOptions): App {
   app.addHook("onRequest", async (request, reply) => {
     securityHeaders(reply);
     dropClaims(request.raw.headers);
+    count?.(request.raw.socket);
   });
   app.addHook("preValidation", async (request) => sameOrigin(request));
   app.setErrorHandler<FastifyError | Fault | Error>((error, request, reply) =>

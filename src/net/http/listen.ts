@@ -1,11 +1,12 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
+import { createServer as createPlain, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer } from "node:https";
 import type { Socket } from "node:net";
 import { type Millis, minute, second } from "#core/clock";
 import type { Log } from "#core/log";
 import type { Address } from "../address.ts";
+import { ConnectionCap } from "../cap.ts";
 import { listen as bind, type Listen } from "../listen.ts";
-import { sourceOf } from "../source.ts";
+import { lookAhead } from "../opening.ts";
 import { checkTlsPair, type TlsPair } from "../tls.ts";
 
 export interface HttpsListener extends AsyncDisposable {
@@ -15,6 +16,9 @@ export interface HttpsListener extends AsyncDisposable {
   /** Takes no new connection, lets requests under way finish; those left when `signal` aborts are cut. */
   close(signal: AbortSignal): Promise<void>;
 }
+
+/** The first byte of a TLS handshake (RFC 8446 §5.1); no HTTP request begins with it. */
+const tlsRecord = 0x16;
 
 /** How long a client may take, so that slow ones cannot hold a server's connections. */
 export interface Patience {
@@ -36,7 +40,14 @@ export interface HttpsDoor {
   readonly address: Address;
   /** The configuration key that chooses another address. */
   readonly setting: string;
-  readonly pair: TlsPair;
+  /** Undefined: clear HTTP and nothing else, for a load balancer that has the certificate. */
+  readonly pair: TlsPair | undefined;
+  /** Peers that may speak clear HTTP at the same port, told by its first byte; default nobody. */
+  readonly mayBeClear?: (address: string) => boolean;
+  /** Peers of whom a PROXY line is taken; default nobody. */
+  readonly mayBring?: (address: string) => boolean;
+  /** OpenSSL's list of cipher suites; default Node's. */
+  readonly ciphers?: string;
   /** From one source at a time (CFG-17). */
   readonly maxConnections: number;
   readonly log: Log;
@@ -45,51 +56,62 @@ export interface HttpsDoor {
   readonly listen?: Listen;
 }
 
-/** Serves `app` over HTTPS. Throws `unreachable` when the address cannot be had, naming the `setting` that chooses another. */
+/** Serves `app` over HTTPS, or without TLS where the door says so. Throws `unreachable` when the address cannot be had, naming the `setting` that chooses another. */
 export async function listenHttps(app: Handler, door: HttpsDoor): Promise<HttpsListener> {
   const { address, setting, pair, maxConnections, log, wait = patience, listen = bind } = door;
-  checkTlsPair(pair);
+  const suites = door.ciphers === undefined ? {} : { ciphers: door.ciphers };
+  if (pair) checkTlsPair(pair);
   await app.ready();
-  const server = createServer(
-    {
-      ...pair,
-      minVersion: "TLSv1.2",
-      ALPNProtocols: ["http/1.1"],
-      handshakeTimeout: wait.handshake,
-      headersTimeout: wait.headers,
-      requestTimeout: wait.request,
-      keepAliveTimeout: wait.idle,
-      connectionsCheckingInterval: Math.min(wait.headers / 2, 5 * second),
-      maxHeaderSize: 16 * 1024,
-    },
-    (request, response) => {
-      // One that was taken before the server closed must not stay for as long as it has requests.
-      if (!server.listening) response.shouldKeepAlive = false;
-      app.routing(request, response);
-    },
-  );
-  server.maxHeadersCount = 100;
+  const times = {
+    headersTimeout: wait.headers,
+    requestTimeout: wait.request,
+    keepAliveTimeout: wait.idle,
+    connectionsCheckingInterval: Math.min(wait.headers / 2, 5 * second),
+    maxHeaderSize: 16 * 1024,
+  };
+  const route = (request: IncomingMessage, response: ServerResponse): void => {
+    // One that was taken before the server closed must not stay for as long as it has requests.
+    if (!server.listening) response.shouldKeepAlive = false;
+    app.routing(request, response);
+  };
+  const secure =
+    pair &&
+    createServer(
+      {
+        ...pair,
+        ...suites,
+        ...times,
+        minVersion: "TLSv1.2",
+        ALPNProtocols: ["http/1.1"],
+        handshakeTimeout: wait.handshake,
+      },
+      route,
+    );
+  const plain = createPlain(times, route);
+  const server = secure ?? plain;
+  const servers = secure ? [secure, plain] : [plain];
+  const { mayBring, mayBeClear } = door;
+  if (mayBring || (secure && mayBeClear)) {
+    lookAhead(server, {
+      mayBring: mayBring ?? (() => false),
+      patience: wait.handshake,
+      elsewhere: (first, peer) => (secure && first !== tlsRecord && mayBeClear?.(peer) ? plain : undefined),
+    });
+  }
+  for (const each of servers) each.maxHeadersCount = 100;
+  // It never listens itself, and Node begins to look after slow and idle connections when a server does.
+  if (secure) plain.emit("listening");
   // Also knows connections that have not finished their handshake, which the server itself does not.
   const open = new Set<Socket>();
-  const perSource = new Map<string, number>();
+  const cap = new ConnectionCap(maxConnections, log);
   server.on("connection", (socket: Socket) => {
-    const source = sourceOf(socket.remoteAddress ?? "");
-    const count = perSource.get(source) ?? 0;
-    if (count >= maxConnections) {
-      log.warn("too many connections from one source", { source });
-      socket.destroy();
-      return;
-    }
-    perSource.set(source, count + 1);
+    if (!cap.admit(socket)) return;
     open.add(socket);
-    socket.once("close", () => {
-      open.delete(socket);
-      const left = (perSource.get(source) ?? 1) - 1;
-      if (left > 0) perSource.set(source, left);
-      else perSource.delete(source);
-    });
+    socket.once("close", () => open.delete(socket));
   });
-  server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => answerBroken(error, socket));
+  for (const each of servers) {
+    each.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => answerBroken(error, socket));
+  }
   const bound = await listen(server, address, setting);
   server.on("error", (error) => log.error("the listener failed", { error: error.message }));
   const cut = (): void => {
@@ -97,20 +119,22 @@ export async function listenHttps(app: Handler, door: HttpsDoor): Promise<HttpsL
   };
   const close = async (signal: AbortSignal): Promise<void> => {
     // It may have stopped listening before, and only wait for its last connection.
-    if (!server.listening && open.size === 0) return;
-    const closed = new Promise<void>((resolve) => server.once("close", () => resolve()));
-    server.close();
-    server.closeIdleConnections();
-    if (signal.aborted) cut();
-    else signal.addEventListener("abort", cut, { once: true });
-    await closed;
-    signal.removeEventListener("abort", cut);
+    if (server.listening || open.size > 0) {
+      const closed = new Promise<void>((resolve) => server.once("close", () => resolve()));
+      server.close();
+      for (const each of servers) each.closeIdleConnections();
+      if (signal.aborted) cut();
+      else signal.addEventListener("abort", cut, { once: true });
+      await closed;
+      signal.removeEventListener("abort", cut);
+    }
+    if (secure) plain.close();
   };
   return {
     address: bound,
     replace(next) {
       checkTlsPair(next);
-      server.setSecureContext({ ...next, minVersion: "TLSv1.2" });
+      secure?.setSecureContext({ ...next, ...suites, minVersion: "TLSv1.2" });
     },
     close,
     [Symbol.asyncDispose]: () => close(AbortSignal.abort()),

@@ -77,6 +77,8 @@ export interface Connection extends AsyncDisposable {
   ): void;
   /** Resolves when the connection is over; with the reason if it was not orderly. */
   readonly closed: Promise<Error | undefined>;
+  /** Has both sides make new keys (RFC 4253 §9) before it is time. */
+  rekey(): void;
   /** Ends it: DISCONNECT by application with this text. */
   disconnect(message?: string): void;
 }

@@ -168,6 +168,10 @@ class Mux implements Connection {
     this.#requests.handle(handler);
   }
 
+  rekey(): void {
+    this.#transport.rekey();
+  }
+
   disconnect(message = ""): void {
     this.#transport.disconnect(DisconnectReason.byApplication, message);
   }

@@ -265,6 +265,7 @@ suite("a hostile peer is disconnected, and nobody is hurt", () => {
         },
         unimplemented() {},
         authenticated() {},
+        rekey() {},
         disconnect: () => ended.resolve(undefined),
         closed: ended.promise,
       };

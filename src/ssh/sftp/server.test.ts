@@ -234,6 +234,48 @@ suite("SFTP server", () => {
     assert.equal(ids.size, 1000);
   });
 
+  test("S65: of all looks at once only so many are worked on at a time", async () => {
+    const { files, contents } = memoryFiles();
+    contents.set("f", Buffer.alloc(1));
+    let [working, most] = [0, 0];
+    const counted: Files = {
+      ...files,
+      async stat(path) {
+        most = Math.max(most, ++working);
+        await new Promise((resolve) => setImmediate(resolve));
+        working--;
+        return files.stat(path);
+      },
+    };
+    const requests = Array.from({ length: 1000 }, (_, id) => wire.Stat.encode({ id, path: bytes("f") }));
+    assert.equal((await exchange(requests, { files: counted })).length, 1000);
+    assert.equal(most, 64);
+  });
+
+  test("a handle is good for what it was given for only, and only whole", async () => {
+    const { files, contents } = memoryFiles();
+    contents.set("f", Buffer.from("secret"));
+    const reading = (id: number, handle: Uint8Array) =>
+      wire.Read.encode({ id, handle, offset: 0n, length: 6 });
+    const answers = await exchange(
+      [
+        openFor("f", read),
+        wire.Opendir.encode({ id: 2, path: bytes("d") }),
+        reading(3, Uint8Array.of(...first, 0)),
+        reading(4, first.subarray(1)),
+        reading(5, new Uint8Array(0)),
+        reading(6, second),
+        wire.Readdir.encode({ id: 7, handle: first }),
+        reading(8, first),
+      ],
+      { files },
+    );
+    const why = answers.slice(2, 7).map((answer) => wire.StatusAnswer.decode(answer).message);
+    const noFile = "this is no handle of an open file";
+    assert.deepEqual(why, [noFile, noFile, noFile, noFile, "this is no handle of an open folder"]);
+    assert.equal(text(wire.DataAnswer.decode(answers[7] as Uint8Array).data), "secret");
+  });
+
   test("a folder is given in pieces until its end", async () => {
     const readdir = (id: number): Uint8Array => wire.Readdir.encode({ id, handle: first });
     const answers = await exchange([
@@ -346,6 +388,9 @@ suite("SFTP server", () => {
     const asked = { users: [0, 5], groups: [50] };
     const names = wire.UsersGroups.decode(await data(extended("users-groups-by-id@openssh.com", asked)));
     assert.deepEqual([names.users.map(text), names.groups.map(text)], [["root", ""], ["staff"]]);
+    const tooMany = { users: Array(1000).fill(0), groups: Array(25).fill(0) };
+    const [refused] = await exchange([extended("users-groups-by-id@openssh.com", tooMany)]);
+    assert.match(wire.StatusAnswer.decode(refused as Uint8Array).message, /at most 1024 names/);
   });
 
   test("a copy to the end of a file that grows by it ends", async () => {
@@ -378,12 +423,12 @@ suite("SFTP server", () => {
     assert.equal(contents.get("b")?.toString("latin1"), "\x00234789" + "89");
   });
 
-  for (const [why, stream] of [
-    ["does not begin with INIT", [0, 0, 0, 5, 17, 0, 0, 0, 1]],
-    ["speaks version 2", [0, 0, 0, 5, 1, 0, 0, 0, 2]],
-    ["says INIT and no version", [0, 0, 0, 1, 1]],
-    ["sends a message of 4 GiB", [0xff, 0xff, 0xff, 0xff]],
-    ["sends a request without an id", [0, 0, 0, 5, 1, 0, 0, 0, 3, 0, 0, 0, 2, 17, 0]],
+  for (const [why, stream, sentence] of [
+    ["does not begin with INIT", [0, 0, 0, 5, 17, 0, 0, 0, 1], /has to begin with INIT/],
+    ["speaks version 2", [0, 0, 0, 5, 1, 0, 0, 0, 2], /version 2 is not served/],
+    ["says INIT and no version", [0, 0, 0, 1, 1], /short/],
+    ["sends a message of 4 GiB", [0xff, 0xff, 0xff, 0xff], /4294967295 bytes/],
+    ["sends a request without an id", [0, 0, 0, 5, 1, 0, 0, 0, 3, 0, 0, 0, 2, 17, 0], /short/],
   ] as const) {
     test(`a client that ${why} is ended`, async () => {
       let given = false;
@@ -396,8 +441,9 @@ suite("SFTP server", () => {
         },
         write() {},
       };
-      await assert.rejects(serveSftp(link, memoryFiles().files, { maxHandles: 1 }), (err) =>
-        Fault.is(err, "protocol"),
+      await assert.rejects(
+        serveSftp(link, memoryFiles().files, { maxHandles: 1 }),
+        (err) => Fault.is(err, "protocol") && sentence.test(err.message),
       );
     });
   }

@@ -91,6 +91,9 @@ class End implements TestTransport {
     this.isAuthenticated = true;
   }
 
+  /** There are no keys here. */
+  rekey(): void {}
+
   disconnect(reason: number, message: string): void {
     this.#end(undefined, reason, message);
   }

@@ -116,9 +116,9 @@ export class KeyExchanges {
   /** Looks whether the present keys have served long enough. Cheap: called for every packet sent. */
   check(): void {
     const { reader, outbox } = this.#parts;
-    if (outbox.writer.bytes > this.#rekeyAt || reader.bytes > this.#rekeyAt) this.#rekey();
+    if (outbox.writer.bytes > this.#rekeyAt || reader.bytes > this.#rekeyAt) this.rekey();
     if (outbox.writer.packets > rekeyPackets || reader.packets > rekeyPackets) {
-      this.#rekey();
+      this.rekey();
       if (outbox.writer.packets >= maxPackets || reader.packets >= maxPackets)
         this.#parts.onFault(new Fault("protocol", "the other side never agrees on new keys"));
     }
@@ -130,7 +130,8 @@ export class KeyExchanges {
     this.#asked?.reject(reason);
   }
 
-  #rekey(): void {
+  /** Asks for new keys now, where that may be. */
+  rekey(): void {
     if (this.isActive || this.#closed || !this.#mayRekey) return;
     this.#sendInit();
     this.#run();
@@ -159,7 +160,7 @@ export class KeyExchanges {
         this.hostKey = hostKey;
         this.isActive = false;
         this.isThinking = false;
-        this.#after(rekey.every ?? rekeyEvery, () => this.#rekey());
+        this.#after(rekey.every ?? rekeyEvery, () => this.rekey());
         if (++this.count === 1) onFirstDone();
         resume();
       })

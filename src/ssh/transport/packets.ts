@@ -40,6 +40,8 @@ export interface PacketTransport {
   /** From here on the connection is authenticated: larger packets are allowed, client and server drop pre-auth limits. */
   authenticated(): void;
 
+  /** Asks for new keys (RFC 4253 §9) before it is time. No-op before login, and while keys are being made. */
+  rekey(): void;
   /** Sends DISCONNECT (RFC 4253 §11.1) and closes. */
   disconnect(reason: number, message: string): void;
   /** Resolves once, when the connection is over: with the fault that ended it, or undefined after an orderly end. */

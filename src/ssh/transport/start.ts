@@ -33,6 +33,8 @@ export interface ClientTransportOptions extends TransportOptions {
 export interface ServerTransportOptions extends TransportOptions {
   /** Certified keys first, plain last. */
   readonly hostKeys: readonly Signer[];
+  /** Takes a PROXY line before the client's version; throws to refuse it. Without it there may be none. */
+  readonly onProxyLine?: (line: string) => void;
 }
 
 export interface ServerTransport extends PacketTransport {
@@ -64,6 +66,7 @@ export async function startServerTransport(options: ServerTransportOptions): Pro
     offer: able,
     party: { role: "server", hostKeys: options.hostKeys },
     preamble: undefined,
+    ...(options.onProxyLine && { onProxyLine: options.onProxyLine }),
   });
 }
 

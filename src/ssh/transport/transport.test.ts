@@ -171,6 +171,27 @@ suite("transport, re-keying", () => {
     }
   }
 
+  test("asked for before it is time: not before login, and once for both who ask at a time", async () => {
+    const { client, server, log } = await connected();
+    const exchanges = () => log.lines.filter(({ message }) => message === "ssh algorithms agreed").length / 2;
+    client.rekey();
+    client.authenticated();
+    server.authenticated();
+    // What the client sends arrives behind an exchange that it had begun.
+    await Promise.all([receiveAll(server, 1, 10), sendAll(client, 1, 10)]);
+    assert.equal(exchanges(), 1);
+    client.rekey();
+    server.rekey();
+    client.rekey();
+    await Promise.all([
+      receiveAll(client, 5, 10),
+      receiveAll(server, 5, 10),
+      sendAll(client, 5, 10),
+      sendAll(server, 5, 10),
+    ]);
+    assert.equal(exchanges(), 2);
+  });
+
   test("a host that shows the key it was accepted with is not asked about again", async () => {
     let asked = 0;
     const { client, server } = await connected({

@@ -34,6 +34,8 @@ export interface TransportParts {
   readonly version: string;
   /** What stands before our version line; a function is asked once the peer's version is known. */
   readonly preamble: Uint8Array | ((remoteVersion: string) => Uint8Array | undefined) | undefined;
+  /** Takes a PROXY line before the client's version; throws to refuse it. Without it there may be none. */
+  readonly onProxyLine?: (line: string) => void;
   readonly rekey: RekeyLimits;
   readonly clock: Clock;
   readonly log: Log;
@@ -77,7 +79,7 @@ export class Transport implements PacketTransport {
       onFirstDone: () => this.#start.resolve(),
       onFault: (err) => this.#fail(err),
     });
-    this.#versions = new VersionReader(this.role === "client" ? "server" : "client");
+    this.#versions = new VersionReader(this.role === "client" ? "server" : "client", parts.onProxyLine);
     const { stream, signal } = parts;
     if ("setNoDelay" in stream && typeof stream.setNoDelay === "function") stream.setNoDelay(true);
     stream.on("data", this.#onData);
@@ -144,6 +146,10 @@ export class Transport implements PacketTransport {
     this.#authenticated = true;
     this.#reader.allowLargePackets();
     this.#keys.allowRekeying();
+  }
+
+  rekey(): void {
+    this.#keys.rekey();
   }
 
   disconnect(reason: number, message: string): void {

@@ -72,6 +72,37 @@ suite("version exchange", () => {
     });
   }
 
+  const line = "PROXY TCP4 192.0.2.7 198.51.100.1 5000 3023\r\n";
+  for (const size of [1, 7, 1000]) {
+    test(`a PROXY line is handed to who wants it, ${size} bytes at a time`, () => {
+      const lines: string[] = [];
+      const reader = new VersionReader("client", (given) => lines.push(given));
+      const bytes = `${line}${proxy}SSH-2.0-Go\r\n`;
+      let got: ReturnType<typeof reader.push>;
+      for (let at = 0; at < bytes.length; at += size)
+        got = reader.push(Buffer.from(bytes.slice(at, at + size)));
+      assert.deepEqual([lines, got?.version, got?.clientAddress], [[line], "SSH-2.0-Go", "192.0.2.7:50022"]);
+    });
+  }
+  for (const [what, peer, wanted, bytes] of [
+    ["that nobody wants", "client", false, line],
+    ["of a server", "server", true, line.repeat(65)],
+    ["twice", "client", true, line + line],
+    ["behind the version", "client", true, `Teleport${line}`],
+    ["that does not end", "client", true, `PROXY TCP4 ${"1".repeat(120)}`],
+    ["that is too long", "client", true, `PROXY TCP4 ${"1".repeat(120)}\r\n`],
+  ] as const) {
+    test(`S64: refuses a PROXY line ${what}`, () => {
+      const taken: string[] = [];
+      const reader = new VersionReader(peer, wanted ? (given) => taken.push(given) : undefined);
+      assert.throws(
+        () => reader.push(Buffer.from(bytes)),
+        (err) => Fault.is(err, "protocol"),
+      );
+      assert.ok(taken.length <= 1);
+    });
+  }
+
   test("the longest line allowed is read", () => {
     const line = `SSH-2.0-${"x".repeat(245)}`; // with CR LF 255
     assert.equal(new VersionReader("client").push(Buffer.from(`${line}\r\n`))?.version, line);

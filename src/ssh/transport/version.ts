@@ -10,6 +10,10 @@ const maxGreetingLine = 1024;
 const proxyPrefix = Buffer.from("Teleport-Proxy");
 const maxProxyPrefix = 256;
 
+/** A line of HAProxy's PROXY protocol, version 1: a load balancer tells whose connection it brings. CR LF counted. */
+const proxyLine = "PROXY ";
+const maxProxyLine = 107;
+
 export interface RemoteVersion {
   /** Without CR LF, e.g. `SSH-2.0-OpenSSH_9.2p1`. */
   readonly version: string;
@@ -25,15 +29,18 @@ export class VersionReader {
   #held: Buffer = Buffer.alloc(0);
   #greetingLines = 0;
   #clientAddress: string | undefined;
+  #onProxyLine: ((line: string) => void) | undefined;
 
-  constructor(peer: Role) {
+  /** With `onProxyLine` one PROXY line may come before all else: it is handed over with its CR LF, and refused by a throw. */
+  constructor(peer: Role, onProxyLine?: (line: string) => void) {
     this.#peer = peer;
+    this.#onProxyLine = onProxyLine;
   }
 
   /** The version once its line is complete. Throws a `protocol` fault for what is no SSH-2 peer. */
   push(chunk: Buffer): RemoteVersion | undefined {
     this.#held = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]);
-    if (this.#peer === "client" && !this.#takeProxyPrefix()) return undefined;
+    if (this.#peer === "client" && !(this.#takeProxyLine() && this.#takeProxyPrefix())) return undefined;
     while (true) {
       const end = this.#held.indexOf(10);
       const isVersion = startsLike(this.#held, "SSH-");
@@ -54,6 +61,19 @@ export class VersionReader {
       this.#held = rest;
       if (rest.length === 0) return undefined;
     }
+  }
+
+  /** False while the line has begun and has not ended. */
+  #takeProxyLine(): boolean {
+    if (!this.#onProxyLine || !startsLike(this.#held, proxyLine)) return true;
+    const end = this.#held.indexOf("\r\n") + 2;
+    if (end > maxProxyLine || (end < 2 && this.#held.length >= maxProxyLine))
+      throw new Fault("protocol", "the line of the PROXY protocol is too long");
+    if (end < 2) return false;
+    this.#onProxyLine(this.#held.toString("latin1", 0, end));
+    this.#onProxyLine = undefined;
+    this.#held = this.#held.subarray(end);
+    return this.#held.length > 0;
   }
 
   /** False while the prefix has begun and has not ended. */

@@ -9,6 +9,8 @@ const flushAt = 128 * 1024;
 /** Length and padding fields, the most padding there is, and the longest tag. */
 const maxOverhead = 4 + 1 + 255 + 64;
 const maxPayload = maxPacketLength - maxOverhead;
+/** A batch of up to this is copied for a stream that keeps it, so that an idle connection holds no slab. */
+const copyUpTo = 16 * 1024;
 
 /**
  * Puts packets together, encrypted, in a slab, and writes all that came together in one turn of the event loop with one
@@ -27,6 +29,8 @@ export class PacketWriter {
   readonly #reuse: boolean;
   #sealer: Sealer = clearSealer;
   #slab: Buffer | undefined;
+  /** Whether the stream has been handed a part of the slab for good. */
+  #lent = false;
   #start = 0;
   #end = 0;
   #inFlight = 0;
@@ -92,9 +96,15 @@ export class PacketWriter {
     const slab = this.#slab;
     const size = this.#end - this.#start;
     if (slab === undefined || size === 0 || !this.#stream.writable) return;
-    const batch = slab.subarray(this.#start, this.#end);
+    let batch = slab.subarray(this.#start, this.#end);
     this.#start = this.#end;
     if (this.#reuse) this.#drop();
+    else if (size > copyUpTo) this.#lent = true;
+    else {
+      batch = Buffer.from(batch);
+      if (!this.#lent) giveBack(slab);
+      this.#drop();
+    }
     this.#inFlight += size;
     this.#stream.write(batch, () => {
       this.#inFlight -= size;
@@ -116,6 +126,7 @@ export class PacketWriter {
 
   #drop(): void {
     this.#slab = undefined;
+    this.#lent = false;
     this.#start = 0;
     this.#end = 0;
   }

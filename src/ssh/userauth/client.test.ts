@@ -165,6 +165,14 @@ suite("logging in", () => {
     await settle();
     assert.deepEqual(got, [90]);
   });
+
+  test("who is let in and at once sent away has logged in: the connection is what ends", async () => {
+    const ends = packetPair();
+    const server = admit(ends.server, { check: known({ alice }) }, () => ends.server.disconnect(12, "full"));
+    await logIn(ends.client, { user: "root", signers: [alice.signer()] }, () => {});
+    await server;
+    assert.match(String(await ends.client.closed), /full/);
+  });
 });
 
 suite("a client against a hostile server", () => {

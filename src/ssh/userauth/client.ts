@@ -65,6 +65,8 @@ class Login<T> {
     this.#options = options;
     this.#begin = begin;
     this.lost = transport.closed.then((reason) => {
+      // Who is let in and at once sent away has logged in: the connection tells why it is over.
+      if (this.#result) return new Promise<never>(() => {});
       throw this.#gone(reason);
     });
     transport.receive((payload) => this.#take(payload));

@@ -1,0 +1,69 @@
+import type { Alive, AuthContract, MirrorChange } from "#contract/auth";
+import type { Client } from "#contract/rpc";
+import type { Clock, Millis } from "#core/clock";
+import { second } from "#core/clock";
+import type { Random } from "#core/random";
+import type { Heartbeats } from "./health.ts";
+
+/** A member says that it is there every 5 s, give or take a tenth (OVW-34). */
+const aliveEvery: Millis = 5 * second;
+
+type Watch = Pick<Client<AuthContract>, "mirror.watch">;
+type Kind = Alive["kinds"][number];
+
+interface Told {
+  /** Auth does not have the record any more. */
+  lost(): void;
+  /** For those who ask how well the member is connected. */
+  readonly heartbeats: Heartbeats;
+}
+
+/**
+ * Says on the stream that the mirror watches that this host is there, at once when the stream opens and every few seconds, and
+ * which of its records auth should have; tells who announces a record when auth has lost it.
+ */
+export class Heartbeat {
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #records = new Map<Kind, Told>();
+  /** What the mirror watches by. */
+  readonly client: Watch;
+
+  constructor(parts: { client: Watch; clock: Clock; random: Random }) {
+    this.#clock = parts.clock;
+    this.#random = parts.random;
+    const watch = parts.client["mirror.watch"];
+    this.client = {
+      "mirror.watch": (input, signal) => this.#hear(watch(input, signal, (s) => this.#say(s))),
+    };
+  }
+
+  /** The record of this kind has been announced. */
+  there(kind: Kind, told: Told): void {
+    this.#records.set(kind, told);
+  }
+  gone(kind: Kind): void {
+    this.#records.delete(kind);
+  }
+
+  async *#say(signal: AbortSignal): AsyncGenerator<Alive> {
+    while (!signal.aborted) {
+      yield { type: "alive", kinds: [...this.#records.keys()] };
+      const pause = aliveEvery * (0.9 + 0.2 * this.#random.fraction());
+      await this.#clock.sleep(pause, signal).catch(() => {});
+    }
+  }
+
+  async *#hear(changes: AsyncIterable<MirrorChange>): AsyncGenerator<MirrorChange> {
+    try {
+      for await (const change of changes) {
+        if (change.type === "announce") for (const { lost } of this.#records.values()) lost();
+        if (change.type === "announce" || change.type === "beat")
+          for (const { heartbeats } of this.#records.values()) heartbeats.good();
+        yield change.type === "announce" ? { type: "beat" } : change;
+      }
+    } finally {
+      for (const { heartbeats } of this.#records.values()) heartbeats.lost();
+    }
+  }
+}

@@ -1,0 +1,100 @@
+import type { Server, Socket } from "node:net";
+import type { Millis } from "#core/clock";
+import type { Address } from "./address.ts";
+import { beginsProxyLine, readProxyLine } from "./proxy-line.ts";
+
+export interface OpeningOptions {
+  /** Peers of whom a PROXY line is taken. That of others is handed on as it came, which no protocol understands. */
+  readonly mayBring: (address: string) => boolean;
+  /** Time until the first bytes are there. */
+  readonly patience: Millis;
+  /** What serves a connection that begins with this byte; undefined: the server itself. */
+  readonly elsewhere?: (first: number, peer: string) => Server | undefined;
+}
+
+/**
+ * Has the first bytes of each connection looked at before `server` serves it: a PROXY line is taken off, and the address
+ * that it names is from then on the socket's `remoteAddress`, for TLS sockets too. For protocols whose clients speak first.
+ */
+export function lookAhead(server: Server, { mayBring, patience, elsewhere }: OpeningOptions): void {
+  const claimed = new Map<string, Address>();
+  const own = server.listeners("connection");
+  server.removeAllListeners("connection");
+  server.on("connection", (socket: Socket) => {
+    const peer = socket.remoteAddress ?? "";
+    readOpening(socket, mayBring(peer), patience, ({ first, client }) => {
+      if (client) {
+        const key = nameOf(socket);
+        claimed.set(key, client);
+        socket.once("close", () => claimed.delete(key));
+        rename(socket, client);
+      }
+      const other = elsewhere?.(first, peer);
+      if (other) other.emit("connection", socket);
+      else for (const serve of own) serve.call(server, socket);
+      // A server of plain HTTP waits for what is unshifted until the stream flows.
+      process.nextTick(() => socket.resume());
+    });
+  });
+  // A TLS socket asks the handle below for its peer.
+  server.prependListener("secureConnection", (socket: Socket) => {
+    const client = claimed.get(nameOf(socket));
+    if (client) rename(socket, client);
+  });
+}
+
+const nameOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress} ${remotePort}`;
+
+function rename(socket: Socket, { host, port }: Address): void {
+  Object.defineProperties(socket, { remoteAddress: { value: host }, remotePort: { value: port } });
+}
+
+function readOpening(
+  socket: Socket,
+  takesLine: boolean,
+  patience: Millis,
+  done: (opening: { readonly first: number; readonly client: Address | undefined }) => void,
+): void {
+  let held: Buffer = Buffer.alloc(0);
+  let client: Address | undefined;
+  let mayBeLine = takesLine;
+  const giveUp = (): void => void socket.destroy();
+  const onReadable = (): void => {
+    const chunk = socket.read() as Buffer | null;
+    if (chunk === null) return;
+    held = Buffer.concat([held, chunk]);
+    if (mayBeLine && beginsProxyLine(held)) {
+      const line = lineOf(held);
+      if (line === "broken") {
+        giveUp();
+        return;
+      }
+      if (!line) return;
+      client = line.client;
+      held = line.rest;
+      // One line and no more: what is behind it is the client's own.
+      mayBeLine = false;
+    }
+    const [first] = held;
+    if (first === undefined) return;
+    socket.removeListener("readable", onReadable);
+    socket.removeListener("timeout", giveUp);
+    socket.removeListener("end", giveUp);
+    socket.setTimeout(0);
+    socket.unshift(held);
+    done({ first, client });
+  };
+  socket.on("error", giveUp);
+  socket.once("timeout", giveUp);
+  socket.once("end", giveUp);
+  socket.setTimeout(patience);
+  socket.on("readable", onReadable);
+}
+
+function lineOf(held: Buffer) {
+  try {
+    return readProxyLine(held);
+  } catch {
+    return "broken" as const;
+  }
+}
