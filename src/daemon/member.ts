@@ -54,8 +54,8 @@ export interface RemoteAuth {
   readonly servers: readonly Address[];
   /** Connects to an auth server. */
   readonly dial: (signal: AbortSignal) => Promise<AuthStream>;
-  /** For who needs no token: the process that started this one has it certified. */
-  readonly vouched?: Certify;
+  /** For who needs no token: the process that started this one has it certified, and knows the cluster's host CA. */
+  readonly vouched?: { readonly certify: Certify; readonly authorities: readonly string[] | undefined };
   readonly token: (() => Promise<string>) | undefined;
   readonly caPin: string | undefined;
   /** To the operator whatever the log's severity (AUTH-17). */
@@ -128,7 +128,11 @@ async function remoteMember(options: MemberOptions, remote: RemoteAuth, signal: 
   };
   let keeper: IdentityKeeper | undefined;
   const where = { auth_server: remote.servers.map(formatAddress).join() };
-  const opened = { dataDir, role, asked, first: remote.vouched ?? join, renew, clock, log };
+  const opened = {
+    ...{ dataDir, role, asked, renew, clock, log },
+    first: remote.vouched?.certify ?? join,
+    ...(remote.vouched?.authorities && { authorities: remote.vouched.authorities }),
+  };
   const kept = await persist(() => IdentityKeeper.open(opened), {
     clock,
     random,

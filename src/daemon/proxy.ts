@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import type { Config } from "#config";
 import type { ProxySettings } from "#contract/web";
 import { minClientVersion } from "#contract/wire";
+import { type Millis, minute } from "#core/clock";
 import type { Service } from "#core/service";
 import type { Mirror } from "#mirror";
 import { access, type ProxyServer as ProxyRecord, type ResourceKind, type User, type Verb } from "#model";
@@ -158,13 +159,27 @@ function webDoor(config: Config, world: World, member: Member, mirror: Mirror): 
       });
       world.say(`[PROXY] Web proxy service is starting on ${formatAddress(listener.address)}`);
       ready();
-      await new Promise<void>((resolve) => {
-        if (signal.aborted) resolve();
-        else signal.addEventListener("abort", () => resolve(), { once: true });
-      });
+      await aborted(AbortSignal.any([signal, world.leaving.begun]));
+      // Whoever has a connection open and asks for nothing, or slowly, must not keep a process that leaves.
+      const late = new AbortController();
+      void clock
+        .sleep(lastRequests, signal)
+        .catch(() => {})
+        .then(() => late.abort());
+      await listener.close(late.signal);
+      await aborted(signal);
     },
   };
 }
+
+/** As long as a request may take. */
+const lastRequests: Millis = minute;
+
+const aborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
 
 const isName = (host: string): boolean => !/^[\d.]+$|:/.test(host);
 

@@ -19,6 +19,7 @@ import { describe } from "./describe.ts";
 import { diagnostics } from "./diagnostics.ts";
 import { Health } from "./health.ts";
 import { Heartbeat } from "./heartbeat.ts";
+import { readIdentity } from "./identity.ts";
 import { idleMemory, thisEngine } from "./idle-memory.ts";
 import { licenseWarning } from "./license.ts";
 import { Lifecycle } from "./lifecycle.ts";
@@ -303,6 +304,7 @@ const authServers = ({ teleport, process }: Config, { clock, log }: World): Prom
 
 async function remoteOf(config: Config, world: World, servers: AuthServers): Promise<RemoteAuth> {
   const { auth_servers, auth_token, ca_pin } = config.teleport;
+  const { parent } = world.own;
   const { resolveSecret } = await load();
   return {
     servers: auth_servers,
@@ -312,7 +314,13 @@ async function remoteOf(config: Config, world: World, servers: AuthServers): Pro
         ? undefined
         : async () => (await resolveSecret(auth_token, readToken)).reveal(),
     caPin: ca_pin,
-    ...(world.own.parent?.companion !== undefined && { vouched: vouchedBy(world.own.parent) }),
+    ...(parent?.companion !== undefined && {
+      vouched: {
+        certify: vouchedBy(parent),
+        // One that was left by another cluster, which lived in this folder before, is of no use.
+        authorities: (await readIdentity(world.hostDir, "Proxy"))?.authorities,
+      },
+    }),
     warn: once(world.warn),
   };
 }

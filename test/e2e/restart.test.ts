@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdir, readFile, rename, stat, symlink, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, readlink, rename, stat, symlink, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { suite, test } from "node:test";
@@ -29,6 +29,13 @@ suite("a daemon that is told by signals", { concurrency: 2 }, () => {
     assert.ok(descendants(first).includes(session.shell), "the session was not the old process's");
     assert.ok(isAlive(first));
     assert.match(await cluster.mustTctl("nodes", "ls"), /^testnode /m);
+    // S54: what one process hands to the next is not for the people on it.
+    assert.doesNotMatch(
+      await cluster.mustTsh(["ssh", "testnode", "env"]),
+      /TELEPORT_(INHERITED|COMMAND)|NODE_CHANNEL/,
+    );
+    for (const shell of [other.shell, session.shell])
+      assert.doesNotMatch((await openFiles(shell)).join(" "), /socket:/);
 
     await end(session);
     await eventually("an end of the old process", () => !isAlive(first));
@@ -192,10 +199,14 @@ async function startHost(options: ClusterOptions = {}) {
     first,
     /** The process that took the place of another, when that has handed over. */
     async nextAfter(before: number): Promise<number> {
-      const next = await eventually("another process", async () => {
-        const now = await pid();
-        return now !== 0 && now !== before && now;
-      });
+      const next = await eventually(
+        "another process",
+        async () => {
+          const now = await pid();
+          return now !== 0 && now !== before && now;
+        },
+        { timeout: 60_000 },
+      );
       await cluster.daemon.program.line(new RegExp(`a new process serves.* pid=${next}\\n`));
       return next;
     },
@@ -225,6 +236,11 @@ async function answerOf({ terminal }: Session, text: string): Promise<string | u
 async function end({ terminal }: Session): Promise<void> {
   terminal.type("exit\r");
   assert.equal(await terminal.ended(), 0, terminal.shown);
+}
+
+async function openFiles(pid: number): Promise<string[]> {
+  const folder = `/proc/${pid}/fd`;
+  return Promise.all((await readdir(folder)).map((fd) => readlink(join(folder, fd)).catch(() => "")));
 }
 
 /** The session whose recording has this in it. */

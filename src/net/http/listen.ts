@@ -118,13 +118,17 @@ export async function listenHttps(app: Handler, door: HttpsDoor): Promise<HttpsL
     for (const socket of open) socket.destroy();
   };
   const close = async (signal: AbortSignal): Promise<void> => {
-    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-    for (const each of servers) each.closeIdleConnections();
-    if (signal.aborted) cut();
-    else signal.addEventListener("abort", cut, { once: true });
-    await closed;
+    // It may have stopped listening before, and only wait for its last connection.
+    if (server.listening || open.size > 0) {
+      const closed = new Promise<void>((resolve) => server.once("close", () => resolve()));
+      server.close();
+      for (const each of servers) each.closeIdleConnections();
+      if (signal.aborted) cut();
+      else signal.addEventListener("abort", cut, { once: true });
+      await closed;
+      signal.removeEventListener("abort", cut);
+    }
     if (secure) plain.close();
-    signal.removeEventListener("abort", cut);
   };
   return {
     address: bound,
