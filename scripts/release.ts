@@ -3,7 +3,7 @@
  * installer to it, and packs it as teleport-vVERSION-PLATFORM.tar.gz beside its SHA-256, in that same folder.
  */
 import { execFileSync } from "node:child_process";
-import { chmod, copyFile, readFile, writeFile } from "node:fs/promises";
+import { chmod, copyFile, cp, readFile, writeFile } from "node:fs/promises";
 import { join, relative, resolve } from "node:path";
 import { build } from "esbuild";
 import { digestOf, packArchive } from "./release/archive.ts";
@@ -13,11 +13,12 @@ const root = join(import.meta.dirname, "..");
 const dist = resolve(process.argv[2] ?? join(root, "dist"));
 /** What scripts/build.ts makes, and what is added here. */
 const built = ["bin", "lib", "web", "node_modules", "package.json"];
-const added = ["LICENSE", "LICENSES.txt", "CHANGELOG.md", "install"];
+const added = ["LICENSE", "LICENSES.txt", "CHANGELOG.md", "install", "systemd"];
 
 await Promise.all([
   copyFile(join(root, "LICENSE"), join(dist, "LICENSE")),
   copyFile(join(root, "CHANGELOG.md"), join(dist, "CHANGELOG.md")),
+  cp(join(root, "systemd"), join(dist, "systemd"), { recursive: true }),
   writeFile(join(dist, "LICENSES.txt"), licencesOf(root)),
   copyFile(join(root, "scripts/release/install.sh"), join(dist, "install")).then(() =>
     chmod(join(dist, "install"), 0o755),

@@ -40,6 +40,7 @@ suite("a release", () => {
       const { out } = await run(program, ["version"]);
       assert.match(out, /^Teleport v\d\S+ git:[0-9a-f]{12} node26\./);
     }
+    assert.match(await readFile(join(release, "systemd/teleport.service"), "utf8"), /^ExecStart=/m);
     await using cluster = await startCluster({ programs });
     await cluster.makeUser("joe");
     await cluster.logIn("joe");
