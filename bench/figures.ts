@@ -33,11 +33,13 @@ export function figure(
   return { ...(id !== undefined && { id }), what, unit, sides };
 }
 
-/** What `--runs` and `--mib` ask for; without them every part has its own. */
+/** What `--runs`, `--mib` and `--nodes` ask for; without them every part has its own. */
 export interface Asked {
   readonly runs?: number;
   /** How much is transferred. */
   readonly mebibytes?: number;
+  /** How many nodes are registered. */
+  readonly nodes?: number;
 }
 
 /** The value that `share` of all are at or below; 0.5 is the median. */

@@ -14,6 +14,7 @@ interface Goal {
 const stock = /^ours, (ssh -J|proxy)/;
 const jump = /^ours, ssh -J/;
 const tsh = /^ours, tsh/;
+const nodes = /^ours, \d+ nodes/;
 
 const ratio = (row: string, of: string, side: RegExp, at: "least" | "most", reach: number): Goal => ({
   ...{ row, of, side, at, reach },
@@ -46,6 +47,9 @@ const goals: readonly Goal[] = [
   ratio("connections, 8 in parallel, tsh", "rate", tsh, "least", 1.5),
   value("an idle session of 300, KiB", "memory", stock, "most", 250),
   value("memory after their end, of before", "memory after", stock, "most", 1.1),
+  value("heartbeats of 10,000 nodes, % of a core at auth", "heartbeats", nodes, "most", 25),
+  value("tsh ls of 10,000 nodes, ms", "tsh ls", nodes, "most", 1000),
+  value("a node looked up and dialled at the proxy, p50, ms", "lookup p50", nodes, "most", 5),
   ratio("sftp get", "sftp get", stock, "least", 1.1),
   ratio("sftp put", "sftp put", stock, "least", 1.1),
   ratio("50 ms away at 100 Mbit/s, up", "wan 100 up", jump, "least", 0.9),

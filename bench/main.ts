@@ -9,6 +9,7 @@ import { type Asked, type Figure, table } from "./figures.ts";
 import { outcomes, outcomeTable } from "./goals.ts";
 import { benchLogin } from "./login.ts";
 import { measureMemory } from "./memory.ts";
+import { measureNodes } from "./nodes.ts";
 import { openSsh } from "./openssh.ts";
 import { ours } from "./ours.ts";
 import { measureRate } from "./rate.ts";
@@ -17,8 +18,8 @@ import type { Side } from "./side.ts";
 import { measureStart } from "./start.ts";
 import { measureWan } from "./wan.ts";
 
-const usage = `npm run bench -- [part ...] [--runs=N] [--mib=N] [--json=FILE] [--only-openssh]
-parts: exec bulk sftp echo rate memory start wan; all of them when none is named`;
+const usage = `npm run bench -- [part ...] [--runs=N] [--mib=N] [--nodes=N] [--json=FILE] [--only-openssh]
+parts: exec bulk sftp echo rate memory nodes start wan; all of them when none is named`;
 
 const parts: Record<string, (sides: readonly Side[], asked: Asked) => Promise<Figure[]>> = {
   start: measureStart,
@@ -28,6 +29,7 @@ const parts: Record<string, (sides: readonly Side[], asked: Asked) => Promise<Fi
   bulk: measureBulk,
   sftp: measureSftp,
   memory: measureMemory,
+  nodes: measureNodes,
   wan: measureWan,
 };
 
@@ -36,6 +38,7 @@ const { values: flags, positionals } = parseArgs({
   options: {
     runs: { type: "string" },
     mib: { type: "string" },
+    nodes: { type: "string" },
     json: { type: "string" },
     "only-openssh": { type: "boolean", default: false },
   },
@@ -44,6 +47,7 @@ const chosen = positionals.length > 0 ? positionals : Object.keys(parts);
 const asked: Asked = {
   ...(flags.runs !== undefined && { runs: Number(flags.runs) }),
   ...(flags.mib !== undefined && { mebibytes: Number(flags.mib) }),
+  ...(flags.nodes !== undefined && { nodes: Number(flags.nodes) }),
 };
 if (chosen.some((name) => !(name in parts)) || Object.values(asked).some((n) => !(n >= 1 && n % 1 === 0))) {
   console.error(usage);
@@ -67,8 +71,10 @@ if (chosen.some((name) => !(name in parts)) || Object.values(asked).some((n) => 
 async function bench(stopped: Promise<never>): Promise<void> {
   await using stack = new AsyncDisposableStack();
   const login = stack.use(await benchLogin());
-  const sides: Side[] = [stack.use(await openSsh(login))];
-  if (!flags["only-openssh"]) sides.push(...stack.use(await ours(login)).sides);
+  // Those that bring servers of their own, and compare them with nothing.
+  const compared = chosen.some((part) => part !== "nodes" && part !== "start");
+  const sides: Side[] = compared ? [stack.use(await openSsh(login))] : [];
+  if (compared && !flags["only-openssh"]) sides.push(...stack.use(await ours(login)).sides);
   const machine = { cpu: cpus()[0]?.model, cores: cpus().length, load: loadavg()[0], node: process.version };
   console.log(`${JSON.stringify({ ...machine, shell: login.shell })}\n`);
   const figures: Figure[] = [];

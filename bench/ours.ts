@@ -13,7 +13,7 @@ import { type TempDir, tempDir } from "../test/support/temp-dir.ts";
 import type { Login } from "./login.ts";
 import { changed, everyHost, type Side } from "./side.ts";
 
-const bin = (name: string): string => join(import.meta.dirname, "../dist/bin", name);
+export const bin = (name: string): string => join(import.meta.dirname, "../dist/bin", name);
 
 /** One daemon with all three services on 127.0.0.1, and a user with certificates. Reached by stock `ssh` in both ways, and by `tsh`. */
 export async function ours(login: Login): Promise<{ sides: readonly Side[] } & AsyncDisposable> {
@@ -111,7 +111,7 @@ function homeFor(home: string, port: number, door: number): string {
 }
 
 /** Makes a user who may log in as `login`, accepts the invitation, and asks for certificates, all over the web API. */
-async function signUp(
+export async function signUp(
   folder: TempDir,
   config: string,
   login: string,

@@ -23,6 +23,9 @@ need rsync rsync
 need git git
 need ssh-audit ssh-audit
 need promtool prometheus
+need systemd-notify systemd
+need python3 python3
+need logger bsdutils
 [ -n "$packages" ] || exit 0
 
 # 101 forbids a package to start its service: no sshd on port 22 because of a test.

@@ -91,11 +91,15 @@ suite("auth API", async () => {
       return { size };
     },
   } as unknown as Handlers<AuthContract>;
-  const callerOf = (identity: Identity): Caller => ({
-    ...identity,
-    name: identity.kind,
-    can: () => identity.kind === "system" && identity.role === "Admin",
-  });
+  const callers: Identity[] = [];
+  const callerOf = (identity: Identity): Caller => {
+    callers.push(identity);
+    return {
+      ...identity,
+      name: identity.kind,
+      can: () => identity.kind === "system" && identity.role === "Admin",
+    };
+  };
   const app = authApi({
     handlers,
     callerOf,
@@ -138,6 +142,29 @@ suite("auth API", async () => {
       client["users.delete"]({ name: "joe" }),
       (err) =>
         Fault.is(err, "not_found") && err.message === "user joe is not found" && err.details.name === "joe",
+    );
+    client.close();
+  });
+
+  test("AUTH-24: a renewed certificate is shown from the next call on, also while another call is under way", async () => {
+    const other = "9c1d2e3f-1111-4222-8333-0123456789ab";
+    let current = await certificate(host.pair, `${hostId}.main`, ["Node"]);
+    const client = openAuthClient({
+      dial,
+      certificate: () => current,
+      authorities: [host.pair.cert],
+      clusterName: "main",
+      version: "5.0.0",
+    });
+    callers.length = 0;
+    await client["cluster.ca"]({});
+    const underWay = client["cluster.ca"]({});
+    current = await certificate(host.pair, `${other}.main`, ["Node"]);
+    await underWay;
+    for (let i = 0; i < 3; i++) await client["cluster.ca"]({});
+    assert.deepEqual(
+      callers.map((identity) => identity.kind === "system" && identity.hostId),
+      [hostId, hostId, other, other, other],
     );
     client.close();
   });

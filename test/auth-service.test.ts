@@ -4,15 +4,20 @@ import { connect } from "node:net";
 import { suite, test } from "node:test";
 import { type AuthClient, openAuthClient } from "#authclient";
 import { MemoryBackend } from "#backend";
-import { hour, systemClock, TestClock } from "#core/clock";
+import { hour, second, systemClock, TestClock } from "#core/clock";
 import { Fault } from "#core/errors";
+import { Leaving } from "#core/leaving";
 import { memoryLog, silentLog } from "#core/log";
+import { systemRandom } from "#core/random";
 import { Mirror } from "#mirror";
 import { Node } from "#model";
 import { makeTlsKey, type TlsPair } from "#pki";
 import { authApi } from "../src/auth/api.ts";
 import { handlers } from "../src/auth/handlers.ts";
 import { cluster, hostId, otherId, publicKeys, role } from "../src/auth/testing/cluster.ts";
+import { Heartbeat } from "../src/daemon/heartbeat.ts";
+import { presence } from "../src/daemon/presence.ts";
+import { eventually } from "./support/eventually.ts";
 
 /** An auth service on a real port, and clients that show real certificates. */
 async function served() {
@@ -118,6 +123,78 @@ suite("auth service over mutual TLS", () => {
     await changed;
     stop.abort();
     await done;
+  });
+
+  test("OVW-34: a member on its open stream stays in all lists; one whose record was lost is back at once; one that says nothing is gone", async (t) => {
+    await using s = await served();
+    const { clock } = s.c;
+    const node = await s.join("Node", otherId);
+    const proxy = await s.join("Proxy", hostId);
+    const record = Node.parse({
+      kind: "node",
+      version: "v2",
+      metadata: { name: otherId },
+      spec: { hostname: "db" },
+    });
+    const stop = {
+      node: new AbortController(),
+      proxy: new AbortController(),
+      presence: new AbortController(),
+    };
+    const nodeBeat = new Heartbeat({ client: node, clock, random: systemRandom });
+    const proxyBeat = new Heartbeat({ client: proxy, clock, random: systemRandom });
+    const mirrors = {
+      node: new Mirror({ client: nodeBeat.client, clock, log: silentLog }),
+      proxy: new Mirror({ client: proxyBeat.client, clock, log: silentLog }),
+    };
+    let announced = 0;
+    const place = presence({
+      kind: "node",
+      announce: async () => {
+        await node["nodes.announce"](record);
+        announced++;
+      },
+      remove: async () => {},
+      heartbeat: nodeBeat,
+      heartbeats: { good: () => {}, lost: () => {} },
+      leaving: new Leaving(),
+      clock,
+      random: systemRandom,
+      log: silentLog,
+    });
+    const done = [
+      mirrors.node.run(stop.node.signal, () => {}),
+      mirrors.proxy.run(stop.proxy.signal, () => {}),
+      place.run(stop.presence.signal, () => {}),
+    ];
+    const listed = (): boolean => mirrors.proxy.nodes().length === 1;
+    await eventually("its record at the proxy", listed);
+    await eventually("a stream of both", () => mirrors.node.connected && mirrors.proxy.connected);
+    const heard = t.mock.method(s.c.auth.presence, "alive").mock;
+    for (let i = 0; i < 14; i++) {
+      const before = heard.callCount();
+      await clock.advance(5.6 * second);
+      await eventually("a word of both", () => heard.callCount() >= before + 2);
+      assert.ok(listed());
+    }
+    assert.equal(announced, 1);
+    assert.equal(await s.c.auth.parts.store.nodes.find(otherId).then(Boolean), true);
+
+    await s.c.auth.parts.store.nodes.delete(otherId);
+    await eventually("its record gone", () => !listed());
+    await clock.advance(5.6 * second);
+    await eventually("its record back", listed);
+    assert.equal(announced, 2);
+
+    stop.node.abort();
+    for (let i = 0; i < 6; i++) {
+      await clock.advance(5.6 * second);
+      await eventually("the proxy", () => mirrors.proxy.connected);
+    }
+    await eventually("a list without it", () => !listed());
+    stop.proxy.abort();
+    stop.presence.abort();
+    await Promise.all(done);
   });
 
   test("a person who logged in calls with the roles of the certificate, until the account is gone", async () => {

@@ -10,6 +10,7 @@ const byHand = [
   "SECURITY.md",
   "CHANGELOG.md",
   "docs/installing.md",
+  "docs/operations.md",
   "docs/tsh-ssh.md",
   "bench/README.md",
 ];

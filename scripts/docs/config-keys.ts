@@ -11,7 +11,7 @@ export const configKeys: Readonly<Record<string, string>> = {
     "What `tctl status` prints as CA pin: the auth service is verified by it at the first start.",
   "teleport.auth_servers": "Where the auth service is. Left out: on this host.",
   "teleport.advertise_ip":
-    "Address under which others reach the node and the proxy of this host. Left out: its first that is not loopback.",
+    "Address under which others reach the services of this host. Left out: where it listens, or its first address that is not loopback. A port in it is the node's, or the auth service's where no node runs.",
   "teleport.connection_limits.max_connections":
     "Connections that each listener (SSH, web port, auth API) holds at a time for one source address.",
   "teleport.connection_limits.max_users":
@@ -81,7 +81,7 @@ export const configKeys: Readonly<Record<string, string>> = {
   "auth_service.cluster_name": "Name of the cluster, fixed at its first start. Left out: a UUID.",
   "auth_service.listen_addr": "Where the auth API listens.",
   "auth_service.public_addr":
-    "Names and addresses of the auth service for its certificate; `tctl nodes add` prints the first.",
+    "Names and addresses of the auth service for its certificate; the first is announced to the other hosts, and `tctl nodes add` prints it.",
   "auth_service.tokens":
     "Static invite tokens, written `node,proxy:TOKEN`. They never expire: prefer `tctl nodes add`.",
   "auth_service.authentication.type":
@@ -150,5 +150,6 @@ export const configKeys: Readonly<Record<string, string>> = {
   "proxy_service.kubernetes.kubeconfig_file": none,
   "proxy_service.openssh_targets":
     "Hosts that are no nodes of the cluster and may be dialled for its users all the same: name, address, CIDR block or `*`, each with a port or `:*`. Goes past the admin guide.",
-  "proxy_service.processes": `${none} Goes past the admin guide.`,
+  "proxy_service.processes":
+    "How many processes serve this proxy's ports, each a proxy of its own with its own host id. Goes past the admin guide.",
 };

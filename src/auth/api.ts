@@ -1,15 +1,15 @@
-import type { IncomingMessage } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Server } from "node:https";
-import { Readable } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import { type FastifyInstance, type FastifyRequest, fastify } from "fastify";
 import type { z } from "zod";
 import { type AuthContract, authContract } from "#contract/auth";
 import { admit, type Handlers } from "#contract/rpc";
-import { faultBody, linesType, statusOf } from "#contract/wire";
+import { faultBody, linesType, minClientVersion, statusOf, versionHeader } from "#contract/wire";
 import { type Clock, type Millis, minute, second } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
+import { isOlder } from "#core/version";
 import type { Caller, CertAuthority, Identity } from "#model";
 import { formatAddress, lookAhead } from "#net";
 import { identify } from "./peer.ts";
@@ -76,6 +76,7 @@ export function authApi(options: AuthApiOptions): FastifyInstance<Server> {
   const callerFor = async (request: FastifyRequest): Promise<Caller> => {
     const peer = (request.raw.socket as TLSSocket).getPeerX509Certificate();
     const identity = identify(peer?.raw, options.authorities(), clock);
+    if (identity.kind === "system" && identity.role === "Admin") refuseOld(request.headers[versionHeader]);
     // Members' heartbeats must not stop because a client of the same address asks too much.
     if (identity.kind !== "system") options.count?.(request.raw.socket);
     const caller = await options.callerOf(
@@ -132,9 +133,9 @@ export function authApi(options: AuthApiOptions): FastifyInstance<Server> {
       const { said } = operation as { said?: z.ZodType };
       if (talking) timed.get(request.raw)?.abort();
       const values = await handle(input, caller, signal, talking && said && readSaid(talking, said));
-      return reply
-        .type("application/x-ndjson")
-        .send(Readable.from(feedLines(values, log), { objectMode: false }));
+      reply.hijack();
+      await sendFeed(reply.raw, values, log);
+      return reply;
     }
     throw new Fault("bad_parameter", `${name} takes an upload`);
   });
@@ -173,13 +174,41 @@ type Uploading = (
   signal: AbortSignal,
 ) => Promise<unknown>;
 
-async function* feedLines(values: AsyncIterable<unknown>, log: Log): AsyncGenerator<string> {
+/** An administrator's `tctl` that knows less than is asked of it (UPG-02). */
+function refuseOld(said: string | string[] | undefined): void {
+  if (typeof said !== "string" || !isOlder(said, minClientVersion)) return;
+  throw new Fault(
+    "protocol",
+    `this tctl is ${said}, the auth server needs at least ${minClientVersion}: use the tctl of the auth server's version`,
+  );
+}
+
+/** Written here line by line: thousands of members listen, and a stream in between costs as much again as the write. */
+async function sendFeed(response: ServerResponse, values: AsyncIterable<unknown>, log: Log): Promise<void> {
+  response.writeHead(200, { "content-type": linesType });
+  response.flushHeaders();
   try {
-    for await (const value of values) yield `${JSON.stringify({ value })}\n`;
+    for await (const value of values) {
+      if (response.destroyed) return;
+      if (!response.write(`${JSON.stringify({ value })}\n`)) await drained(response);
+    }
   } catch (err) {
     if (!(err instanceof Fault)) log.error("feed failed", { error: String(err) });
-    yield `${JSON.stringify({ fault: faultBody(err) })}\n`;
+    response.write(`${JSON.stringify({ fault: faultBody(err) })}\n`);
   }
+  response.end();
+}
+
+/** Until more may be written, or nobody reads any more. */
+function drained(response: ServerResponse): Promise<void> {
+  if (response.destroyed || !response.writableNeedDrain) return Promise.resolve();
+  return new Promise((resolve) => {
+    const go = (): void => {
+      response.off("drain", go).off("close", go);
+      resolve();
+    };
+    response.on("drain", go).on("close", go);
+  });
 }
 
 /** Ends the connection unless the request is whole in time, or the answer is aborted. */

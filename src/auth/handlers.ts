@@ -1,4 +1,5 @@
 import type { AuthContract } from "#contract/auth";
+import { companionId } from "#contract/names";
 import type { Handlers } from "#contract/rpc";
 import { sha256 } from "#core/digest";
 import { Fault } from "#core/errors";
@@ -52,6 +53,8 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
       return joins.join({ ...asked, remote_addr: byProxy ? remote_addr : (seen ?? "") });
     },
     "hosts.renew": (input) => joins.renew(input),
+    "hosts.companion": ({ process, ...keys }) =>
+      joins.companion({ ...keys, host_id: companionId(keys.host_id, process) }),
     "nodes.list": async (_input, caller) =>
       only(caller, "list", "node", await store.nodes.list()).filter((node) =>
         callers.sees(caller, allLabels(node)),

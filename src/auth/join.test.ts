@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
 import { suite, test } from "node:test";
+import { companionId } from "#contract/names";
 import { day, hour, minute, second } from "#core/clock";
 import { Fault } from "#core/errors";
 import { Node } from "#model";
@@ -248,6 +249,37 @@ suite("joining", () => {
     await assert.rejects(
       c.as(system("Node", otherId))["hosts.renew"]({ ...request, role: "Auth" }),
       denied(/may not call/),
+    );
+  });
+
+  test("S31: a proxy has its further processes certified, under ids that nobody else can be given", async () => {
+    await using c = await cluster();
+    const { role: _, ...keys } = await joinRequest("Proxy", {});
+    const proxy = c.as(system("Proxy", otherId));
+    const subjects = await Promise.all(
+      [2, 3].map(async (process) => {
+        const { tls_cert } = await proxy["hosts.companion"]({ ...keys, process });
+        return new X509Certificate(tls_cert).subject;
+      }),
+    );
+    for (const [i, subject] of subjects.entries()) {
+      assert.match(subject, /^O=Proxy$/m);
+      assert.ok(subject.includes(`CN=${companionId(otherId, i + 2)}.`), subject);
+    }
+    assert.equal(
+      new Set([otherId, companionId(hostId, 2), ...[2, 3].map((n) => companionId(otherId, n))]).size,
+      4,
+    );
+    assert.ok(
+      c.events.some((event) => event.code === "T4000I" && event.server_id === companionId(otherId, 2)),
+    );
+    for (const identity of [system("Proxy", hostId), system("Node", otherId), { kind: "anonymous" } as const])
+      await assert.rejects(
+        c.as(identity)["hosts.companion"]({ ...keys, process: 2 }),
+        denied(/may not call/),
+      );
+    await assert.rejects(proxy["hosts.companion"]({ ...keys, process: 1 }), (err) =>
+      Fault.is(err, "bad_parameter"),
     );
   });
 

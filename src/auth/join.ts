@@ -66,6 +66,15 @@ export class Joins {
   }
 
   /** An invite token makes new members; it does not make anyone a member that is there already. */
+  /** A further process of a proxy, for which the proxy itself asks. */
+  async companion(request: Omit<JoinRequest, "role">): Promise<HostCerts> {
+    const role = "Proxy";
+    const certs = await this.#limited(role, () => issueHostCerts(this.#parts, { ...request, role }));
+    const { node_name: hostname, host_id: server_id } = request;
+    await record(this.#parts, { code: "T4000I", role, hostname, server_id, success: true });
+    return certs;
+  }
+
   async #refuseLivingMember({ role, host_id }: JoinRequest): Promise<void> {
     const { nodes, proxies, authServers } = this.#parts.store;
     const members = { Node: nodes, Proxy: proxies, Auth: authServers }[role];

@@ -2,6 +2,7 @@ import type { Backend } from "#backend";
 import type { HostCerts } from "#contract/auth";
 import type { Clock } from "#core/clock";
 import { Fault } from "#core/errors";
+import type { Leaving } from "#core/leaving";
 import type { Log } from "#core/log";
 import type { Random } from "#core/random";
 import type { Service } from "#core/service";
@@ -54,7 +55,7 @@ export interface Auth extends AsyncDisposable {
   /** Certificates for this process itself, which needs no token: its own identity, the admin's, its proxy's and node's. */
   issueHost(request: HostCertRequest): Promise<HostCerts>;
   /** Keeps this auth server in the list of auth servers while it runs. */
-  announcer(server: AuthServer): Service;
+  announcer(server: AuthServer, leaving: Leaving): Service;
   // What the handlers work with.
   readonly parts: Parts;
   readonly callers: Callers;
@@ -90,7 +91,7 @@ export async function openAuth(options: AuthOptions): Promise<Auth> {
     callerOf: ofCallers.callerOf,
     refused: (refused) => recordRefusal(parts, refused),
     issueHost: (request) => issueHostCerts(parts, request),
-    announcer: (server) => presence.announcer(server),
+    announcer: (server, leaving) => presence.announcer(server, leaving),
     parts,
     callers: ofCallers,
     joins: new Joins(parts),

@@ -3,6 +3,7 @@ import { suite, test } from "node:test";
 import { MemoryBackend } from "#backend";
 import { second, TestClock } from "#core/clock";
 import { Fault } from "#core/errors";
+import { Leaving } from "#core/leaving";
 import { AuthServer, Node, ProxyServer } from "#model";
 import { cluster, hostId, otherId, role, system } from "./testing/cluster.ts";
 
@@ -136,7 +137,7 @@ suite("presence (OVW-34)", () => {
     });
     const stop = new AbortController();
     let ready = false;
-    const done = c.auth.announcer(server).run(stop.signal, () => {
+    const done = c.auth.announcer(server, new Leaving()).run(stop.signal, () => {
       ready = true;
     });
     await turn();

@@ -1,6 +1,7 @@
 import type { Alive } from "#contract/auth";
 import { type Millis, second } from "#core/clock";
 import { Fault } from "#core/errors";
+import type { Leaving } from "#core/leaving";
 import type { Service } from "#core/service";
 import type { AuthServer, Node, ProxyServer } from "#model";
 import type { Parts } from "./parts.ts";
@@ -66,11 +67,12 @@ export class Presence implements AsyncDisposable {
   }
 
   /** Keeps the record of this auth server while it runs. */
-  announcer(server: AuthServer): Service {
+  announcer(server: AuthServer, leaving: Leaving): Service {
     const { store, clock, log } = this.#parts;
     return {
       name: "auth-presence",
-      run: async (signal, ready) => {
+      run: async (end, ready) => {
+        const signal = AbortSignal.any([end, leaving.begun]);
         await store.authServers.put(server, this.#end());
         ready();
         while (!signal.aborted) {
@@ -80,6 +82,8 @@ export class Presence implements AsyncDisposable {
             log.warn("could not renew this auth server's record", { error: err.message });
           });
         }
+        // Of the process that serves now.
+        if (leaving.replaced) return;
         // A clean stop is seen at once.
         await store.authServers.delete(server.metadata.name).catch((err: unknown) => {
           if (!Fault.is(err, "not_found")) throw err;
@@ -96,21 +100,23 @@ export class Presence implements AsyncDisposable {
 
   async #store(): Promise<void> {
     const { clock, store, log } = this.#parts;
-    this.#hurry = new AbortController();
-    const now = AbortSignal.any([this.#stop.signal, this.#hurry.signal]);
-    await clock.sleep(storeEvery, now, { background: true }).catch(() => {});
-    const late = clock.now() - presenceTtl;
-    const alive = [...this.#unstored].map((key) => ({
-      key,
-      expires: (this.#said.get(key) ?? late) + presenceTtl,
-    }));
-    this.#unstored = new Set();
-    for (const [key, said] of this.#said) if (said <= late) this.#said.delete(key);
-    try {
-      await store.backend.extend(alive);
-    } catch (err) {
-      // It is said again in five seconds.
-      log.warn("could not store which members are there", { error: (err as Error).message });
+    while (this.#unstored.size > 0) {
+      const now = AbortSignal.any([this.#stop.signal, this.#hurry.signal]);
+      await clock.sleep(storeEvery, now, { background: true }).catch(() => {});
+      this.#hurry = new AbortController();
+      const late = clock.now() - presenceTtl;
+      const alive = [...this.#unstored].map((key) => ({
+        key,
+        expires: (this.#said.get(key) ?? late) + presenceTtl,
+      }));
+      this.#unstored = new Set();
+      for (const [key, said] of this.#said) if (said <= late) this.#said.delete(key);
+      try {
+        await store.backend.extend(alive);
+      } catch (err) {
+        // It is said again in five seconds.
+        log.warn("could not store which members are there", { error: (err as Error).message });
+      }
     }
   }
 

@@ -47,8 +47,10 @@ const unhurried = operationPath("recordings.finish");
 export function openAuthClient(options: AuthClientOptions): AuthClient {
   const { silence = 30 * second } = options;
   const agent = new Agent({ keepAlive: true, maxSockets: 16, scheduling: "lifo" });
+  const certificate = (): Certificate | undefined =>
+    typeof options.certificate === "function" ? options.certificate() : options.certificate;
   const carriers = new WeakMap<object, Duplex>();
-  agent.createConnection = (_options, done) => {
+  agent.createConnection = ({ cert, key }, done) => {
     options.dial().then(
       (stream) => {
         const socket = connect({
@@ -58,7 +60,7 @@ export function openAuthClient(options: AuthClientOptions): AuthClient {
           minVersion: "TLSv1.2",
           rejectUnauthorized: options.authorities !== undefined,
           ...(options.authorities && { ca: [...options.authorities] }),
-          ...(typeof options.certificate === "function" ? options.certificate() : options.certificate),
+          ...(cert !== undefined && key !== undefined && { cert, key }),
         });
         carriers.set(socket, stream);
         // A stream that dies takes TLS with it; without this a reset below would be an unhandled error.
@@ -76,6 +78,9 @@ export function openAuthClient(options: AuthClientOptions): AuthClient {
         agent,
         method,
         path,
+        // The agent tells connections apart by it: one made with a certificate of before is not used again, or calls
+        // would be refused once that has expired.
+        ...certificate(),
         headers: { host: serverName(options.clusterName), [versionHeader]: options.version, ...headers },
         ...(path !== unhurried && { timeout: silence }),
         ...(signal && { signal }),
@@ -280,7 +285,8 @@ function lost(err: unknown): Fault {
       },
     );
   }
-  return new Fault("unreachable", `lost the connection to the auth server: ${plain(cause)}`, {
+  const why = code === "EPROTO" ? "what answers at its address does not speak TLS" : plain(cause);
+  return new Fault("unreachable", `lost the connection to the auth server: ${why}`, {
     cause,
     details: noAnswer,
   });

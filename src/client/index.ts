@@ -22,7 +22,6 @@ export { type Profile, Profiles, proxyHost } from "./profile.ts";
 export type { Place, Progress } from "./scp.ts";
 export { connectStdio, type Ending, type Local, type LocalTerminal, run } from "./shell.ts";
 export { sshConfig } from "./ssh-config.ts";
-export { isOlder } from "./version.ts";
 export type { WebClientOptions } from "./web.ts";
 
 /** `ping`, `clusterKnown`, `login`, `profileOf`: the web API, for who has no certificate yet. */

@@ -25,6 +25,7 @@ suite("defaults, file and flags (CFG-03)", () => {
       debug: false,
       insecure: false,
       insecure_no_tls: false,
+      auth_servers_by_flag: false,
       diag_addr: undefined,
     });
     assert.deepEqual(warnings, []);

@@ -40,6 +40,8 @@ export interface Config extends Omit<ConfigFile, "teleport"> {
     readonly insecure: boolean;
     readonly insecure_no_tls: boolean;
     readonly diag_addr: Address | undefined;
+    /** `teleport.auth_servers` are those of `--auth-server`, which wins over what the cluster said (HA-04). */
+    readonly auth_servers_by_flag: boolean;
   };
 }
 
@@ -132,6 +134,7 @@ export function configure({
       debug: flags.debug ?? false,
       insecure: flags.insecure ?? false,
       insecure_no_tls: flags.insecureNoTls ?? false,
+      auth_servers_by_flag: authServers !== undefined,
       diag_addr: flags.diagAddr
         ? read("--diag-addr", () => parseListenAddress(flags.diagAddr ?? ""))
         : undefined,

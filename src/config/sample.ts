@@ -1,4 +1,22 @@
-import { Document } from "yaml";
+import { Document, type Node, type Scalar, type YAMLMap } from "yaml";
+
+/** What stands above a key. */
+const comments: Readonly<Record<string, string>> = {
+  "teleport.nodename": " Name of this host for users; its host name when left out.",
+  "teleport.data_dir": " Everything that this host keeps. Closed to other users.",
+  "teleport.auth_token": " Token by which this host joins at its first start, or the path of a file with it.",
+  "teleport.auth_servers": " Where the auth service is: on a host that runs none, its address there.",
+  "teleport.log": " stderr, stdout, syslog or a file; debug, info, warn or error; text or json.",
+  "teleport.ca_pin":
+    " What `tctl status` prints as CA pin: the auth service is verified by it when this host joins.",
+  auth_service: " The certificate authority: one host of a cluster has it.",
+  "auth_service.tokens":
+    " These never expire. `tctl nodes add` makes tokens that do. Choose another before others reach this host.",
+  ssh_service: " The SSH node: people log in to this host.",
+  "ssh_service.labels": " Roles and `tsh ls` choose nodes by labels.",
+  "ssh_service.commands": " Labels whose value a program prints, run again every period of a minute or more.",
+  proxy_service: " The proxy: the door for people and their browsers.",
+};
 
 /** The sample configuration of `teleport configure` (CFG-130), which loads as it stands. */
 export function sampleConfig({
@@ -44,6 +62,14 @@ export function sampleConfig({
     },
     { version: "1.1" },
   );
+  for (const { key, value } of (sample.contents as YAMLMap<Scalar, YAMLMap<Scalar, Node>>).items) {
+    const about = comments[String(key.value)];
+    if (about) Object.assign(key, { commentBefore: about, spaceBefore: true });
+    for (const { key: inner } of value?.items ?? []) {
+      const said = comments[`${key.value}.${inner.value}`];
+      if (said) inner.commentBefore = said;
+    }
+  }
   sample.commentBefore =
     " Sample Teleport configuration file.\n Every setting shown is optional; what is left out has its default.\n Put it at /etc/teleport.yaml, or name it with --config.";
   const certificates = [

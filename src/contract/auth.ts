@@ -186,6 +186,16 @@ export const authContract = {
     allow: (caller, { host_id, role }) =>
       caller.kind === "system" && caller.hostId === host_id && caller.role === role,
   }),
+  /**
+   * For process number `process` of the proxy `host_id` (`proxy_service.processes`), which has an identity of its own, with the
+   * host id `companionId`, and needs no token.
+   */
+  "hosts.companion": call({
+    input: z.strictObject({ ...hostKeys, process: z.int().min(2).max(256) }),
+    output: HostCerts,
+    allow: (caller, { host_id }) =>
+      caller.kind === "system" && caller.role === "Proxy" && caller.hostId === host_id,
+  }),
   "nodes.list": call({ input: none, output: z.array(Node), allow: readable("node") }),
   "nodes.announce": call({ input: Node, output: z.void(), allow: own("Node") }),
   "nodes.remove": call({

@@ -1,2 +1,20 @@
+import { sha256 } from "#core/digest";
+
 /** A name that the certificates of all proxies have, SSH and TLS, and of nobody else: for who knows a proxy by no other. */
 export const anyProxy = "remote.kube.proxy.teleport.cluster.local";
+
+/**
+ * The host id of the `process`th process (from 2) of the proxy with the id `hostId`. Nobody else's id can be the same, so
+ * that a proxy may be given certificates for its processes, and for nothing but those.
+ */
+export function companionId(hostId: string, process: number): string {
+  const hex = sha256(`${hostId.toLowerCase()}/proxy/${process}`);
+  // A UUID of version 8 (RFC 9562 §5.8).
+  return [
+    hex.slice(0, 8),
+    hex.slice(8, 12),
+    `8${hex.slice(13, 16)}`,
+    `8${hex.slice(17, 20)}`,
+    hex.slice(20, 32),
+  ].join("-");
+}

@@ -10,6 +10,9 @@ export const operationPath = (name: string): string => `/v2/${name}`;
 
 export const linesType = "application/x-ndjson";
 
+/** Older clients are told to upgrade (UPG-02). The suffix lets pre-releases of 5.0.0 in. */
+export const minClientVersion = "5.0.0-0";
+
 /** The version of the caller, in each request (UPG-02). */
 export const versionHeader = "x-teleport-version";
 

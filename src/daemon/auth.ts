@@ -3,9 +3,10 @@ import { join } from "node:path";
 import { type Auth, authApi, handlers, openAuth } from "#auth";
 import { measured, openBackend } from "#backend";
 import { type Config, load } from "#config";
+import { type Millis, second } from "#core/clock";
 import type { Service } from "#core/service";
 import type { AuthServer } from "#model";
-import { ConnectionCap, formatAddress, isNearby, listen, tlsCiphers } from "#net";
+import { type Address, ConnectionCap, formatAddress, isNearby, tlsCiphers } from "#net";
 import { reachableHost } from "./addresses.ts";
 import { openAudit } from "./audit.ts";
 import { type Asked, IdentityKeeper } from "./identity.ts";
@@ -106,12 +107,22 @@ export async function authRole(config: Config, world: World, stack: AsyncDisposa
     metadata: { name: hostId },
     spec: {
       hostname: teleport.nodename,
-      addr: formatAddress({ host: reachableHost(own.listen_addr.host), port: own.listen_addr.port }),
+      addr: formatAddress(announcedAddress(config)),
       ...(own.public_addr[0] && { public_addr: formatAddress(own.public_addr[0]) }),
       version,
     },
   };
-  return { auth, services: [keeper, adminKeeper, door, auth.announcer(record)] };
+  return { auth, services: [keeper, adminKeeper, door, auth.announcer(record, world.leaving)] };
+}
+
+/** By which members find this auth server. A port in `advertise_ip` is the node's, unless there is none here. */
+function announcedAddress({ teleport, auth_service, ssh_service }: Config): Address {
+  const { host, port } = auth_service.listen_addr;
+  const { advertise_ip: advertised } = teleport;
+  return {
+    host: advertised?.host ?? reachableHost(host),
+    port: (ssh_service.enabled ? undefined : advertised?.port) ?? port,
+  };
 }
 
 function preferenceOf(config: Config) {
@@ -124,6 +135,9 @@ function preferenceOf(config: Config) {
     ...(u2f !== undefined && { u2f }),
   };
 }
+
+/** What is being asked when the process begins to leave may be answered; then members look for the next one. */
+const lastWords: Millis = 5 * second;
 
 function apiDoor(parts: { auth: Auth; keeper: IdentityKeeper; config: Config; world: World }): Service {
   const { auth, keeper, config, world } = parts;
@@ -155,9 +169,14 @@ function apiDoor(parts: { auth: Auth; keeper: IdentityKeeper; config: Config; wo
         open.add(socket);
         socket.once("close", () => open.delete(socket));
       });
-      const bound = await listen(app.server, config.auth_service.listen_addr, "auth_service.listen_addr");
+      const address = config.auth_service.listen_addr;
+      const bound = await world.listeners.listen(app.server, address, "auth_service.listen_addr");
       world.say(`[AUTH]  Auth service is starting on ${formatAddress(bound)}`);
       ready();
+      // Members hold their watches for ever; they are to find the process that serves now.
+      await aborted(AbortSignal.any([signal, world.leaving.begun]));
+      await world.clock.sleep(lastWords, signal).catch(() => {});
+      for (const socket of open) socket.destroy();
       await aborted(signal);
       const closed = app.close();
       // A member's watch would last for ever, and Fastify only cuts what it listens for itself (CFG-142).

@@ -3,7 +3,7 @@ import { suite, test } from "node:test";
 import { gunzipSync } from "node:zlib";
 import { Registry } from "prom-client";
 import { second, TestClock } from "#core/clock";
-import { type Address, formatAddress } from "#net";
+import { type Address, formatAddress, listen } from "#net";
 import { diagnostics } from "./diagnostics.ts";
 import { Health } from "./health.ts";
 
@@ -19,6 +19,8 @@ async function running({ host = "127.0.0.1", profiles = false } = {}) {
     metrics: new Registry(),
     profiles,
     clock,
+    listen,
+    leaving: new AbortController().signal,
     listening: resolve,
     warn: (line) => warned.push(line),
   }).run(stop.signal, () => {});

@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { Registry } from "prom-client";
 import type { Clock } from "#core/clock";
 import type { Service } from "#core/service";
-import { type Address, formatAddress, listen } from "#net";
+import { type Address, formatAddress, type Listen } from "#net";
 import type { Health, Refusal } from "./health.ts";
 import { Profiles } from "./profiles.ts";
 
@@ -13,6 +13,9 @@ interface Parts {
   /** Whether `/debug/pprof/` is there. */
   readonly profiles: boolean;
   readonly clock: Clock;
+  readonly listen: Listen;
+  /** Aborts when another process answers here. */
+  readonly leaving: AbortSignal;
   readonly listening: (address: Address) => void;
   /** To the operator, whatever the log's severity. */
   readonly warn: (line: string) => void;
@@ -32,11 +35,15 @@ export function diagnostics(parts: Parts): Service {
       const server = createServer((request, response) => {
         answer(request, response, parts, profiles).catch(() => response.destroy());
       });
-      parts.listening(await listen(server, parts.address, "--diag-addr"));
+      parts.listening(await parts.listen(server, parts.address, "--diag-addr"));
       ready();
-      await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+      const over = AbortSignal.any([signal, parts.leaving]);
+      await new Promise<void>((resolve) => {
+        if (over.aborted) resolve();
+        else over.addEventListener("abort", () => resolve(), { once: true });
+      });
+      server.close();
       server.closeAllConnections();
-      await new Promise<void>((resolve) => server.close(() => resolve()));
     },
   };
 }

@@ -11,8 +11,9 @@ import type { Owner } from "#core/owner";
 import type { Random } from "#core/random";
 import type { Service } from "#core/service";
 import type { SystemRole } from "#model";
-import { type Address, dialFirst } from "#net";
+import { type Address, formatAddress } from "#net";
 import { authorityPin } from "#pki";
+import type { AuthStream } from "./auth-servers.ts";
 import {
   type Asked,
   type Certify,
@@ -28,6 +29,8 @@ export interface Member {
   readonly identity: () => HostIdentity;
   readonly client: Client<AuthContract>;
   readonly audit: AuditSender;
+  /** Connects to an auth server, where it is elsewhere. */
+  readonly dialAuth: ((signal: AbortSignal) => Promise<AuthStream>) | undefined;
   readonly services: readonly Service[];
 }
 
@@ -47,7 +50,12 @@ export interface MemberOptions {
 }
 
 export interface RemoteAuth {
+  /** Where it is looked for, for the log. */
   readonly servers: readonly Address[];
+  /** Connects to an auth server. */
+  readonly dial: (signal: AbortSignal) => Promise<AuthStream>;
+  /** For who needs no token: the process that started this one has it certified, and knows the cluster's host CA. */
+  readonly vouched?: { readonly certify: Certify; readonly authorities: readonly string[] | undefined };
   readonly token: (() => Promise<string>) | undefined;
   readonly caPin: string | undefined;
   /** To the operator whatever the log's severity (AUTH-17). */
@@ -65,7 +73,8 @@ export async function openMember(options: MemberOptions, signal: AbortSignal): P
   const spoolParts = { owner: options.owner, clock, random, log };
   const spool = new EventSpool(join(options.dataDir, "log", "upload", "events"), spoolParts);
   const audit = new AuditSender({ client, spool, clock, random, log: log.with({ component: "audit" }) });
-  return { hostId, identity: () => keeper.identity, client, audit, services: [keeper, audit] };
+  const dialAuth = isLocal(options.auth) ? undefined : options.auth.dial;
+  return { hostId, identity: () => keeper.identity, client, audit, dialAuth, services: [keeper, audit] };
 }
 
 async function localMember(options: MemberOptions, auth: Auth) {
@@ -88,7 +97,7 @@ async function localMember(options: MemberOptions, auth: Auth) {
 
 async function remoteMember(options: MemberOptions, remote: RemoteAuth, signal: AbortSignal) {
   const { role, hostId, dataDir, asked, version, clock, random, log } = options;
-  const dialAuth = () => dialFirst(remote.servers, signal);
+  const dialAuth = () => remote.dial(signal);
   const stranger = (authorities?: readonly string[]): AuthClient =>
     openAuthClient({ dial: dialAuth, version, ...(authorities && { authorities }) });
   const memberAs = (identity: () => HostIdentity): AuthClient =>
@@ -98,7 +107,7 @@ async function remoteMember(options: MemberOptions, remote: RemoteAuth, signal: 
       authorities: identity().authorities,
       version,
     });
-  const first: Certify = async (keys) => {
+  const join: Certify = async (keys) => {
     if (!remote.token) {
       throw new Fault(
         "access_denied",
@@ -118,10 +127,16 @@ async function remoteMember(options: MemberOptions, remote: RemoteAuth, signal: 
     return await client["hosts.renew"]({ host_id: hostId, role, ...keys });
   };
   let keeper: IdentityKeeper | undefined;
-  const kept = await persist(() => IdentityKeeper.open({ dataDir, role, asked, first, renew, clock, log }), {
+  const where = { auth_server: remote.servers.map(formatAddress).join() };
+  const opened = {
+    ...{ dataDir, role, asked, renew, clock, log },
+    first: remote.vouched?.certify ?? join,
+    ...(remote.vouched?.authorities && { authorities: remote.vouched.authorities }),
+  };
+  const kept = await persist(() => IdentityKeeper.open(opened), {
     clock,
     random,
-    log,
+    log: log.with(where),
     signal,
   });
   keeper = kept;
@@ -149,7 +164,9 @@ async function trusted(
     if (placed !== undefined) return [placed];
   }
   using client = disposable(stranger());
-  const { tls_ca_certs: certs } = await client["cluster.ca"]({});
+  const { tls_ca_certs: certs } = await client["cluster.ca"]({}).catch((err: unknown) => {
+    throw Fault.is(err, "protocol") ? noAuthServer(err) : err;
+  });
   if (caPin === undefined) {
     warn(
       "joining without a CA pin: the auth server's identity is not verified; give the pin that `tctl status` prints with --ca-pin",
@@ -165,6 +182,14 @@ async function trusted(
   }
   return matching;
 }
+
+/** Something that speaks HTTPS answered, and not as an auth server does. */
+const noAuthServer = (cause: Fault): Fault =>
+  new Fault(
+    "unreachable",
+    "what answers at the address of the auth server is something else: give the address of its API (port 3025); hosts do not join through a proxy in this version",
+    { cause },
+  );
 
 /** What the operator put there to verify the auth server by. One that cannot be used must not turn into blind faith. */
 async function placedAuthority(path: string): Promise<string | undefined> {

@@ -77,6 +77,7 @@ export async function nodeRole(
     sockets,
     spool,
     telling,
+    auditTrouble: () => member.audit.trouble,
     acceptEnv: own.accept_env,
     permitUserEnv: own.permit_user_env,
     limits,
@@ -94,6 +95,7 @@ export async function nodeRole(
     gate: limits.gate,
     handle: (stream, ends, signal, guest) => server.handle(stream, ends, signal, guest),
     onConnection: (socket) => world.metrics.traffic.add(socket),
+    listen: world.listeners.listen,
     onListening: (bound) => world.say(`[SSH]   Service is starting on ${formatAddress(bound)}`),
     log,
   });
@@ -110,6 +112,7 @@ export async function nodeRole(
     announce: () => member.client["nodes.announce"](recordOf(config, world, labels)),
     remove: () => member.client["nodes.remove"]({ name: hostId }),
     heartbeat,
+    leaving: world.leaving,
     clock,
     random,
     log,

@@ -36,12 +36,9 @@ suite("settings of the admin guide that this version does not carry out", () => 
 
   test("others are told of, a line each", () => {
     const yaml = `
-proxy_service: {processes: 2, kubernetes: {enabled: yes}}
+proxy_service: {kubernetes: {enabled: yes}}
 `;
-    assert.deepEqual(notYet(read(yaml)), [
-      "proxy_service.kubernetes has no effect in this version",
-      "proxy_service.processes has no effect in this version",
-    ]);
+    assert.deepEqual(notYet(read(yaml)), ["proxy_service.kubernetes has no effect in this version"]);
   });
 
   test("the defaults ask for nothing else", () => assert.deepEqual(notYet(read("")), []));

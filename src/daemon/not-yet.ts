@@ -25,7 +25,6 @@ export function notYet({ auth_service, proxy_service, ssh_service }: Config): st
   const asked = {
     "auth_service.trusted_clusters": auth_service.enabled && auth_service.trusted_clusters.length > 0,
     "proxy_service.kubernetes": proxy_service.enabled && proxy_service.kubernetes.enabled,
-    "proxy_service.processes": proxy_service.enabled && proxy_service.processes > 1,
   };
   return Object.entries(asked)
     .filter(([, wanted]) => wanted)

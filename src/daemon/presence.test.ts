@@ -3,6 +3,7 @@ import { suite, test } from "node:test";
 import type { Alive, MirrorChange } from "#contract/auth";
 import { minute, second, TestClock } from "#core/clock";
 import { Fault } from "#core/errors";
+import { Leaving } from "#core/leaving";
 import { memoryLog } from "#core/log";
 import { Queue } from "#core/queue";
 import { systemRandom } from "#core/random";
@@ -20,6 +21,7 @@ function announcing(troubled?: Error) {
   const did: string[] = [];
   const beats: string[] = [];
   const stop = new AbortController();
+  const leaving = new Leaving();
   const trouble: { now: Error | undefined } = { now: troubled };
   let lost: (() => void) | undefined;
   const service = presence({
@@ -36,6 +38,7 @@ function announcing(troubled?: Error) {
       },
       gone: () => void did.push("gone"),
     },
+    leaving,
     clock,
     random,
     log: memoryLog(),
@@ -45,7 +48,7 @@ function announcing(troubled?: Error) {
     ready = true;
   });
   return {
-    ...{ clock, did, beats, trouble, service },
+    ...{ clock, did, beats, trouble, service, leaving, done },
     isReady: () => ready,
     lost: () => lost?.(),
     end: async () => {
@@ -99,6 +102,24 @@ suite("a member's record (OVW-34)", () => {
     await turn();
     assert.ok(t.isReady());
     await t.end();
+  });
+});
+
+suite("a member that leaves", () => {
+  test("is taken out of the lists at once, so that nobody is sent to it", async () => {
+    const t = announcing();
+    await turn();
+    t.leaving.begin({ replaced: false });
+    await t.done;
+    assert.deepEqual(t.did, ["announce", "gone", "remove"]);
+  });
+
+  test("leaves its record to the process that has taken its place", async () => {
+    const t = announcing();
+    await turn();
+    t.leaving.begin({ replaced: true });
+    await t.end();
+    assert.deepEqual(t.did, ["announce", "gone"]);
   });
 });
 

@@ -1,5 +1,6 @@
 import type { Clock, Millis } from "#core/clock";
 import { minute, second } from "#core/clock";
+import type { Leaving } from "#core/leaving";
 import type { Log } from "#core/log";
 import type { Random } from "#core/random";
 import type { Service } from "#core/service";
@@ -18,8 +19,8 @@ export interface Presence extends Service {
 
 /**
  * Keeps a member in the cluster's lists: announces its record at the start, when it has changed, when auth has lost it and
- * every five minutes, and takes it out at a clean stop. That it is alive in between says the heartbeat. Ready once the first
- * announcement was taken.
+ * every five minutes, and takes it out when it takes nothing new any more. That it is alive in between says the heartbeat.
+ * Ready once the first announcement was taken.
  */
 export function presence(parts: {
   readonly kind: "node" | "proxy";
@@ -27,11 +28,13 @@ export function presence(parts: {
   readonly remove: () => Promise<void>;
   readonly heartbeat: Pick<Heartbeat, "there" | "gone">;
   readonly heartbeats: Heartbeats;
+  /** The record is another process's from the moment that this one is replaced. */
+  readonly leaving: Leaving;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
 }): Presence {
-  const { kind, heartbeat, heartbeats, clock, random, log } = parts;
+  const { kind, heartbeat, heartbeats, leaving, clock, random, log } = parts;
   const jittered = (span: Millis): Millis => span * (0.9 + 0.2 * random.fraction());
   let stale = true;
   let wake = new AbortController();
@@ -42,7 +45,8 @@ export function presence(parts: {
   return {
     name: `${kind} presence`,
     changed,
-    async run(signal, ready) {
+    async run(end, ready) {
+      const signal = AbortSignal.any([end, leaving.begun]);
       let there = false;
       while (!signal.aborted) {
         wake = new AbortController();
@@ -64,7 +68,7 @@ export function presence(parts: {
           await clock.sleep(jittered(again), AbortSignal.any([signal, wake.signal])).catch(() => {});
       }
       heartbeat.gone(kind);
-      if (there) await parts.remove().catch(() => {});
+      if (there && !leaving.replaced) await parts.remove().catch(() => {});
     },
   };
 }

@@ -2,6 +2,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Config } from "#config";
 import type { ProxySettings } from "#contract/web";
+import { minClientVersion } from "#contract/wire";
+import { type Millis, minute } from "#core/clock";
 import type { Service } from "#core/service";
 import type { Mirror } from "#mirror";
 import { access, type ProxyServer as ProxyRecord, type ResourceKind, type User, type Verb } from "#model";
@@ -24,9 +26,12 @@ import type { World } from "./world.ts";
 export function proxyNames(config: Config): Asked {
   const { proxy_service: own, teleport } = config;
   const hosts = [...own.public_addr, ...own.ssh_public_addr].map(({ host }) => host);
+  const { advertise_ip } = teleport;
   return {
     node_name: teleport.nodename,
-    additional_principals: [...new Set([...hosts, "localhost", "127.0.0.1", "::1"])],
+    additional_principals: [
+      ...new Set([...hosts, ...(advertise_ip ? [advertise_ip.host] : []), "localhost", "127.0.0.1", "::1"]),
+    ],
     dns_names: [...new Set(hosts)],
   };
 }
@@ -64,7 +69,7 @@ export async function proxyRole(
     reach: {
       view: mirror,
       policy,
-      dialAuth: (signal) => dialFirst(teleport.auth_servers, signal),
+      dialAuth: member.dialAuth ?? ((signal) => dialFirst(teleport.auth_servers, signal)),
       here: (wanted) => node?.here(wanted),
       onDial: world.metrics.dials,
       clock,
@@ -82,6 +87,7 @@ export async function proxyRole(
     gate: limits.gate,
     handle: (socket, _ends, signal, guest) => server.handle(socket, signal, guest),
     onConnection: (socket) => world.metrics.traffic.add(socket),
+    listen: world.listeners.listen,
     onListening: (bound) => world.say(`[PROXY] SSH proxy service is starting on ${formatAddress(bound)}`),
     log,
   });
@@ -91,6 +97,7 @@ export async function proxyRole(
     announce: () => member.client["proxies.announce"](recordOf(config, world)),
     remove: () => member.client["proxies.remove"]({ name: hostId }),
     heartbeat,
+    leaving: world.leaving,
     clock,
     random,
     log,
@@ -110,7 +117,7 @@ function webDoor(config: Config, world: World, member: Member, mirror: Mirror): 
         ? undefined
         : await webCertificate({
             files: { key: own.https_key_file, cert: own.https_cert_file },
-            dataDir: teleport.data_dir,
+            dataDir: world.hostDir,
             dnsNames: [...new Set([teleport.nodename, ...hosts.filter(isName), "localhost"])].filter(isName),
             ips: [...new Set([...hosts.filter((host) => !isName(host)), "127.0.0.1", "::1"])],
             clock,
@@ -147,22 +154,34 @@ function webDoor(config: Config, world: World, member: Member, mirror: Mirror): 
         ...(config.process.insecure && { mayBeClear: isNearby }),
         ciphers: tlsCiphers(teleport.ciphersuites),
         maxConnections: teleport.connection_limits.max_connections,
+        listen: world.listeners.listen,
         log,
       });
       world.say(`[PROXY] Web proxy service is starting on ${formatAddress(listener.address)}`);
       ready();
-      await new Promise<void>((resolve) => {
-        if (signal.aborted) resolve();
-        else signal.addEventListener("abort", () => resolve(), { once: true });
-      });
+      await aborted(AbortSignal.any([signal, world.leaving.begun]));
+      // Whoever has a connection open and asks for nothing, or slowly, must not keep a process that leaves.
+      const late = new AbortController();
+      void clock
+        .sleep(lastRequests, signal)
+        .catch(() => {})
+        .then(() => late.abort());
+      await listener.close(late.signal);
+      await aborted(signal);
     },
   };
 }
 
-const isName = (host: string): boolean => !/^[\d.]+$|:/.test(host);
+/** As long as a request may take. */
+const lastRequests: Millis = minute;
 
-/** Older clients are told to upgrade (UPG-02). The suffix lets pre-releases of 5.0.0 in. */
-const minClientVersion = "5.0.0-0";
+const aborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+
+const isName = (host: string): boolean => !/^[\d.]+$|:/.test(host);
 
 const first = (addresses: readonly Address[]): string | undefined =>
   addresses[0] === undefined ? undefined : formatAddress(addresses[0]);

@@ -1,8 +1,11 @@
 import { readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
 import type { Auth } from "#auth";
 import { type Config, load } from "#config";
+import { companionId } from "#contract/names";
 import { systemClock } from "#core/clock";
 import { Fault } from "#core/errors";
+import { Leaving } from "#core/leaving";
 import type { Log } from "#core/log";
 import { systemRandom } from "#core/random";
 import { runAll, type Service } from "#core/service";
@@ -10,18 +13,26 @@ import type { Mirror } from "#mirror";
 import { formatAddress } from "#net";
 import { isRunning, ownMark } from "#session";
 import { authRole } from "./auth.ts";
+import { AuthServers } from "./auth-servers.ts";
 import { hostUuid, openDataDir, writeWhole } from "./data-dir.ts";
+import { describe } from "./describe.ts";
 import { diagnostics } from "./diagnostics.ts";
 import { Health } from "./health.ts";
 import { Heartbeat } from "./heartbeat.ts";
+import { readIdentity } from "./identity.ts";
 import { idleMemory, thisEngine } from "./idle-memory.ts";
 import { licenseWarning } from "./license.ts";
+import { Lifecycle } from "./lifecycle.ts";
+import { Listeners } from "./listeners.ts";
 import { type Member, openMember, type RemoteAuth } from "./member.ts";
 import { Metrics } from "./metrics.ts";
 import { mirrorOf } from "./mirror.ts";
 import { nextStep } from "./next-step.ts";
 import { nodeNames, nodeRole } from "./node.ts";
 import { notYet } from "./not-yet.ts";
+import { notifier } from "./notify.ts";
+import type { OwnProcess } from "./own-process.ts";
+import { companionConfig, type ProcessesParts, proxyProcesses, vouchedBy } from "./processes.ts";
 import { proxyNames, proxyRole } from "./proxy.ts";
 import type { World } from "./world.ts";
 
@@ -35,18 +46,25 @@ export interface DaemonParts {
   readonly stdout: (line: string) => Promise<void>;
   /** This program's version, e.g. `5.0.0`. */
   readonly version: string;
+  readonly own: OwnProcess;
 }
 
 /**
- * Runs the services that the configuration enables, in one process, until `signal` aborts; resolves once all is stopped.
+ * Runs the services that the configuration enables, in one process, until `signal` aborts, or another process has taken
+ * its place and its last connection is over; resolves once all is stopped.
  * Rejects when one cannot start or go on.
  */
-export async function startDaemon(config: Config, parts: DaemonParts, signal: AbortSignal): Promise<void> {
-  const { teleport, process: told } = config;
+export async function startDaemon(given: Config, parts: DaemonParts, told: AbortSignal): Promise<void> {
+  const { own, version } = parts;
+  const companion = own.parent?.companion;
+  const config = companion === undefined ? given : companionConfig(given, companion);
+  const { teleport } = config;
+  const log = companion === undefined ? parts.log : parts.log.with({ process: companion });
+  const stop = companion === undefined ? told : AbortSignal.any([told, orphaned(own.parent)]);
   const { contradictions } = await load();
   const wrong = contradictions(config);
   if (wrong.length > 0) throw new Fault("bad_parameter", wrong.join("\n"));
-  for (const line of notYet(config)) parts.warn(line);
+  if (companion === undefined) for (const line of notYet(config)) parts.warn(line);
   const unlicensed = config.auth_service.enabled ? await licenseWarning(config) : undefined;
   if (unlicensed !== undefined) parts.warn(unlicensed);
   const clock = systemClock;
@@ -56,11 +74,35 @@ export async function startDaemon(config: Config, parts: DaemonParts, signal: Ab
   if (warning !== undefined && config.auth_service.enabled) parts.warn(warning);
   const metrics = new Metrics(parts);
   metrics.show("teleport_ready", () => (health.refusal === undefined ? 1 : 0));
+  const takesOver = own.parent !== undefined && companion === undefined;
+  const leaving = new Leaving({ replaced: takesOver });
+  const listeners = new Listeners(own.parent?.inherited ?? []);
+  const hostId = await hostUuid(given.teleport.data_dir);
+  const lifecycle = new Lifecycle(
+    {
+      own,
+      listeners,
+      leaving,
+      notify: notifier(own.env, log),
+      describe: () =>
+        describe(shown(log, teleport.log.severity), { version, waits_for: health.refusal?.why }),
+      clock,
+      log,
+    },
+    stop,
+  );
+  const signal = AbortSignal.any([stop, lifecycle.end]);
   const world: World = {
     ...parts,
+    log,
+    // The first process has said it all.
+    ...(companion !== undefined && { say: () => {}, warn: (line: string) => log.warn(line) }),
     metrics,
-    hostId: await hostUuid(teleport.data_dir),
+    hostId: companion === undefined ? hostId : companionId(hostId, companion),
+    hostDir: given.teleport.data_dir,
     owner: { mark: ownMark(), lives: isRunning },
+    listeners,
+    leaving,
     health,
     clock,
     random: systemRandom,
@@ -71,28 +113,43 @@ export async function startDaemon(config: Config, parts: DaemonParts, signal: Ab
     // One that runs keeps its file until we are sure to run too: we may be about to fail on its ports.
     if (!(await namesAnother(path))) await writePidFile(path);
   }
-  const services: Service[] = [];
-  if (told.diag_addr) {
-    metrics.addProcess();
-    services.push(
-      diagnostics({
-        address: told.diag_addr,
-        health,
-        metrics: metrics.registry,
-        profiles: told.debug,
-        clock,
-        warn: parts.warn,
-        listening: (at) => parts.say(`[DIAG]  Diagnostics service is starting on ${formatAddress(at)}`),
-      }),
-    );
-  }
   // Everything that runs before the first service listens can fail with nothing started.
-  services.push(watched(await clusterServices(config, world, stack, signal), health));
+  const services = [watched(await clusterServices(config, world, stack, signal), health)];
+  if (config.process.diag_addr) {
+    metrics.addProcess();
+    const probed = diagnostics({
+      address: config.process.diag_addr,
+      health,
+      metrics: metrics.registry,
+      profiles: config.process.debug,
+      clock,
+      warn: parts.warn,
+      listen: listeners.listen,
+      leaving: leaving.begun,
+      listening: (at) => parts.say(`[DIAG]  Diagnostics service is starting on ${formatAddress(at)}`),
+    });
+    // While it takes over, the process before it answers that all is well.
+    if (takesOver) services.push(probed);
+    else services.unshift(probed);
+  }
+  services.push({
+    name: "lifecycle",
+    async run(down, ready) {
+      await lifecycle.ready();
+      ready();
+      await until(down);
+    },
+  });
   void health.watchLoop(signal);
   const engine = thisEngine();
   if (engine) services.push(idleMemory(engine, clock));
   await runAll(services, signal);
 }
+
+/** What the operator asks for is seen whatever the least severity that is logged. */
+const shown = (log: Log, least: Config["teleport"]["log"]["severity"]): Pick<Log, "info"> => ({
+  info: least === "warn" || least === "error" ? log[least] : log.info,
+});
 
 /** A failure shows in `/healthz` at once, while what still runs is being stopped (CFG-147, CFG-151). */
 function watched(service: Service, health: Health): Service {
@@ -144,7 +201,8 @@ async function clusterServices(
                       joined();
                       if (config.teleport.pid_file !== undefined)
                         await writePidFile(config.teleport.pid_file);
-                      if (role) for (const line of await nextStep(config, role.auth)) world.say(line);
+                      if (role && !world.own.parent)
+                        for (const line of await nextStep(config, role.auth)) world.say(line);
                       innerReady();
                       isReady();
                       lastReady();
@@ -171,11 +229,12 @@ async function memberServices(
   signal: AbortSignal,
 ): Promise<Service[]> {
   const { clock, random, version, hostId, owner, log } = world;
+  const servers = await authServers(config, world);
   const common = {
     hostId,
     owner,
     dataDir: config.teleport.data_dir,
-    auth: auth ?? (await remoteOf(config, world)),
+    auth: auth ?? (await remoteOf(config, world, servers)),
     version,
     clock,
     random,
@@ -196,18 +255,34 @@ async function memberServices(
   if (!watcher) return [];
   // One copy of the cluster's state serves both.
   const heartbeat = new Heartbeat({ client: watcher.client, clock, random });
-  const mirror = mirrorOf(config, world, watcher, heartbeat.client, auth === undefined);
+  const mirror = mirrorOf(config, world, heartbeat.client, auth ? undefined : watcher);
   world.metrics.show("teleport_mirror_connected", () => (mirror.connected ? 1 : 0));
   world.metrics.show("trusted_clusters", () => otherClusters(mirror));
   const of = (member: Member | undefined): readonly Service[] => member?.services ?? [];
-  const own = node && (await nodeRole(config, world, node, mirror, heartbeat, stack));
+  const followed = auth ? [] : [servers.follow(watcher.client)];
+  const here = node && (await nodeRole(config, world, node, mirror, heartbeat, stack));
   return [
     ...of(proxy),
     ...of(node),
     mirror,
-    ...(own?.services ?? []),
-    ...(proxy ? await proxyRole(config, world, proxy, mirror, heartbeat, own) : []),
+    ...followed,
+    ...(here?.services ?? []),
+    ...(proxy ? await proxyRole(config, world, proxy, mirror, heartbeat, here) : []),
+    ...(proxy ? furtherProcesses(config, world, proxy) : []),
   ];
+}
+
+function furtherProcesses(config: Config, world: World, proxy: Member): Service[] {
+  const { processes: count } = config.proxy_service;
+  if (count === 1 || world.own.parent?.companion !== undefined) return [];
+  const certify: ProcessesParts["certify"] = (wanted) =>
+    proxy.client["hosts.companion"]({
+      ...wanted,
+      host_id: world.hostId,
+      additional_principals: [...wanted.additional_principals],
+      dns_names: [...wanted.dns_names],
+    });
+  return [proxyProcesses({ ...world, count, certify, log: world.log.with({ component: "proxy" }) })];
 }
 
 /** How many clusters beside this one have an authority here; unknown before the first copy of the state. */
@@ -218,14 +293,34 @@ function otherClusters(mirror: Mirror): number | undefined {
   return new Set(names.filter((name) => name !== own)).size;
 }
 
-async function remoteOf(config: Config, world: World): Promise<RemoteAuth> {
+const authServers = ({ teleport, process }: Config, { clock, log }: World): Promise<AuthServers> =>
+  AuthServers.open({
+    path: join(teleport.data_dir, "authservers.json"),
+    listed: teleport.auth_servers,
+    byFlag: process.auth_servers_by_flag,
+    clock,
+    log,
+  });
+
+async function remoteOf(config: Config, world: World, servers: AuthServers): Promise<RemoteAuth> {
   const { auth_servers, auth_token, ca_pin } = config.teleport;
+  const { parent } = world.own;
   const { resolveSecret } = await load();
   return {
     servers: auth_servers,
+    dial: (signal) => servers.dial(signal),
     token:
-      auth_token === undefined ? undefined : async () => (await resolveSecret(auth_token, readText)).reveal(),
+      auth_token === undefined
+        ? undefined
+        : async () => (await resolveSecret(auth_token, readToken)).reveal(),
     caPin: ca_pin,
+    ...(parent?.companion !== undefined && {
+      vouched: {
+        certify: vouchedBy(parent),
+        // One that was left by another cluster, which lived in this folder before, is of no use.
+        authorities: (await readIdentity(world.hostDir, "Proxy"))?.authorities,
+      },
+    }),
     warn: once(world.warn),
   };
 }
@@ -240,7 +335,16 @@ function once(warn: (line: string) => void): (line: string) => void {
   };
 }
 
-const readText = (path: string): Promise<string> => readFile(path, "utf8");
+const readToken = async (path: string): Promise<string> => {
+  try {
+    return await readFile(path, "utf8");
+  } catch (cause) {
+    // Not for good: the file may come.
+    throw new Fault("not_found", `cannot read the file of the invite token: ${(cause as Error).message}`, {
+      cause,
+    });
+  }
+};
 
 const writePidFile = (path: string): Promise<void> => writeWhole(path, `${process.pid}\n`, 0o644);
 
@@ -260,6 +364,13 @@ async function namesAnother(path: string): Promise<boolean> {
 async function removePidFile(path: string): Promise<void> {
   const text = await readFile(path, "utf8").catch(() => "");
   if (text.trim() === String(process.pid)) await rm(path, { force: true });
+}
+
+/** Aborts when the process that started this one is gone. */
+function orphaned(parent: OwnProcess["parent"]): AbortSignal {
+  const alone = new AbortController();
+  parent?.onGone(() => alone.abort());
+  return alone.signal;
 }
 
 const until = (signal: AbortSignal): Promise<void> =>

@@ -454,7 +454,15 @@ suite("options", () => {
       clientIdleTimeout: 0,
       disconnectExpiredCert: false,
       certFormat: "standard",
+      mustRecord: false,
     }));
+  test("one role is enough to demand that sessions are recorded; what it says of ssh comes first", () => {
+    const strict = (...all: object[]): boolean => options(all.map((r) => ({ record_session: r }))).mustRecord;
+    assert.equal(strict({ default: "strict" }), true);
+    assert.equal(strict({ ssh: "strict" }, {}), true);
+    assert.equal(strict({ default: "strict", ssh: "best_effort" }), false);
+    assert.equal(strict({}), false);
+  });
   test("without roles there is no port forwarding", () => assert.equal(options([]).portForwarding, false));
   test("the smallest time to live wins", () => {
     assert.equal(

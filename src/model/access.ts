@@ -44,6 +44,8 @@ export interface SessionOptions {
   readonly clientIdleTimeout: Millis;
   readonly disconnectExpiredCert: boolean;
   readonly certFormat: "standard" | "oldssh";
+  /** A session that cannot be recorded must not go on. */
+  readonly mustRecord: boolean;
 }
 
 /** Everything a user's roles decide. Everything is denied that no role allows, and deny beats allow (RBAC-01). */
@@ -165,6 +167,7 @@ export function access({ user, roles, traits }: Subject): Access {
         disconnectExpiredCert:
           cluster.disconnect_expired_cert || set.some((o) => o.disconnect_expired_cert ?? false),
         certFormat: set.some((o) => o.cert_format === "oldssh") ? "oldssh" : "standard",
+        mustRecord: set.some(({ record_session: r }) => (r?.ssh ?? r?.default) === "strict"),
       };
     },
 

@@ -46,6 +46,8 @@ const Conditions = z.strictObject({
 });
 export type Conditions = z.output<typeof Conditions>;
 
+const Recording = z.enum(["strict", "best_effort"]);
+
 /** Role v3 (RBAC-02). The file form: durations as text, so that what was written is what is printed. */
 export const Role = z.strictObject({
   kind: z.literal("role"),
@@ -60,6 +62,10 @@ export const Role = z.strictObject({
         client_idle_timeout: z.string().optional(),
         disconnect_expired_cert: z.boolean().optional(),
         cert_format: z.enum(["standard", "oldssh"]).optional(),
+        /** Whether a session may go on that cannot be recorded, as when a disk is full; `ssh` before `default`. */
+        record_session: z
+          .strictObject({ default: Recording.optional(), ssh: Recording.optional() })
+          .optional(),
       })
       .default({}),
     allow: Conditions.default({}),

@@ -4,7 +4,7 @@ import type { Log } from "#core/log";
 import type { Service } from "#core/service";
 import { type Address, formatAddress } from "./address.ts";
 import type { Gate, Guest } from "./gate.ts";
-import { listen } from "./listen.ts";
+import { type Listen, listen } from "./listen.ts";
 
 /** The two ends of a connection; IPv4 peers of a dual-stack listener as IPv4. */
 export interface Ends {
@@ -33,6 +33,8 @@ export function door<S extends Duplex = Socket>(options: {
   readonly onListening?: (address: Address) => void;
   /** Told of each connection by TCP that was let in. */
   readonly onConnection?: (socket: Socket) => void;
+  /** Default: binds the address. */
+  readonly listen?: Listen;
   readonly log: Log;
 }): Door<S> {
   const { log, gate } = options;
@@ -74,7 +76,7 @@ export function door<S extends Duplex = Socket>(options: {
         const local = end(socket.localAddress, socket.localPort);
         serve(socket, { remote, local }, entry.guest, signal);
       });
-      const bound = await listen(server, options.address, options.setting);
+      const bound = await (options.listen ?? listen)(server, options.address, options.setting);
       server.on("error", (err) => log.error("the listener failed", { error: err.message }));
       log.info("listening", { address: formatAddress(bound) });
       options.onListening?.(bound);

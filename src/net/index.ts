@@ -14,7 +14,7 @@ export { parse } from "./http/parse.ts";
 export { memorySockets } from "./memory-socket.ts";
 export { lookAhead } from "./opening.ts";
 export { isNearby, readProxyLine } from "./proxy-line.ts";
-export { type Rate, RequestRates } from "./rates.ts";
+export { RequestRates } from "./rates.ts";
 export { inRanges } from "./source.ts";
 export { checkTlsPair, type TlsPair, tlsCiphers } from "./tls.ts";
 export type { App, Reply, Request };

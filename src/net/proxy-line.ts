@@ -4,7 +4,7 @@ import type { Address } from "./address.ts";
 import { inRanges } from "./source.ts";
 
 /** The longest line that version 1 of HAProxy's PROXY protocol has, CR LF counted. */
-export const maxProxyLine = 107;
+const maxProxyLine = 107;
 const word = "PROXY ";
 
 /**

@@ -1,15 +1,22 @@
 import { type Exit, noRecorder, recordTo, runCommand, tell } from "#session";
+import { mustRecord } from "./must-record.ts";
 import type { Setting, Started } from "./session-channel.ts";
 import { sessionTelling, touching } from "./visit.ts";
 
 /** A command over pipes (SSH-10), or without one the shell itself (`ssh -T`), which then reads its commands from there. */
 export async function runExec(command: string | undefined, setting: Setting): Promise<Started> {
   const { host, visit, channel, sid, env } = setting;
+  const demanded = await mustRecord(host, visit);
   const running = await host.programs.exec(visit.account, command, env);
   const { session_recording, exec_recording_limit: limit } = host.view.config();
   const telling = sessionTelling(host);
   const recorded = session_recording === "node";
-  const recorder = recorded ? await recordTo(host.spool, sid, { ...host, limit }) : noRecorder;
+  const onFailure = demanded
+    ? () => void host.programs.signal(visit.account, running.pid, "KILL").catch(() => {})
+    : undefined;
+  const recorder = recorded
+    ? await recordTo(host.spool, sid, { clock: host.clock, log: host.log, limit, onFailure })
+    : noRecorder;
   const over = (async () => {
     const exit = await runCommand(running, touching(channel, visit.activity), {
       recorder,

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { sttyArguments } from "#helper";
 import { LiveSession, noRecorder, recordTo, type Shell } from "#session";
+import { mustRecord } from "./must-record.ts";
 import type { Pty, Size } from "./pty.ts";
 import type { Setting, Started } from "./session-channel.ts";
 import { sessionTelling, touching } from "./visit.ts";
@@ -20,6 +21,7 @@ export async function runShell(
 ): Promise<Started> {
   const { pty, size } = terminal;
   const { account } = visit;
+  const demanded = await mustRecord(host, visit);
   const group = await host.accounts.group("tty").catch(() => undefined);
   const modes = sttyArguments(terminal.modes);
   const login = await host.programs.onTerminal(account, { path: pty.path, modes, group }, env, command);
@@ -33,7 +35,13 @@ export async function runShell(
     kill: () => login.kill("SIGKILL"),
   };
   const off = host.view.config().session_recording !== "node";
-  const recorder = off ? noRecorder : await recordTo(host.spool, sid, host);
+  const recorder = off
+    ? noRecorder
+    : await recordTo(host.spool, sid, {
+        clock: host.clock,
+        log: host.log,
+        onFailure: demanded ? () => login.kill("SIGKILL") : undefined,
+      });
   const session = new LiveSession({
     sid,
     who: visit.who,

@@ -18,6 +18,8 @@ export interface Host {
   readonly sockets: Pick<Sockets, "connect" | "listen">;
   readonly spool: Spool;
   readonly telling: Telling;
+  /** Why audit events can be kept nowhere now; undefined while they can. */
+  readonly auditTrouble?: () => string | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;

@@ -68,7 +68,7 @@ export async function reachHost(
     const sees = (node: Node): boolean => person.access.sees(allLabels(node)).allowed;
     const found = route(host, port, { name: view.config().cluster_name, nodesAt, sees });
     if (found.kind === "node") return reachNode(found.node, person, options, within.signal);
-    const addresses = await resolve(host);
+    const addresses = await resolve(host, found.elsewhere);
     const named = routeByAddress(addresses, port, nodesAt);
     if (named) return reachNode(named, person, options, within.signal);
     return reachOther(host, port, addresses, options, within.signal);

@@ -28,8 +28,15 @@ const maxBacklog = 1024 * 1024;
 export async function recordTo(
   spool: Spool,
   sid: string,
-  { clock, log, limit }: { clock: Pick<Clock, "now">; log: Log; limit?: number },
+  options: {
+    clock: Pick<Clock, "now">;
+    log: Log;
+    limit?: number;
+    /** Called once when the session is not recorded from now on. */
+    onFailure?: (() => void) | undefined;
+  },
 ): Promise<Recorder> {
+  const { clock, log, limit, onFailure } = options;
   const writer = new RecordingWriter(limit === undefined ? {} : { limit, rest: createHash("sha256") });
   const failed = (err: unknown): void =>
     log.error("a session is not recorded", { sid, error: (err as Error).message });
@@ -38,6 +45,7 @@ export async function recordTo(
     files = await spool.create(sid);
   } catch (err) {
     failed(err);
+    onFailure?.();
   }
   let pending = Promise.resolve();
   let backlog = 0;
@@ -55,7 +63,11 @@ export async function recordTo(
       } catch (err) {
         const broken = files;
         files = undefined;
-        failed(err);
+        // One that failed before has no files any more.
+        if (broken) {
+          failed(err);
+          onFailure?.();
+        }
         await Promise.allSettled([broken?.bytes.close(), broken?.log.close()]);
       }
       backlog -= kept.length;

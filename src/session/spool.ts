@@ -1,11 +1,14 @@
 import { constants } from "node:fs";
-import { chmod, type FileHandle, mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { chmod, type FileHandle, mkdir, open, readdir, rename, rm, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { isRunning, ownMark } from "./process-mark.ts";
 
 /** The two files of a recording, and their names (REC-01). */
 export type Part = "bytes" | "log";
 export const parts: readonly Part[] = ["bytes", "log"];
+
+/** What a session and its events need until somebody notices that a disk is filling up. */
+const reserve = 8 * 1024 * 1024; // bytes
 
 /**
  * The folder in which recordings grow and wait for their upload (REC-04): `<sid>.session.bytes`, `<sid>.session.log`,
@@ -33,6 +36,12 @@ export class Spool {
 
   path(sid: string, part: Part): string {
     return join(this.#dir, `${sid}.session.${part}`);
+  }
+
+  /** Why there is no room for a new recording; undefined when there is. */
+  async full(): Promise<string | undefined> {
+    const { bavail, bsize } = await statfs(this.#dir);
+    return bavail * bsize < reserve ? "the disk is full" : undefined;
   }
 
   /** Starts a recording; both files are new, with mode 0600 from their first byte. */

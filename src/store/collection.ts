@@ -12,6 +12,8 @@ interface CollectionSpec<S extends z.ZodType> {
   readonly prefix: string;
   readonly schema: S;
   readonly nameOf: (value: z.output<S>) => string;
+  /** There may be thousands, listed often: what was read is kept until it changes. */
+  readonly many?: boolean;
   /** When a record goes away by itself. */
   readonly expiresOf?: (value: z.output<S>) => Millis | undefined;
 }
@@ -29,6 +31,8 @@ const attempts = 20;
 /** Records of one kind, by name. What expires is gone (AUTH-43). */
 export class Collection<S extends z.ZodType, T extends z.output<S> = z.output<S>> {
   readonly #spec: CollectionSpec<S>;
+  /** The last list, by key. A record of one revision never reads differently. */
+  #listed = new Map<string, Versioned<T>>();
   readonly prefix: string;
 
   constructor(spec: CollectionSpec<S>) {
@@ -62,9 +66,14 @@ export class Collection<S extends z.ZodType, T extends z.output<S> = z.output<S>
 
   /** By key order. */
   async list(): Promise<T[]> {
-    const all: T[] = [];
-    for await (const item of this.#spec.backend.range(this.#spec.prefix)) all.push(this.#read(item).value);
-    return all;
+    const { backend, prefix, many = false } = this.#spec;
+    const listed = new Map<string, Versioned<T>>();
+    for await (const item of backend.range(prefix)) {
+      const before = this.#listed.get(item.key);
+      listed.set(item.key, before?.revision === item.revision ? before : this.#read(item));
+    }
+    if (many) this.#listed = listed;
+    return Array.from(listed.values(), ({ value }) => value);
   }
 
   /** Throws `already_exists`. */

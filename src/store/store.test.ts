@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { MemoryBackend } from "#backend";
 import { hour, second, TestClock } from "#core/clock";
 import { Fault } from "#core/errors";
-import { neverTime, Role, User } from "#model";
+import { Node, neverTime, Role, User } from "#model";
 import { openStore, withLock } from "./index.ts";
 import { keyPart } from "./record.ts";
 
@@ -44,6 +44,25 @@ suite("records", () => {
     assert.equal(await users.find("joe"), undefined);
     await assert.rejects(users.get("joe"), kind("not_found"));
     await assert.rejects(users.delete("joe"), kind("not_found"));
+  });
+
+  test("a list of nodes is what is there now, however often it was read", async () => {
+    await using t = await opened();
+    const node = (name: string, hostname: string): Node =>
+      Node.parse({ kind: "node", version: "v2", metadata: { name }, spec: { hostname } });
+    const names = async (): Promise<string[]> =>
+      (await t.store.nodes.list()).map(({ spec }) => spec.hostname);
+    await t.store.nodes.put(node("1", "a"), t.clock.now() + 10 * second);
+    await t.store.nodes.put(node("2", "b"));
+    assert.deepEqual(await names(), ["a", "b"]);
+    await t.store.nodes.put(node("2", "c"));
+    await t.store.nodes.put(node("3", "d"));
+    assert.deepEqual(await names(), ["a", "c", "d"]);
+    await t.clock.advance(10 * second);
+    await t.store.nodes.delete("3");
+    assert.deepEqual(await names(), ["c"]);
+    await t.store.nodes.put(node("3", "e"));
+    assert.deepEqual(await names(), ["c", "e"]);
   });
 
   test("whatever a name holds, it has a key of its own, inside its collection", () => {

@@ -56,6 +56,7 @@ function collections(backend: Backend) {
     what: string,
     prefix: string,
     schema: S,
+    many = false,
   ) =>
     new Collection({
       backend,
@@ -64,6 +65,7 @@ function collections(backend: Backend) {
       schema,
       nameOf: (value) => value.metadata.name,
       expiresOf: (value) => ending(value.metadata.expires),
+      many,
     });
   const byUser = <S extends z.ZodType<{ user: string }>>(what: string, prefix: string, schema: S) =>
     new Collection({ backend, what, prefix, schema, nameOf: (value) => value.user });
@@ -94,7 +96,7 @@ function collections(backend: Backend) {
         return ends.length > 0 ? Math.min(...ends) : undefined;
       },
     }),
-    nodes: named("node", "/nodes/", Node),
+    nodes: named("node", "/nodes/", Node, true),
     proxies: named("proxy", "/proxies/", ProxyServer),
     authServers: named("auth server", "/auth_servers/", AuthServer),
     /** By the SHA-256 of the token. */

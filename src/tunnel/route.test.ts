@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { Fault } from "#core/errors";
 import { type Node, namesOf } from "#model";
-import { dialPolicy, parseTarget, route, routeByAddress } from "./index.ts";
+import { dialPolicy, parseTarget, resolve, route, routeByAddress } from "./index.ts";
 
 const node = (id: string, hostname: string, addr: string, tunnel = false): Node => ({
   kind: "node",
@@ -68,13 +68,23 @@ suite("routes", () => {
       assert.deepEqual(route(host, port, cluster), { kind: "node", node: want }));
   }
   for (const [host, port] of [
-    ["web", 22],
     ["nosuch", 0],
     ["web.east", 0],
   ] as const) {
     test(`${host}:${port} is no node`, () =>
       assert.deepEqual(route(host, port, cluster), { kind: "host", host, port }));
   }
+  test("a node at another port is no node, and is told of to who may see it", () => {
+    assert.deepEqual(route("web", 22, cluster), { kind: "host", host: "web", port: 22, elsewhere: web });
+    const unseen = route("web", 22, { ...cluster, sees: () => false });
+    assert.deepEqual(unseen, { kind: "host", host: "web", port: 22 });
+  });
+  test("a name that only such a node has is answered with its port", async () => {
+    await assert.rejects(resolve("web.invalid", web), {
+      message: 'the node "web.invalid" is at port 3022: use -p 3022',
+    });
+    await assert.rejects(resolve("web.invalid"), /there is no node "web.invalid"/);
+  });
   test("several nodes of one name are refused with their ids", () => {
     assert.throws(
       () => route("db", 0, cluster),

@@ -8,7 +8,13 @@ import { parseAddress } from "#net";
 export type Route =
   | { readonly kind: "node"; readonly node: Node }
   /** No node of that name: a host to be dialled directly, where the policy lets it. */
-  | { readonly kind: "host"; readonly host: string; readonly port: number };
+  | {
+      readonly kind: "host";
+      readonly host: string;
+      readonly port: number;
+      /** A node of that name, which the person may see, and which has another port. */
+      readonly elsewhere?: Node;
+    };
 
 /**
  * Who is meant by `host` and `port` in this cluster (PRX-05): a node by id or name, each also with the cluster's name
@@ -45,7 +51,9 @@ export function route(
   if (choices.length > 1) throw ambiguous(host, choices);
   // One that may not be seen is refused by whoever asks.
   const node = choices[0] ?? reachable[0];
-  return node ? { kind: "node", node } : { kind: "host", host, port };
+  if (node) return { kind: "node", node };
+  const elsewhere = matches.find(sees);
+  return { kind: "host", host, port, ...(elsewhere && { elsewhere }) };
 }
 
 const choicesShown = 10;
@@ -78,16 +86,19 @@ export function routeByAddress(
   return matches.length === 1 ? matches[0] : undefined;
 }
 
-/** The addresses of a name. `not_found` when the resolver knows none. */
-export async function resolve(host: string): Promise<readonly string[]> {
+/** The addresses of a name. `not_found` when the resolver knows none; a node that has it tells at which port it is. */
+export async function resolve(host: string, elsewhere?: Node): Promise<readonly string[]> {
   if (isIP(host) !== 0) return [host];
   try {
     const found = await lookup(host, { all: true });
     return found.map(({ address }) => address);
   } catch (cause) {
+    const port = elsewhere && addressOf(elsewhere.spec.addr)?.port;
     throw new Fault(
       "not_found",
-      `there is no node ${JSON.stringify(host)} in this cluster and no host of that name`,
+      port === undefined
+        ? `there is no node ${JSON.stringify(host)} in this cluster and no host of that name`
+        : `the node ${JSON.stringify(host)} is at port ${port}: use -p ${port}`,
       {
         cause,
         details: { host },

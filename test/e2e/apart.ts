@@ -29,6 +29,8 @@ export interface ApartOptions extends ClusterOptions {
   readonly authPort?: number;
   /** Runs before proxy and node are started. */
   readonly before?: (cluster: Cluster) => Promise<void>;
+  /** What runs the node whose data folder this is; default `bin/teleport`. */
+  readonly nodeCommand?: (dataDir: string) => readonly string[];
   /** Further keys of the section `teleport` of proxy and node. */
   readonly member?: Readonly<Record<string, unknown>>;
 }
@@ -69,7 +71,10 @@ export async function startApart(options: ApartOptions = {}): Promise<Apart> {
         },
       }),
     );
-    const made = part(join(folder, "data"), () => startDaemon(file, { flags: [`--roles=${role}`] }));
+    const dataDir = join(folder, "data");
+    const command = role === "node" ? options.nodeCommand?.(dataDir) : undefined;
+    const start = () => startDaemon(file, { flags: [`--roles=${role}`], ...(command && { command }) });
+    const made = part(dataDir, start);
     await made.start();
     return made;
   };

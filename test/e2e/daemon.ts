@@ -101,8 +101,9 @@ export type HostOptions = {
   readonly nodename?: string;
   /** Where it listens; default a free port of 127.0.0.1. */
   readonly listen?: string;
-  /** Further keys of the file's section `teleport`. */
+  /** Further keys of the file's sections `teleport` and `proxy_service`. */
   readonly teleport?: Readonly<Record<string, unknown>>;
+  readonly proxy?: Readonly<Record<string, unknown>>;
 };
 
 /** Another host of a cluster, with one role. */
@@ -111,10 +112,13 @@ export interface Host extends Daemon {
   readonly address: string;
   /** Its proxy, as `tsh --proxy` takes it. */
   readonly proxy: string;
+  /** Where its node or its proxy serves SSH. */
+  readonly ssh: string;
+  readonly config: string;
 }
 
 export async function startHost(options: HostOptions): Promise<Host> {
-  const { name, role, folder, authPort, flags, labels, nodename = name, teleport } = options;
+  const { name, role, folder, authPort, flags, labels, nodename = name, teleport, proxy: ownKeys } = options;
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const [port, proxy, web, tunnel] = await Promise.all([freePort(), freePort(), freePort(), freePort()]);
   const file = join(folder, "teleport.yaml");
@@ -123,17 +127,25 @@ export async function startHost(options: HostOptions): Promise<Host> {
   await writeFile(
     file,
     stringify({
-      teleport: { nodename, data_dir: join(folder, "data"), ...teleport },
+      teleport: { nodename, data_dir: join(folder, "data"), log: { severity: "info" }, ...teleport },
       ssh_service: { listen_addr: listen, labels: { host: name, ...labels } },
-      proxy_service: { listen_addr: at(proxy), web_listen_addr: at(web), tunnel_listen_addr: at(tunnel) },
+      proxy_service: {
+        listen_addr: at(proxy),
+        web_listen_addr: at(web),
+        tunnel_listen_addr: at(tunnel),
+        ...ownKeys,
+      },
     }),
   );
   const daemon = await startDaemon(file, {
     flags: [`--roles=${role}`, `--auth-server=${at(authPort)}`, ...flags],
   });
+  const hasNode = role.startsWith("node");
   return {
     ...daemon,
-    address: role.startsWith("node") ? listen : at(web),
+    address: hasNode ? listen : at(web),
     proxy: `${at(web)},${proxy}`,
+    ssh: hasNode ? listen : at(proxy),
+    config: file,
   };
 }

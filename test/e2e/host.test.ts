@@ -112,6 +112,31 @@ suite("a host of the cluster", { concurrency: 2 }, () => {
   });
 });
 
+suite("teleport configure", { skip: missing || withoutNamespaces() }, () => {
+  test("CFG-130: prints a file that --test passes and start accepts", async () => {
+    await using folder = await tempDir();
+    const env = { ...quiet, HOME: folder.at("home") };
+    const sample = await mustRun(programs.teleport, ["configure"], { env });
+    const config = folder.at("teleport.yaml");
+    await writeFile(
+      config,
+      sample
+        .replace("/var/lib/teleport\n", `${folder.at("data")}\n`)
+        .replace("/var/run/teleport.pid", folder.at("pid")),
+    );
+    const tested = await mustRun(programs.teleport, ["configure", "--test", config], { env });
+    assert.match(tested, /can be started with/);
+    assert.deepEqual(await readdir(folder.path), ["teleport.yaml"]);
+    await using daemon = await Program.start(
+      "unshare",
+      ["-n", "sh", "-c", 'ip link set lo up; exec "$0" "$@"', programs.teleport, "start", "-c", config],
+      { env },
+    );
+    await daemon.line(/ is up/);
+    assert.doesNotMatch(daemon.said, /^error/m);
+  });
+});
+
 suite("a daemon that is not root's", { skip: withoutUsers() }, () => {
   test("ACC-79: serves the login of its own user, and no other", async () => {
     await using user = await newUser();

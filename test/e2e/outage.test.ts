@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
-import { readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { connect, createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import { suite, test } from "node:test";
 import { eventually } from "../support/eventually.ts";
 import { skipUnless } from "../support/installed.ts";
+import { freePort } from "../support/port.ts";
 import { Program } from "../support/program.ts";
 import { type Ran, run } from "../support/run.ts";
 import { Terminal } from "../support/terminal.ts";
@@ -21,6 +23,81 @@ async function stockSsh({ cluster }: Apart): Promise<(...args: string[]) => Prom
   return (...args) =>
     run("ssh", ["-F", file, "-p", String(cluster.ports.node), ...args], { env, timeout: 30_000 });
 }
+
+/** Makes `port` the same as `target` while it is open, and counts who comes. */
+async function relay(port: number, target: number) {
+  const sockets = new Set<Socket>();
+  let server: Server | undefined;
+  let came = 0;
+  const made = {
+    get came() {
+      return came;
+    },
+    async open() {
+      server = createServer((here) => {
+        came++;
+        const there = connect(target, "127.0.0.1");
+        for (const socket of [here, there]) {
+          sockets.add(socket);
+          socket.on("error", () => {}).on("close", () => [here, there].map((one) => one.destroy()));
+        }
+        here.pipe(there).pipe(here);
+      });
+      await new Promise<void>((resolve) => server?.listen(port, "127.0.0.1", resolve));
+    },
+    async close() {
+      for (const socket of sockets) socket.destroy();
+      await new Promise<void>((resolve) => (server ? server.close(() => resolve()) : resolve()));
+      server = undefined;
+    },
+    [Symbol.asyncDispose]: () => made.close(),
+  };
+  await made.open();
+  return made;
+}
+
+test("ACC-85: authservers.json is kept, wins over the configuration, falls back to it, and may be removed", async () => {
+  const [portA, portB] = await Promise.all([freePort(), freePort()]);
+  await using stack = new AsyncDisposableStack();
+  let relays: Awaited<ReturnType<typeof relay>>[] = [];
+  // Two addresses of one auth server: A is what the members' file names, B what the cluster tells.
+  await using apart = await startApart({
+    authPort: portA,
+    config: { teleport: { advertise_ip: `127.0.0.1:${portB}` } },
+    before: async ({ ports }) => {
+      relays = [stack.use(await relay(portA, ports.auth)), stack.use(await relay(portB, ports.auth))];
+    },
+  });
+  const [a, b] = relays as [(typeof relays)[0], (typeof relays)[0]];
+  const { node, cluster } = apart;
+  const file = join(node.dataDir, "authservers.json");
+  const kept = async (): Promise<unknown> => JSON.parse(await readFile(file, "utf8").catch(() => "null"));
+  await eventually("a list of auth servers", async () => (await kept()) !== null);
+  assert.deepEqual(await kept(), [`127.0.0.1:${portB}`]);
+  // The proxy has nothing to do with this.
+  await apart.proxy.daemon.stop();
+  const listed = async (): Promise<boolean> => /^box /m.test(await cluster.mustTctl("nodes", "ls"));
+
+  let [toA, toB] = [a.came, b.came];
+  await (await node.restart()).ready();
+  assert.equal(a.came, toA, "both are up: the one of the list is taken");
+  assert.ok(b.came > toB);
+  assert.ok(await listed());
+
+  await b.close();
+  await eventually("a node that came by A", () => a.came > toA);
+  await (await node.restart()).ready();
+  assert.ok(await listed());
+  assert.deepEqual(await kept(), [`127.0.0.1:${portB}`]);
+
+  await b.open();
+  await node.daemon.stop();
+  await rm(file);
+  [toA, toB] = [a.came, b.came];
+  await (await node.start()).ready();
+  assert.ok(a.came > toA, "without a list the configuration counts");
+  await eventually("the list again", async () => (await kept()) !== null);
+});
 
 suite("while auth is away", { skip: missing, concurrency: 2 }, () => {
   test("OVW-36: sessions go on and new ones begin, by tsh and by ssh, also after a restart of node and proxy; logins say why not", async () => {
@@ -74,7 +151,11 @@ suite("while auth is away", { skip: missing, concurrency: 2 }, () => {
     assert.equal(page.status, 200);
 
     await Promise.all([node.restart("SIGKILL"), proxy.restart("SIGTERM")]);
-    await Promise.all([node.daemon.ready(), proxy.daemon.ready()]);
+    // That they have lost auth shows in /readyz only (CFG-151).
+    await node.daemon.program.line(/\[SSH\] .*Service is starting/);
+    await proxy.daemon.program.line(/Web proxy service is starting/);
+    assert.equal((await node.daemon.diag("/healthz")).status, 200);
+    await eventually("a /readyz that tells", async () => (await node.daemon.diag("/readyz")).status === 503);
     await both("restarted");
 
     await auth.start();
@@ -120,7 +201,7 @@ suite("while auth is away", { skip: missing, concurrency: 2 }, () => {
     };
     await eventually("the events on disk", async () => (await onDisk(command(4))) && onDisk("session.start"));
     await node.restart("SIGKILL");
-    await node.daemon.ready();
+    await node.daemon.program.line(/\[SSH\] .*Service is starting/);
     await runs(5, 7);
 
     await auth.start();

@@ -177,6 +177,27 @@ async function greeting(port: number): Promise<string> {
   return "";
 }
 
+suite("addresses that hosts announce", () => {
+  test("CFG-16, CFG-108: are advertise_ip where others would not reach what they listen on; --advertise-ip wins", async () => {
+    await using cluster = await startCluster({
+      config: {
+        teleport: { advertise_ip: "192.0.2.1" },
+        auth_service: { public_addr: ["auth.example.com"] },
+      },
+      flags: ["--advertise-ip=192.0.2.10"],
+    });
+    const { auth, node, proxy } = cluster.ports;
+    assert.match(await cluster.mustTctl("get", "nodes"), new RegExp(`addr: 192\\.0\\.2\\.10:${node}$`, "m"));
+    assert.match(
+      await cluster.mustTctl("get", "proxies"),
+      new RegExp(`addr: 192\\.0\\.2\\.10:${proxy}$`, "m"),
+    );
+    const authServers = await cluster.mustTctl("get", "auth_servers");
+    assert.match(authServers, new RegExp(`^ *addr: 192\\.0\\.2\\.10:${auth}$`, "m"));
+    assert.match(authServers, /public_addr: auth\.example\.com:3025$/m);
+  });
+});
+
 suite("the name of the cluster", () => {
   test("ACC-77: is a GUID when nobody gives one, stays over restarts, and cannot be changed", async () => {
     await using cluster = await startCluster({ config: { auth_service: { cluster_name: undefined } } });

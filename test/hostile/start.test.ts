@@ -101,6 +101,16 @@ suite("teleport start on a machine that will not have it", () => {
     });
   }
 
+  test("two listeners at one port are told of with both keys, before anything is begun", async () => {
+    await using folder = await tempDir();
+    const ports = await freePorts();
+    await writeFile(folder.at("t.yaml"), configText({ ...ports, node: ports.auth }, folder.at("data")));
+    const ran = await run(teleport, ["start", "-c", folder.at("t.yaml")], { timeout: 30_000 });
+    assert.equal(ran.code, 2, ran.err);
+    assert.match(ran.err, /^error: ssh_service\.listen_addr .*auth_service\.listen_addr.*\n$/);
+    assert.deepEqual(await readdir(folder.path), ["t.yaml"]);
+  });
+
   for (const [what, make] of [
     ["a file", (path: string) => writeFile(path, "")],
     ["below a file", async (path: string) => writeFile(path.replace(/\/data$/, ""), "")],

@@ -1,16 +1,21 @@
 import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
 import { after, before, suite, test } from "node:test";
+import { fastify } from "fastify";
 import { MemoryBackend, type Stored } from "#backend";
+import { load } from "#config";
 import { hour, second, systemClock, TestClock } from "#core/clock";
 import { Fault } from "#core/errors";
 import { memoryLog, silentLog } from "#core/log";
 import { systemRandom } from "#core/random";
+import { dial } from "#net";
 import { authorityPin, makeTlsKey } from "#pki";
 import { authApi } from "../../src/auth/api.ts";
 import { handlers } from "../../src/auth/handlers.ts";
 import { cluster, hostId, publicKeys } from "../../src/auth/testing/cluster.ts";
 import { type Member, type MemberOptions, openMember, type RemoteAuth } from "../../src/daemon/member.ts";
+import { refuseSecondAuth } from "../../src/daemon/second-auth.ts";
+import { selfSigned } from "../self-signed.ts";
 import { eventually } from "../support/eventually.ts";
 import { snooper } from "../support/snooper.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
@@ -44,6 +49,7 @@ suite("members that join an auth server over the network", () => {
           asked: { node_name: "db", additional_principals: [], dns_names: [] },
           auth: {
             servers: [{ host: "127.0.0.1", port }],
+            dial: (signal) => dial({ host: "127.0.0.1", port }, signal),
             token: value === undefined ? undefined : async () => value,
             caPin: undefined,
             warn: (line) => warned.push(line),
@@ -131,6 +137,20 @@ suite("members that join an auth server over the network", () => {
     assert.deepEqual(h.warned, []);
   });
 
+  test("what is no auth server, such as a proxy's web port, is told as that", async () => {
+    const app = fastify({ https: selfSigned() });
+    await app.listen({ host: "127.0.0.1", port: 0 });
+    try {
+      const { port } = app.server.address() as { port: number };
+      await using h = await host({ value: "any", port });
+      hopeless(h.join());
+      assert.match(await h.failure(), /is something else: give the address of its API \(port 3025\)/);
+      assert.equal(h.log.lines[0]?.fields.auth_server, `127.0.0.1:${port}`);
+    } finally {
+      await app.close();
+    }
+  });
+
   test("AUTH-14: a host keeps trying, and joins when its token appears", async () => {
     await using h = await host({ value: "comes-later", caPin: auth.pin });
     const joining = h.join();
@@ -142,6 +162,32 @@ suite("members that join an auth server over the network", () => {
     await eventually("a host that waits", () => h.clock.sleeping > 0);
     await h.clock.advance(13 * second);
     await joining;
+  });
+
+  suite("an auth service that starts", () => {
+    const starting = async (servers: readonly string[], backend: MemoryBackend): Promise<void> => {
+      const { configure, parseConfigFile } = await load();
+      const yaml = `teleport: {auth_servers: [${servers}]}\nauth_service: {listen_addr: '127.0.0.1:1'}`;
+      const defaults = { nodename: "second", dataDir: "/nowhere" };
+      const { config } = configure({ file: parseConfigFile(yaml, "file"), flags: {}, defaults });
+      await refuseSecondAuth(config, { backend, version: "5.0.0", clock: systemClock });
+    };
+    const there = (): string => `'127.0.0.1:${auth.port}'`;
+
+    test("makes no cluster beside one that answers: that needs shared storage", async () => {
+      await using empty = new MemoryBackend(systemClock);
+      for (const servers of [[there()], ["'127.0.0.1:1'", "'127.0.0.1:2'", there()]])
+        await assert.rejects(
+          starting(servers, empty),
+          (err) => Fault.is(err, "bad_parameter") && /needs storage that both share/.test(err.message),
+        );
+    });
+    test("goes on where it has a cluster, and makes one where nobody answers or the address is its own", async () => {
+      await using empty = new MemoryBackend(systemClock);
+      await starting([there()], auth.backend);
+      await starting(["'127.0.0.1:1'", "'127.0.0.1:2'"], empty);
+      await starting([], empty);
+    });
   });
 
   test("AUTH-23: a member needs no token, and is not hurt by one that is not valid", async () => {
@@ -206,6 +252,7 @@ suite("members that join an auth server over the network", () => {
         asked: { node_name: "db", additional_principals: [], dns_names: [] },
         auth: {
           servers: [{ host: "127.0.0.1", port: auth.port }],
+          dial: (signal) => dial({ host: "127.0.0.1", port: auth.port }, signal),
           token,
           caPin: undefined,
           warn: assert.fail,

@@ -217,6 +217,25 @@ suite("tctl nodes and tokens", () => {
     assert.match(out, /^The invite token: \$\(reboot\)' ;x\n/);
     assert.ok(out.includes(`   '--token=$(reboot)'\\'' ;x' \\\n`), out);
   });
+  for (const [line, uses, said] of [
+    ["nodes add --uses=1", 1, /The token works once until it expires in 30 minutes/],
+    ["tokens add --type=node --uses=3", 3, /The token works 3 times until it expires in 60 minutes/],
+  ] as const) {
+    test(`${line} counts those that it lets in`, async () => {
+      const { out, sent } = await tctl(line, made("x"));
+      assert.partialDeepStrictEqual(sent[0]?.[1], { uses });
+      assert.match(out, said);
+    });
+  }
+  test("an empty token, and one for nobody, are refused before anything is made", async () => {
+    for (const line of [
+      ["nodes", "add", "--token="],
+      ["tokens", "add", "--type=node", "--value="],
+    ])
+      assert.match((await tctl(line, made("x"))).err, /^error: a token may not be empty/);
+    const { code, sent } = await tctl("nodes add --uses=0", made("x"));
+    assert.deepEqual([code, sent], [2, []]);
+  });
   test("nodes add for programs", async () => {
     assert.deepEqual(JSON.parse((await tctl("nodes add --format=json", made("f00"))).out), ["f00"]);
   });

@@ -9,6 +9,7 @@ import { productVersion } from "../version.ts";
 import type { Daemon } from "./daemon.ts";
 import { command } from "./globals.ts";
 import { openLogSink } from "./log.ts";
+import { ownProcess } from "./own-process.ts";
 
 /** `teleport start`: the daemon, until it is told to stop. `daemon` loads the code that it runs. */
 export const start = (daemon: () => Promise<Daemon>): Command =>
@@ -46,7 +47,9 @@ export const start = (daemon: () => Promise<Daemon>): Command =>
       });
       // To the terminal whatever the log's severity and output: these are for whoever starts it (AUTH-17).
       const warn = (line: string): void => io.err(`warning: ${printable(line)}`);
-      for (const warning of warnings) warn(warning);
+      const own = ownProcess(io);
+      // Of a proxy's processes the first has said them.
+      if (own.parent?.companion === undefined) for (const warning of warnings) warn(warning);
       // Whoever read the banner or the log may leave; people's sessions must not end with them.
       io.stdout.on("error", () => {});
       const { startDaemon, ...logs } = await daemon();
@@ -59,7 +62,7 @@ export const start = (daemon: () => Promise<Daemon>): Command =>
       try {
         await startDaemon(
           config,
-          { log, say, warn, stdout: whole(io), version: await productVersion() },
+          { log, say, warn, stdout: whole(io), version: await productVersion(), own },
           signal,
         );
       } catch (err) {

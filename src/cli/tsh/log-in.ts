@@ -2,7 +2,6 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import {
   type Credentials,
-  isOlder,
   loadAgent,
   loginApi,
   openAgent,
@@ -15,6 +14,7 @@ import {
 import { minute, systemClock } from "#core/clock";
 import { formatDuration } from "#core/duration";
 import { Fault, notFound } from "#core/errors";
+import { isOlder } from "#core/version";
 import { printable } from "../text.ts";
 import { productVersion } from "../version.ts";
 import type { TshContext } from "./globals.ts";

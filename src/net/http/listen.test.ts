@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { Agent, request } from "node:https";
-import { connect as connectTcp } from "node:net";
+import { connect as connectTcp, type Server } from "node:net";
 import { suite, test } from "node:test";
 import { connect, type TLSSocket } from "node:tls";
 import { second } from "#core/clock";
@@ -9,13 +9,14 @@ import { Fault } from "#core/errors";
 import { silentLog } from "#core/log";
 import { selfSigned } from "../../../test/self-signed.ts";
 import { httpApp } from "../index.ts";
+import { type Listen, listen } from "../listen.ts";
 import { type HttpsListener, listenHttps, type Patience } from "./listen.ts";
 
 const pair = selfSigned();
 const short: Patience = { handshake: 100, headers: 100, request: 150, idle: 10 * second };
 
 /** A server with a route that answers at once and one that waits for `finish`. */
-async function serve(wait?: Patience, maxConnections = 100) {
+async function serve(wait?: Patience, maxConnections = 100, listening: Listen = listen) {
   const { promise: finished, resolve: finish } = Promise.withResolvers<void>();
   const { promise: entered, resolve: enter } = Promise.withResolvers<void>();
   const app = await httpApp({ log: silentLog });
@@ -31,6 +32,7 @@ async function serve(wait?: Patience, maxConnections = 100) {
     setting: "web_listen_addr",
     pair,
     maxConnections,
+    listen: listening,
     log: silentLog,
     ...(wait && { wait }),
   });
@@ -139,6 +141,44 @@ suite("the HTTPS listener", () => {
     const closed = listener.close(stop.signal);
     stop.abort();
     await assert.rejects(slow);
+    await closed;
+  });
+
+  test("one that stopped listening before still waits for its last connection, and cuts it when the signal aborts", async () => {
+    let server: Server | undefined;
+    const { listener } = await serve(undefined, 100, (given, ...rest) => {
+      server = given;
+      return listen(given, ...rest);
+    });
+    const idle = await open(listener);
+    server?.close();
+    const stop = new AbortController();
+    let over = false;
+    const closed = listener.close(stop.signal).then(() => {
+      over = true;
+    });
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(over, false);
+    stop.abort();
+    await Promise.all([closed, new Promise((resolve) => idle.resume().once("close", resolve))]);
+    await listener.close(stop.signal);
+  });
+
+  test("a connection with requests does not outlive the listener by its next request", async () => {
+    const { listener, entered, finish } = await serve();
+    await using _ = listener;
+    const socket = await open(listener);
+    socket.write("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n");
+    await entered;
+    const closed = listener.close(new AbortController().signal);
+    socket.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    finish();
+    let said = "";
+    for await (const chunk of socket) {
+      said += String(chunk);
+      if (said.includes('"ok"')) break;
+    }
+    assert.match(said, /"done".*connection: close.*"ok"/is);
     await closed;
   });
 

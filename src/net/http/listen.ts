@@ -5,7 +5,7 @@ import { type Millis, minute, second } from "#core/clock";
 import type { Log } from "#core/log";
 import type { Address } from "../address.ts";
 import { ConnectionCap } from "../cap.ts";
-import { listen } from "../listen.ts";
+import { listen as bind, type Listen } from "../listen.ts";
 import { lookAhead } from "../opening.ts";
 import { checkTlsPair, type TlsPair } from "../tls.ts";
 
@@ -52,11 +52,13 @@ export interface HttpsDoor {
   readonly maxConnections: number;
   readonly log: Log;
   readonly wait?: Patience;
+  /** Default: binds the address. */
+  readonly listen?: Listen;
 }
 
 /** Serves `app` over HTTPS, or without TLS where the door says so. Throws `unreachable` when the address cannot be had, naming the `setting` that chooses another. */
 export async function listenHttps(app: Handler, door: HttpsDoor): Promise<HttpsListener> {
-  const { address, setting, pair, maxConnections, log, wait = patience } = door;
+  const { address, setting, pair, maxConnections, log, wait = patience, listen = bind } = door;
   const suites = door.ciphers === undefined ? {} : { ciphers: door.ciphers };
   if (pair) checkTlsPair(pair);
   await app.ready();
@@ -67,7 +69,11 @@ export async function listenHttps(app: Handler, door: HttpsDoor): Promise<HttpsL
     connectionsCheckingInterval: Math.min(wait.headers / 2, 5 * second),
     maxHeaderSize: 16 * 1024,
   };
-  const route = (request: IncomingMessage, response: ServerResponse): void => app.routing(request, response);
+  const route = (request: IncomingMessage, response: ServerResponse): void => {
+    // One that was taken before the server closed must not stay for as long as it has requests.
+    if (!server.listening) response.shouldKeepAlive = false;
+    app.routing(request, response);
+  };
   const secure =
     pair &&
     createServer(
@@ -93,6 +99,8 @@ export async function listenHttps(app: Handler, door: HttpsDoor): Promise<HttpsL
     });
   }
   for (const each of servers) each.maxHeadersCount = 100;
+  // It never listens itself, and Node begins to look after slow and idle connections when a server does.
+  if (secure) plain.emit("listening");
   // Also knows connections that have not finished their handshake, which the server itself does not.
   const open = new Set<Socket>();
   const cap = new ConnectionCap(maxConnections, log);
@@ -110,12 +118,17 @@ export async function listenHttps(app: Handler, door: HttpsDoor): Promise<HttpsL
     for (const socket of open) socket.destroy();
   };
   const close = async (signal: AbortSignal): Promise<void> => {
-    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-    for (const each of servers) each.closeIdleConnections();
-    if (signal.aborted) cut();
-    else signal.addEventListener("abort", cut, { once: true });
-    await closed;
-    signal.removeEventListener("abort", cut);
+    // It may have stopped listening before, and only wait for its last connection.
+    if (server.listening || open.size > 0) {
+      const closed = new Promise<void>((resolve) => server.once("close", () => resolve()));
+      server.close();
+      for (const each of servers) each.closeIdleConnections();
+      if (signal.aborted) cut();
+      else signal.addEventListener("abort", cut, { once: true });
+      await closed;
+      signal.removeEventListener("abort", cut);
+    }
+    if (secure) plain.close();
   };
   return {
     address: bound,

@@ -89,6 +89,18 @@ suite("the first bytes at an HTTPS listener", () => {
     assert.match(await ask(over(await open(port, ""))), /200 OK/);
   });
 
+  test("S14: and does not wait for slow ones there either, and is done with idle ones at the end", async () => {
+    const wait = { handshake: second, headers: 100, request: 150, idle: 10 * second };
+    const listener = await serve({ mayBeClear: everybody, wait });
+    const { port } = listener.address;
+    assert.match(await ask(await open(port, ""), "GET / HTTP/1.1\r\nHost: x\r\n"), /^HTTP\/1\.1 408 /);
+    const idle = await open(port, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    await once(idle, "data");
+    const closed = once(idle.resume(), "close");
+    await listener.close(new AbortController().signal);
+    await closed;
+  });
+
   test("LB-01: and to nobody else", async () => {
     for (const door of [{ mayBeClear: () => false, mayBring: everybody }, {}]) {
       await using listener = await serve(door);
