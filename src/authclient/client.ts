@@ -1,5 +1,6 @@
 import type { ClientRequest, IncomingMessage } from "node:http";
 import { Agent, request } from "node:https";
+import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { connect } from "node:tls";
@@ -48,6 +49,7 @@ export function openAuthClient(options: AuthClientOptions): AuthClient {
   const agent = new Agent({ keepAlive: true, maxSockets: 16, scheduling: "lifo" });
   const certificate = (): Certificate | undefined =>
     typeof options.certificate === "function" ? options.certificate() : options.certificate;
+  const carriers = new WeakMap<object, Duplex>();
   agent.createConnection = ({ cert, key }, done) => {
     options.dial().then(
       (stream) => {
@@ -60,6 +62,7 @@ export function openAuthClient(options: AuthClientOptions): AuthClient {
           ...(options.authorities && { ca: [...options.authorities] }),
           ...(cert !== undefined && key !== undefined && { cert, key }),
         });
+        carriers.set(socket, stream);
         // A stream that dies takes TLS with it; without this a reset below would be an unhandled error.
         stream.once("error", (err) => socket.destroy(err));
         done?.(null, socket);
@@ -86,7 +89,12 @@ export function openAuthClient(options: AuthClientOptions): AuthClient {
         // Those that wait for a next call lead to the same nowhere.
         for (const idle of Object.values(agent.freeSockets).flat()) idle?.destroy();
         const said = `the auth server did not answer within ${silence / second} s`;
-        sent.destroy(new Fault("unreachable", said, { details: noAnswer }));
+        sent.on("error", () => {}); // the end of the connection is one more
+        sent.emit("error", new Fault("unreachable", said, { details: noAnswer }));
+        // Else the system would go on sending it, and it could arrive after the caller has said it again.
+        const carrier = sent.socket && carriers.get(sent.socket);
+        if (carrier instanceof Socket) carrier.resetAndDestroy();
+        sent.destroy();
       });
       return sent;
     },
