@@ -235,7 +235,8 @@ export class Mirror implements Service, ClusterView {
         if (!failing) log.warn("the copy of the cluster's state cannot be kept on disk", { error });
         failing = true;
       }
-    } while (!signal.aborted);
+      // The stop may come during a save, and after a change that the save does not have.
+    } while (!signal.aborted || (atEnd && !failing && this.#unsaved !== "no"));
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Socket } from "node:net";
+import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Clock } from "#core/clock";
 import { type Millis, second } from "#core/clock";
@@ -54,6 +54,9 @@ export async function reachHost(
   const within = deadline(clock, dialTimeout, signal);
   try {
     const reached = await find();
+    // What passes is a secret of the two ends, so that only the system can ask whether the other one is still there.
+    const { keep_alive_interval: every, keep_alive_count_max: count } = view.config();
+    if (reached.socket instanceof Socket) reached.socket.setKeepAlive(true, every * count);
     options.onDial?.("success", clock.now() - began);
     return reached;
   } catch (err) {

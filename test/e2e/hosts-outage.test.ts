@@ -96,10 +96,19 @@ suite("hosts that lose each other", { skip: skipUnlessNetworks }, () => {
         "leaves",
         ...["-o", "ServerAliveInterval=2", "-o", "ServerAliveCountMax=2"],
       );
+      // The person's own ssh, which asks nobody whether the node is still there.
+      const config = join(laptop.machine.home, "ssh_config");
+      await writeFile(config, await laptop.mustTsh(["config"]));
+      await using silent = await laptop.start("ssh", [
+        ...["-F", config, "-o", "BatchMode=yes", `${login}@leaves.main`],
+        "echo started; sleep 600",
+      ]);
+      await silent.line(/started/);
       await leaves.machine.cut();
       const cut = performance.now();
       assert.equal(await lost.ended(), 1);
       assert.match(lost.said, /error: lost the connection to leaves/);
+      assert.equal(await silent.ended(), 255, silent.said);
       await eventually(
         "a list without it",
         async () => (await nodesAt(hosts.auth)).every(({ name }) => name !== "leaves"),
