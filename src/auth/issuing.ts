@@ -20,10 +20,10 @@ const atOnce = 1000;
 /** Certificates that are being issued: counted, and bounded. */
 export class Issuing {
   readonly #meter: IssueMeter | undefined;
-  readonly #clock: Pick<Clock, "now">;
+  readonly #clock: Pick<Clock, "uptime">;
   #now = 0;
 
-  constructor(clock: Pick<Clock, "now">, meter?: IssueMeter) {
+  constructor(clock: Pick<Clock, "uptime">, meter?: IssueMeter) {
     this.#clock = clock;
     this.#meter = meter;
   }
@@ -36,14 +36,14 @@ export class Issuing {
         "the auth server is issuing as many certificates as it can; try again in a few seconds",
       );
     }
-    const began = this.#clock.now();
+    const began = this.#clock.uptime();
     this.#now++;
     this.#meter?.begun();
     try {
       return await work();
     } finally {
       this.#now--;
-      this.#meter?.done(this.#clock.now() - began);
+      this.#meter?.done(this.#clock.uptime() - began);
     }
   }
 }

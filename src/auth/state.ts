@@ -76,7 +76,7 @@ export class ClusterState implements AsyncDisposable {
     const wants = (change: StateChange): boolean => role !== "Node" || !unroutable.has(change.kind);
     const end = (): void => queue.end();
     this.#list(queue, wants);
-    const reader: Reader = { wants, heard: talk && this.#clock.now() };
+    const reader: Reader = { wants, heard: talk && this.#clock.uptime() };
     this.#readers.set(queue, reader);
     if (talk) void this.#listen(talk, reader, queue);
     signal.addEventListener("abort", end, { once: true });
@@ -98,7 +98,7 @@ export class ClusterState implements AsyncDisposable {
   async #listen({ said, alive }: Talk, reader: Reader, queue: Queue<MirrorChange>): Promise<void> {
     try {
       for await (const { kinds } of said) {
-        reader.heard = this.#clock.now();
+        reader.heard = this.#clock.uptime();
         queue.push({ type: alive(kinds) ? "beat" : "announce" });
       }
     } catch (err) {
@@ -154,7 +154,7 @@ export class ClusterState implements AsyncDisposable {
     while (!signal.aborted) {
       await this.#clock.sleep(beatEvery, signal, { background: true }).catch(() => {});
       this.#tell(({ heard }) => (heard === undefined ? { type: "beat" } : undefined));
-      const late = this.#clock.now() - silence;
+      const late = this.#clock.uptime() - silence;
       for (const [queue, { heard = late + 1 }] of this.#readers) if (heard <= late) queue.end();
     }
   }

@@ -9,6 +9,8 @@ export const day: Millis = 24 * hour;
 /** Where time comes from. Everything that waits or stamps is handed one; nothing else reads the machine's clock. */
 export interface Clock {
   now(): Millis;
+  /** Since some moment of no meaning: goes on at its pace when somebody sets the clock, so that spans of time are measured by it. */
+  uptime(): Millis;
   /** Resolves after `ms`; rejects with `signal.reason` when aborted first. Does not keep the process alive when `background`. */
   sleep(ms: Millis, signal?: AbortSignal, options?: { background?: boolean }): Promise<void>;
 }
@@ -16,6 +18,7 @@ export interface Clock {
 /** The machine's clock. Only composition roots (`daemon`, `cli`) and benchmarks name it. */
 export const systemClock: Clock = {
   now: () => Date.now(),
+  uptime: () => performance.now(),
   sleep(ms, signal, { background = false } = {}) {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     if (signal?.aborted) return Promise.reject(signal.reason as Error);
@@ -45,6 +48,10 @@ export class TestClock implements Clock {
   }
 
   now(): Millis {
+    return this.#now;
+  }
+
+  uptime(): Millis {
     return this.#now;
   }
 

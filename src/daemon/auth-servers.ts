@@ -61,7 +61,7 @@ export class AuthServers {
         return stream;
       } catch (err) {
         if (signal.aborted) throw err;
-        this.#failed.set(formatAddress(address), this.#clock.now());
+        this.#failed.set(formatAddress(address), this.#clock.uptime());
         failure = err;
       }
     }
@@ -95,7 +95,7 @@ export class AuthServers {
     const distinct = [...new Map(all.map((address) => [formatAddress(address), address])).values()];
     const rests = (address: Address): boolean => {
       const since =
-        this.#clock.now() - (this.#failed.get(formatAddress(address)) ?? Number.NEGATIVE_INFINITY);
+        this.#clock.uptime() - (this.#failed.get(formatAddress(address)) ?? Number.NEGATIVE_INFINITY);
       return since >= 0 && since < restFor;
     };
     return [...distinct.filter((address) => !rests(address)), ...distinct.filter(rests)];

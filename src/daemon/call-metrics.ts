@@ -44,18 +44,18 @@ export class CallMetrics {
   }
 
   /** The same handlers, counted. */
-  ofHandlers(handlers: Handlers<AuthContract>, clock: Pick<Clock, "now">): Handlers<AuthContract> {
+  ofHandlers(handlers: Handlers<AuthContract>, clock: Pick<Clock, "uptime">): Handlers<AuthContract> {
     const counted = (call: string, handle: Handler): Handler => {
       this.#calls.zero({ call });
       return async (...args) => {
-        const began = clock.now();
+        const began = clock.uptime();
         try {
           return await handle(...args);
         } catch (err) {
           this.#failures.inc({ call, kind: err instanceof Fault ? err.kind : "internal" });
           throw err;
         } finally {
-          this.#calls.observe({ call }, (clock.now() - began) / 1000);
+          this.#calls.observe({ call }, (clock.uptime() - began) / 1000);
         }
       };
     };
@@ -65,15 +65,15 @@ export class CallMetrics {
   }
 
   /** The same application, counted. */
-  ofWeb(app: Application, clock: Pick<Clock, "now">): Application {
+  ofWeb(app: Application, clock: Pick<Clock, "uptime">): Application {
     for (const status of ["2xx", "3xx", "4xx", "5xx"]) this.#requests.zero({ status });
     return {
       ready: () => app.ready(),
       routing: (request, response) => {
-        const began = clock.now();
+        const began = clock.uptime();
         response.once("close", () => {
           const status = `${Math.floor(response.statusCode / 100)}xx`;
-          this.#requests.observe({ status }, (clock.now() - began) / 1000);
+          this.#requests.observe({ status }, (clock.uptime() - began) / 1000);
         });
         app.routing(request, response);
       },

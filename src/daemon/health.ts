@@ -51,8 +51,8 @@ export class Health {
     return {
       good: () => {
         if (!this.#degraded.has(member)) return;
-        const since = this.#degraded.get(member) ?? this.#clock.now();
-        if (this.#clock.now() - since >= recoversIn) this.#degraded.delete(member);
+        const since = this.#degraded.get(member) ?? this.#clock.uptime();
+        if (this.#clock.uptime() - since >= recoversIn) this.#degraded.delete(member);
         else this.#degraded.set(member, since);
       },
       lost: () => void this.#degraded.set(member, undefined),
@@ -61,18 +61,18 @@ export class Health {
 
   /** Ticks of the event loop: when they stay away, nothing is served. */
   async watchLoop(signal: AbortSignal): Promise<void> {
-    this.#tick = this.#clock.now();
+    this.#tick = this.#clock.uptime();
     while (!signal.aborted) {
       await this.#clock.sleep(tickEvery, signal, { background: true }).catch(() => {});
-      if (this.#isBlocked) this.#blockedUntil = this.#clock.now();
-      this.#tick = this.#clock.now();
+      if (this.#isBlocked) this.#blockedUntil = this.#clock.uptime();
+      this.#tick = this.#clock.uptime();
     }
   }
 
   /** Why the process is not healthy, or undefined. */
   get illness(): string | undefined {
     if (this.#failure !== undefined) return this.#failure;
-    const blocked = this.#isBlocked || this.#clock.now() - this.#blockedUntil < toldFor;
+    const blocked = this.#isBlocked || this.#clock.uptime() - this.#blockedUntil < toldFor;
     return blocked ? "the event loop was blocked for over 5 s" : undefined;
   }
 
@@ -91,6 +91,6 @@ export class Health {
   }
 
   get #isBlocked(): boolean {
-    return this.#tick !== undefined && this.#clock.now() - this.#tick > blockedFor + tickEvery;
+    return this.#tick !== undefined && this.#clock.uptime() - this.#tick > blockedFor + tickEvery;
   }
 }

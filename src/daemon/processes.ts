@@ -71,10 +71,10 @@ export function proxyProcesses(parts: ProcessesParts): Service {
   async function keep(process: number, signal: AbortSignal): Promise<void> {
     let pause = pauseFrom;
     while (!signal.aborted) {
-      const began = clock.now();
+      const began = clock.uptime();
       const how = await one(process, signal);
       if (signal.aborted || leaving.begun.aborted) return;
-      if (clock.now() - began >= steady) pause = pauseFrom;
+      if (clock.uptime() - began >= steady) pause = pauseFrom;
       log.warn("a process of the proxy is gone, another takes its place", { process, how, in_ms: pause });
       await clock.sleep(pause, AbortSignal.any([signal, leaving.begun])).catch(() => {});
       if (leaving.begun.aborted) return;

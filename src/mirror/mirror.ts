@@ -161,17 +161,17 @@ export class Mirror implements Service, ClusterView {
   /** Stops the watch when it has said nothing for too long: a connection can die without a word. */
   #guard(stop: AbortController, signal: AbortSignal): { heard(): void; done: Promise<void> } {
     const { clock } = this.#parts;
-    let last = clock.now();
+    let last = clock.uptime();
     const check = async (): Promise<void> => {
       while (!signal.aborted) {
         await clock.sleep(silence / 3, signal, { background: true }).catch(() => {});
-        if (clock.now() - last >= silence)
+        if (clock.uptime() - last >= silence)
           stop.abort(new Fault("unreachable", "the auth server fell silent"));
       }
     };
     return {
       heard: () => {
-        last = clock.now();
+        last = clock.uptime();
       },
       done: check(),
     };

@@ -107,14 +107,14 @@ export class Gate {
     const counted = this.#sources.get(source) ?? { connections: 0, unauthenticated: 0 };
     this.#sources.set(source, counted);
     this.#count(counted, 1, 1);
-    const began = this.#options.clock.now();
+    const began = this.#options.clock.uptime();
     let waits = true;
     const decided = (outcome: "success" | Failure | undefined): void => {
       if (!waits) return;
       waits = false;
       this.#count(counted, 0, -1);
       if (!outcome) return;
-      this.#options.onLogin?.(outcome, this.#options.clock.now() - began);
+      this.#options.onLogin?.(outcome, this.#options.clock.uptime() - began);
       if (!exempt) this.#judge(source, outcome);
     };
     let here = true;
@@ -166,7 +166,7 @@ export class Gate {
   }
 
   #tell(why: GateRefusal, source: string): void {
-    const now = this.#options.clock.now();
+    const now = this.#options.clock.uptime();
     const told = this.#told.get(why);
     if (told && now - told.at < quiet) {
       told.untold++;

@@ -49,7 +49,7 @@ export class Penalties {
 
   blocks(source: string): boolean {
     const debt = this.#debts.get(source);
-    return debt?.blocked === true && debt.until > this.#clock.now();
+    return debt?.blocked === true && debt.until > this.#clock.uptime();
   }
 
   /** Sources that have something to answer for, or had until not long ago. */
@@ -62,7 +62,7 @@ export class Penalties {
     const cost = this.#rules[failure];
     if (cost <= 0) return false;
     const { blockFrom, blockAtMost } = this.#rules;
-    const now = this.#clock.now();
+    const now = this.#clock.uptime();
     const before = this.#debts.get(source);
     const wasBlocked = this.blocks(source);
     const until = Math.min(Math.max(now, before?.until ?? now) + cost, now + blockAtMost);
@@ -78,7 +78,7 @@ export class Penalties {
     const debt = this.#debts.get(source);
     if (!debt || this.blocks(source)) return;
     const until = debt.until - this.#rules.refused;
-    if (until <= this.#clock.now()) this.#debts.delete(source);
+    if (until <= this.#clock.uptime()) this.#debts.delete(source);
     else this.#debts.set(source, { until, blocked: false });
   }
 

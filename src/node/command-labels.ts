@@ -82,7 +82,7 @@ export class CommandLabels implements Service {
     had: () => void,
   ): Promise<void> {
     while (!signal.aborted) {
-      const started = this.#clock.now();
+      const started = this.#clock.uptime();
       const value = await this.#run(command, signal);
       if (signal.aborted) return;
       if (this.#results.get(name) !== value) {
@@ -90,7 +90,7 @@ export class CommandLabels implements Service {
         this.#changed();
       }
       had();
-      await this.#clock.sleep(Math.max(0, started + period - this.#clock.now()), signal).catch(() => {});
+      await this.#clock.sleep(Math.max(0, started + period - this.#clock.uptime()), signal).catch(() => {});
     }
   }
 }

@@ -50,17 +50,17 @@ export async function reachHost(
   signal: AbortSignal,
 ): Promise<Reached> {
   const { view, clock } = options;
-  const began = clock.now();
+  const began = clock.uptime();
   const within = deadline(clock, dialTimeout, signal);
   try {
     const reached = await find();
     // What passes is a secret of the two ends, so that only the system can ask whether the other one is still there.
     const { keep_alive_interval: every, keep_alive_count_max: count } = view.config();
     if (reached.socket instanceof Socket) reached.socket.setKeepAlive(true, every * count);
-    options.onDial?.("success", clock.now() - began);
+    options.onDial?.("success", clock.uptime() - began);
     return reached;
   } catch (err) {
-    options.onDial?.(err instanceof Fault ? err.kind : "internal", clock.now() - began);
+    options.onDial?.(err instanceof Fault ? err.kind : "internal", clock.uptime() - began);
     throw err;
   } finally {
     within.done();

@@ -35,7 +35,7 @@ export class Refusals {
 
   /** Undefined: this one is not written down. Else how many were not since the last one that was. */
   admit(user: string): number | undefined {
-    const now = this.#clock.now();
+    const now = this.#clock.uptime();
     const account = this.#accounts.get(user) ?? this.#add(user, now);
     const freeAt = Math.max(account.freeAt, now) + oneMoreEach;
     if (freeAt - now > atOnce * oneMoreEach) {

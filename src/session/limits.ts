@@ -1,17 +1,17 @@
 import type { Clock, Millis } from "#core/clock";
 import { formatDuration } from "#core/duration";
 
-/** When the client last sent something that counts. */
+/** When the client last sent something that counts, by the clock's uptime. */
 export interface Activity {
   touch(): void;
   readonly last: Millis;
 }
 
-export function activity(clock: Pick<Clock, "now">): Activity {
-  let last = clock.now();
+export function activity(clock: Pick<Clock, "uptime">): Activity {
+  let last = clock.uptime();
   return {
     touch() {
-      last = clock.now();
+      last = clock.uptime();
     },
     get last() {
       return last;
@@ -35,7 +35,7 @@ export async function untilLimit(
     if (expires !== undefined && now >= expires) {
       return `client certificate expired at ${new Date(expires).toISOString()}`;
     }
-    const silent = now - seen.last;
+    const silent = clock.uptime() - seen.last;
     if (idle > 0 && silent >= idle) {
       return `client is idle for ${formatDuration(silent)}, exceeded idle timeout of ${formatDuration(idle)}`;
     }

@@ -33,7 +33,7 @@ export class AddressBuckets {
 
   /** Counts one request; throws `limit_exceeded` (`details.retryAfter`, seconds) when the address has none left. */
   take(peer: Peer): void {
-    const now = this.#clock.now();
+    const now = this.#clock.uptime();
     const key = sourceOf(peer.remoteAddress ?? "");
     const left = this.#left(key, now);
     if (left < 1) {

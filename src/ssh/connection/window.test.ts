@@ -20,7 +20,7 @@ interface Line {
 function transfer({ oneWay, peer, reader }: Line, seconds: number, budget = new WindowBudget({})) {
   let now = 1e12;
   const size = budget.grant() ?? 0;
-  const window = new ReceiveWindow(size, { now: () => now }, (at) => budget.grow(at));
+  const window = new ReceiveWindow(size, { uptime: () => now }, (at) => budget.grow(at));
   const under: { due: Millis; bytes: number }[] = [];
   const credit: { due: Millis; bytes: number }[] = [{ due: now, bytes: size }];
   let [allowed, unread, mayRead, maySend] = [0, 0, 0, 0];
@@ -90,7 +90,7 @@ suite("a receive window", () => {
   });
 
   test("a window that was read by a quarter gives that back", () => {
-    const window = new ReceiveWindow(400, { now: () => 0 }, () => 0);
+    const window = new ReceiveWindow(400, { uptime: () => 0 }, () => 0);
     window.spend(400);
     assert.equal(window.consumed(99), 0);
     assert.equal(window.consumed(1), 100);

@@ -59,7 +59,7 @@ const tooMuch = 1 / 16;
  * the consumer, and it grows. RFC 4254 §5.2 lets it, by an adjustment larger than what was read.
  */
 export class ReceiveWindow {
-  readonly #clock: Pick<Clock, "now">;
+  readonly #clock: Pick<Clock, "uptime">;
   readonly #grow: (size: number) => number;
   #size: number;
   #left: number;
@@ -75,7 +75,7 @@ export class ReceiveWindow {
   #round = { given: 0, since: 0, stuck: 0 };
 
   /** `grow` is asked by how much more than `size` the window may be. */
-  constructor(size: number, clock: Pick<Clock, "now">, grow: (size: number) => number) {
+  constructor(size: number, clock: Pick<Clock, "uptime">, grow: (size: number) => number) {
     this.#size = size;
     this.#left = size;
     this.#granted = size;
@@ -94,12 +94,12 @@ export class ReceiveWindow {
     this.#left -= n;
     this.#received += n;
     if (this.#stuckAt !== undefined) {
-      const waited = this.#clock.now() - this.#stuckAt;
+      const waited = this.#clock.uptime() - this.#stuckAt;
       if (waited >= noticeable) this.#round.stuck += waited;
       this.#stuckAt = undefined;
     }
     while (this.#known.length > 0 && (this.#known[0] as number) < this.#received) this.#known.shift();
-    if (this.#known[0] === this.#received) this.#stuckAt = this.#clock.now();
+    if (this.#known[0] === this.#received) this.#stuckAt = this.#clock.uptime();
   }
 
   /** Accounts for data the consumer is done with. Answers how much to give back now: nothing before a quarter of a window. */
@@ -120,7 +120,7 @@ export class ReceiveWindow {
     const round = this.#round;
     round.given += this.#read;
     if (round.given < this.#size) return 0;
-    const now = this.#clock.now();
+    const now = this.#clock.uptime();
     const slow = round.stuck > (now - round.since) * tooMuch;
     this.#round = { given: 0, since: now, stuck: 0 };
     if (!slow) return 0;
