@@ -18,7 +18,7 @@ import type { Side } from "./side.ts";
 import { measureStart } from "./start.ts";
 import { measureWan } from "./wan.ts";
 
-const usage = `npm run bench -- [part ...] [--runs=N] [--mib=N] [--nodes=N] [--json=FILE] [--only-openssh]
+const usage = `npm run bench -- [part ...] [--runs=N] [--mib=N] [--nodes=N] [--processes=N] [--json=FILE] [--only-openssh]
 parts: exec bulk sftp echo rate memory nodes start wan; all of them when none is named`;
 
 const parts: Record<string, (sides: readonly Side[], asked: Asked) => Promise<Figure[]>> = {
@@ -39,6 +39,7 @@ const { values: flags, positionals } = parseArgs({
     runs: { type: "string" },
     mib: { type: "string" },
     nodes: { type: "string" },
+    processes: { type: "string", default: "1" },
     json: { type: "string" },
     "only-openssh": { type: "boolean", default: false },
   },
@@ -49,7 +50,8 @@ const asked: Asked = {
   ...(flags.mib !== undefined && { mebibytes: Number(flags.mib) }),
   ...(flags.nodes !== undefined && { nodes: Number(flags.nodes) }),
 };
-if (chosen.some((name) => !(name in parts)) || Object.values(asked).some((n) => !(n >= 1 && n % 1 === 0))) {
+const counts = [...Object.values(asked), Number(flags.processes)];
+if (chosen.some((name) => !(name in parts)) || counts.some((n) => !(n >= 1 && n % 1 === 0))) {
   console.error(usage);
   process.exitCode = 2;
 } else {
@@ -74,7 +76,8 @@ async function bench(stopped: Promise<never>): Promise<void> {
   // Those that bring servers of their own, and compare them with nothing.
   const compared = chosen.some((part) => part !== "nodes" && part !== "start");
   const sides: Side[] = compared ? [stack.use(await openSsh(login))] : [];
-  if (compared && !flags["only-openssh"]) sides.push(...stack.use(await ours(login)).sides);
+  if (compared && !flags["only-openssh"])
+    sides.push(...stack.use(await ours(login, Number(flags.processes))).sides);
   const machine = { cpu: cpus()[0]?.model, cores: cpus().length, load: loadavg()[0], node: process.version };
   console.log(`${JSON.stringify({ ...machine, shell: login.shell })}\n`);
   const figures: Figure[] = [];

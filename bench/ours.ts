@@ -15,8 +15,14 @@ import { changed, everyHost, type Side } from "./side.ts";
 
 export const bin = (name: string): string => join(import.meta.dirname, "../dist/bin", name);
 
-/** One daemon with all three services on 127.0.0.1, and a user with certificates. Reached by stock `ssh` in both ways, and by `tsh`. */
-export async function ours(login: Login): Promise<{ sides: readonly Side[] } & AsyncDisposable> {
+/**
+ * One daemon with all three services on 127.0.0.1, and a user with certificates. Reached by stock `ssh` in both ways, and by `tsh`.
+ * With several processes of the proxy the node is a daemon of its own, as on a machine of its own.
+ */
+export async function ours(
+  login: Login,
+  processes = 1,
+): Promise<{ sides: readonly Side[] } & AsyncDisposable> {
   await using stack = new AsyncDisposableStack();
   const folder = stack.use(await tempDir());
   const ports = {
@@ -34,16 +40,24 @@ auth_service:
   cluster_name: bench
   listen_addr: 127.0.0.1:${ports.auth}
   authentication: {type: local, second_factor: off}
+  tokens: ["node:${joinToken}"]
 proxy_service:
+  processes: ${processes}
   listen_addr: 127.0.0.1:${ports.proxy}
   tunnel_listen_addr: 127.0.0.1:${ports.tunnel}
   web_listen_addr: 127.0.0.1:${ports.web}
   public_addr: 127.0.0.1:${ports.web}
-ssh_service: {listen_addr: "127.0.0.1:${ports.node}"}
+ssh_service: {enabled: ${processes === 1}, listen_addr: "127.0.0.1:${ports.node}"}
 `,
   );
   const daemon = stack.use(await Program.start(bin("teleport"), ["start", "-c", config]));
   await daemon.line(/ is up/);
+  const servers = [daemon.pid];
+  if (processes > 1) {
+    const node = stack.use(await startNode(folder, ports));
+    await node.line(/Service is starting/);
+    servers.push(node.pid);
+  }
   const identity = await signUp(folder, config, login.name, ports.web);
   const client = [
     `IdentityFile ${identity.key}`,
@@ -54,7 +68,7 @@ ssh_service: {listen_addr: "127.0.0.1:${ports.node}"}
     "BatchMode yes",
   ];
   let files = 0;
-  const daemonAndDoor = { servers: [daemon.pid], door: ports.proxy };
+  const daemonAndDoor = { servers, door: ports.proxy };
   const ssh = (name: string, host: string): Side => ({
     ...daemonAndDoor,
     name,
@@ -96,6 +110,21 @@ ssh_service: {listen_addr: "127.0.0.1:${ports.node}"}
     sides: [ssh("ours, proxy: subsystem", "by-command"), ssh("ours, ssh -J", "by-jump"), tsh],
     [Symbol.asyncDispose]: () => open.disposeAsync(),
   };
+}
+
+const joinToken = randomBytes(16).toString("hex");
+
+async function startNode(folder: TempDir, ports: { node: number; auth: number }): Promise<Program> {
+  const config = folder.at("node.yaml");
+  await writeFile(
+    config,
+    `teleport: {nodename: node, data_dir: ${folder.at("node")}, auth_servers: ["127.0.0.1:${ports.auth}"], auth_token: ${joinToken}}
+auth_service: {enabled: no}
+proxy_service: {enabled: no}
+ssh_service: {listen_addr: "127.0.0.1:${ports.node}"}
+`,
+  );
+  return Program.start(bin("teleport"), ["start", "-c", config]);
 }
 
 /** A copy of a home in which the proxy's SSH port is another: tsh goes by what its login was told. */
