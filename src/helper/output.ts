@@ -7,6 +7,8 @@ export interface Output extends AsyncIterable<Uint8Array> {
 
 /** As much as a pipe holds. */
 const size = 64 * 1024;
+/** Chunks in one turn of the event loop; the system would go on for 32, and everybody else would wait for 10 ms. */
+const perTurn = 4;
 
 /**
  * A pipe that is read into one buffer again and again: a chunk is good until the next is asked for. Reading a pipe as a
@@ -18,6 +20,8 @@ export class PipeOutput implements Output, AsyncIterator<Uint8Array> {
   #chunk: Uint8Array | undefined;
   #ended = false;
   #wanted: ((result: IteratorResult<Uint8Array>) => void) | undefined;
+  /** How many more this turn may have. */
+  #left = perTurn;
 
   constructor(fd: number) {
     const buffer = Buffer.allocUnsafeSlow(size);
@@ -46,7 +50,7 @@ export class PipeOutput implements Output, AsyncIterator<Uint8Array> {
     const { promise, resolve } = Promise.withResolvers<IteratorResult<Uint8Array>>();
     this.#wanted = resolve;
     if (this.#ended) this.#give();
-    else this.#socket.resume();
+    else if (this.#left > 0) this.#read();
     return promise;
   }
 
@@ -57,6 +61,19 @@ export class PipeOutput implements Output, AsyncIterator<Uint8Array> {
   [Symbol.asyncIterator](): this {
     return this;
   }
+
+  #read(): void {
+    if (this.#left === perTurn) setImmediate(this.#onTurn);
+    this.#left--;
+    this.#socket.resume();
+  }
+
+  readonly #onTurn = (): void => {
+    const waits = this.#left === 0 && this.#wanted !== undefined;
+    this.#left = perTurn;
+    // One that has been asked to read goes on by itself; reading it again does no harm.
+    if (waits) this.#read();
+  };
 
   #give(): void {
     const wanted = this.#wanted;
