@@ -9,7 +9,7 @@ const atOnce = 5;
 /** What the user runs is no part of the servers. */
 const users = ["sleep", "dash", "sh", "bash"];
 /** How long memory may take to come back once all sessions have ended, and how near to the start it has to come. */
-const patience = 60_000;
+const patience = 120_000;
 const near = 1.1;
 
 /**

@@ -20,7 +20,7 @@ const fake = (): Engine & { bytes: number; busy: number; collections: number } =
   },
 });
 
-test("garbage is looked for once a daemon that has grown is idle, and not again while it does not grow", async () => {
+test("garbage is looked for once a daemon that has grown is idle, twice, and not again while it does not grow", async () => {
   const clock = new TestClock();
   const engine = fake();
   const stop = new AbortController();
@@ -34,9 +34,13 @@ test("garbage is looked for once a daemon that has grown is idle, and not again 
   assert.equal(await wait(), 0, "busy");
   engine.busy = 0.01;
   assert.equal(await wait(), 1);
-  assert.equal(await wait(), 1, "nothing has come since");
+  engine.busy = 0.5;
+  assert.equal(await wait(), 1, "busy again");
+  engine.busy = 0;
+  assert.equal(await wait(), 2);
+  assert.equal(await wait(), 2, "nothing has come since");
   engine.bytes = 110;
-  assert.equal(await wait(), 1, "too little to stop for");
+  assert.equal(await wait(), 2, "too little to stop for");
   stop.abort();
   await clock.advance(5 * second);
   await done;

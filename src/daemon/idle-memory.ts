@@ -27,14 +27,18 @@ export function idleMemory(engine: Engine, clock: Clock): Service {
       ready();
       let lowest = engine.used();
       engine.load();
+      let again = false;
       while (!signal.aborted) {
         await clock.sleep(lookEvery, signal, { background: true }).catch(() => {});
         const used = engine.used();
         // By itself the engine collects too.
         lowest = Math.min(lowest, used);
-        if (engine.load() > idleBelow || used < lowest * worthIt || signal.aborted) continue;
+        if (engine.load() > idleBelow || signal.aborted) continue;
+        if (used < lowest * worthIt && !again) continue;
         engine.collect();
         lowest = engine.used();
+        // What one collection empties, the next gives back to the machine.
+        again = !again;
       }
     },
   };
