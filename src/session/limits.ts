@@ -35,7 +35,7 @@ export async function untilLimit(
     if (expires !== undefined && now >= expires) {
       return `client certificate expired at ${new Date(expires).toISOString()}`;
     }
-    const silent = clock.uptime() - seen.last;
+    const silent = Math.round(clock.uptime() - seen.last);
     if (idle > 0 && silent >= idle) {
       return `client is idle for ${formatDuration(silent)}, exceeded idle timeout of ${formatDuration(idle)}`;
     }

@@ -107,7 +107,9 @@ suite("a target that means no good", { skip: skipUnless("ssh", "ssh-keygen") }, 
   test("S65: endless data on channels that nobody reads stops at the windows, and others are served meanwhile", async () => {
     const baseline = cluster.memory();
     const connection = await joe();
-    for (let i = 0; i < 30; i++) await (await reach(connection)).write(Buffer.from("flood"));
+    // At once: the proxy waits for each to speak first, as an sshd would.
+    const channels = await Promise.all(Array.from({ length: 30 }, () => reach(connection)));
+    for (const channel of channels) await channel.write(Buffer.from("flood"));
     await stoodStill(() => target.sent, served);
     // Sockets' buffers at both ends of the proxy come to the windows, with kernels that are generous on loopback.
     assert.ok(target.sent < 30 * 24 * MiB, `${target.sent / MiB} MiB were taken from it`);

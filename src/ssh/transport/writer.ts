@@ -9,7 +9,7 @@ const flushAt = 128 * 1024;
 /** Length and padding fields, the most padding there is, and the longest tag. */
 const maxOverhead = 4 + 1 + 255 + 64;
 const maxPayload = maxPacketLength - maxOverhead;
-/** A batch of up to this is copied for a stream that keeps it, so that an idle connection holds no slab. */
+/** A batch of up to this is copied for a stream that keeps it, so that a connection on which little happens holds no slab. */
 const copyUpTo = 16 * 1024;
 
 /**
@@ -99,10 +99,10 @@ export class PacketWriter {
     let batch = slab.subarray(this.#start, this.#end);
     this.#start = this.#end;
     if (this.#reuse) this.#drop();
-    else if (size > copyUpTo) this.#lent = true;
+    else if (this.#lent || size > copyUpTo) this.#lent = true;
     else {
       batch = Buffer.from(batch);
-      if (!this.#lent) giveBack(slab);
+      giveBack(slab);
       this.#drop();
     }
     this.#inFlight += size;
