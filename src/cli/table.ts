@@ -9,7 +9,7 @@ export function table(header: readonly string[], rows: readonly (readonly string
   const all = header.length > 0 ? [header, ...safe] : safe;
   const count = Math.max(0, ...all.map((row) => row.length));
   const widths = Array.from({ length: count }, (_, i) =>
-    Math.max(...all.map((row) => columns(row[i] ?? ""))),
+    all.reduce((widest, row) => Math.max(widest, columns(row[i] ?? "")), 0),
   );
   const line = (cells: readonly string[]): string =>
     widths
