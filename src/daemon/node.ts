@@ -1,7 +1,9 @@
+import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { uploadRecording } from "#authclient";
 import type { Config } from "#config";
+import type { Owner } from "#core/owner";
 import type { Service } from "#core/service";
 import { Accounts, Logins, Pipes, Programs, Sockets, Spawner } from "#helper";
 import type { ClusterView, Mirror } from "#mirror";
@@ -51,7 +53,7 @@ export async function nodeRole(
   const { clock, random, version, hostId } = world;
   const log = world.log.with({ component: "node" });
   const uid = process.getuid?.() ?? 0;
-  const pipes = stack.use(new Pipes(join(teleport.data_dir, "run", "pipes")));
+  const pipes = stack.use(new Pipes(await ownFolder(join(teleport.data_dir, "run", "pipes"), world.owner)));
   const spawner = stack.use(new Spawner({ pipes }));
   const logins = stack.use(new Logins({ size: warmLogins }));
   logins.warm();
@@ -125,6 +127,13 @@ export async function nodeRole(
     return ssh.admit(far, { local, remote: { ...local, port: 0 } }) ? near : undefined;
   };
   return { services: [recordings, labels, ssh, unawaited(announced, mirror)], here };
+}
+
+/** A folder of this process's own: over a reload two processes of a host are there. What dead ones left is cleared away. */
+async function ownFolder(folder: string, { mark, lives }: Owner): Promise<string> {
+  for (const name of await readdir(folder).catch(() => []))
+    if (name !== mark && !lives(name)) await rm(join(folder, name), { recursive: true, force: true });
+  return join(folder, mark);
 }
 
 /** Whether a proxy of the cluster is at this address: what its users do at the node is not the proxy's fault. */

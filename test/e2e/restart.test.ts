@@ -40,6 +40,8 @@ suite("a daemon that is told by signals", { concurrency: 2 }, () => {
     await end(session);
     await eventually("an end of the old process", () => !isAlive(first));
     assert.equal(await answerOf(other, "and here"), "and here");
+    // What the old one had on disk for its commands is not the new one's.
+    assert.equal(await cluster.mustTsh(["ssh", "testnode", "echo a command"]), "a command\n");
     assert.match(await cluster.mustTctl("nodes", "ls"), /^testnode /m);
 
     // And once more, by the process that came so.
