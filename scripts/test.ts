@@ -21,8 +21,11 @@ const concurrency = 2;
 
 const globs = process.argv.slice(2);
 const count = { passed: 0, failed: 0, skipped: 0 };
+/** What failed, said again at the end: of a long run often only the last lines are kept. */
+const failures: string[] = [];
 if (globs.length === 0) for (const [name, command] of Object.entries(checks)) check(name, command);
 await runTests(globs.length === 0 ? everything : globs);
+for (const failure of failures) console.log(`\n${failure}`);
 console.log(`\n${count.passed} passed, ${count.failed} failed, ${count.skipped} skipped`);
 process.exitCode = count.failed === 0 && count.passed > 0 ? 0 : 1;
 
@@ -30,6 +33,7 @@ function check(name: string, [command = "", ...args]: string[]): void {
   const started = performance.now();
   const { status } = spawnSync(command, args, { stdio: ["ignore", "inherit", "inherit"] });
   count[status === 0 ? "passed" : "failed"] += 1;
+  if (status !== 0) failures.push(`✖ ${name}`);
   console.log(line(status === 0, name, performance.now() - started));
 }
 
@@ -56,9 +60,10 @@ async function runFile(file: string, skipped: Map<string, number>): Promise<void
       if (data.details.type === "suite") count.skipped += 1;
     } else if (type === "test:fail" && !onlyInside(data.details.error)) {
       const { error } = data.details;
-      console.log(
-        `✖ ${where(data.file)}:${data.line ?? 0} ${data.name}\n${indent(inspect(error.cause ?? error))}`,
-      );
+      const said = indent(inspect(error.cause ?? error));
+      const failure = `✖ ${where(data.file)}:${data.line ?? 0} ${data.name}\n${said}`;
+      console.log(failure);
+      failures.push(failure.slice(0, 2000));
     } else if (type === "test:stdout" || type === "test:stderr") process.stderr.write(data.message);
     else if (type === "test:summary") {
       const { passed, failed, cancelled } = data.counts;
