@@ -50,6 +50,12 @@ async function full(): Promise<{
   await c.proxy["proxies.announce"](proxy);
   const { token } = await c.admin["signups.create"]({ user: "ann", traits: {}, ttl: hour });
   const { ssh, tls } = await publicKeys();
+  const connector = {
+    kind: "github",
+    version: "v3",
+    metadata: { name: "corp" },
+    spec: { client_id: "id", client_secret: "secret", redirect_url: "https://px/v1/webapi/github/callback" },
+  };
   const web = { user: "joe", id: session.id, bearer: session.bearer };
   const credentials = { user: "joe", password: "correct horse" };
   const { role: _, ...keys } = await joinRequest("Node", {});
@@ -91,6 +97,9 @@ async function full(): Promise<{
     "roles.get": { name: "admin" },
     "roles.put": { role: role("new", {}), force: true },
     "roles.delete": { name: "nothing" },
+    "connectors.list": {},
+    "connectors.put": { connector, force: true },
+    "connectors.delete": { kind: "github", name: "nothing" },
     "audit.emit": {
       events: [
         {
@@ -187,6 +196,9 @@ const policy: Record<Name, string> = {
   "roles.get": `${members} ${people}`,
   "roles.put": "Admin Auth superuser admin",
   "roles.delete": "Admin Auth superuser admin",
+  "connectors.list": `Admin Auth Proxy ${people}`,
+  "connectors.put": `Admin Auth ${people}`,
+  "connectors.delete": `Admin Auth ${people}`,
   "audit.emit": members,
   "audit.search": "Admin Auth Proxy superuser admin",
   "recordings.offset": members,
@@ -223,6 +235,7 @@ suite("S35: every call of the auth API, as every kind of caller", () => {
     ["a proxy announces another", system("Proxy", otherId), "proxies.announce", undefined],
     ["a proxy asks for private keys", system("Proxy"), "authorities.list", { secrets: true }],
     ["a node asks for private keys", system("Node"), "authorities.list", { secrets: true }],
+    ["a proxy asks for clients' secrets", system("Proxy"), "connectors.list", { secrets: true }],
     ["a node tells what happened elsewhere", system("Node", otherId), "audit.emit", undefined],
   ] as const) {
     test(`refused: ${why}`, async () => {

@@ -6,6 +6,7 @@ import {
   type Caller,
   CertAuthority,
   ClusterConfig,
+  Connector,
   joinRoles,
   Node,
   ProxyServer,
@@ -339,6 +340,28 @@ export const authContract = {
     allow: (caller, { force }) => caller.can(force ? "update" : "create", "role"),
   }),
   "roles.delete": call({ input: name, output: z.void(), allow: ["delete", "role"] }),
+
+  // Connectors: other places where people log in.
+  /** Client secrets and private keys only when asked for. */
+  "connectors.list": call({
+    input: z.strictObject({ secrets: z.boolean().default(false) }),
+    output: z.array(Connector),
+    allow: (caller, { secrets }) =>
+      secrets
+        ? caller.can("read", "auth_connector")
+        : caller.can("list", "auth_connector") || caller.can("readnosecrets", "auth_connector"),
+  }),
+  /** A connector without its secret keeps the secret that is stored. */
+  "connectors.put": call({
+    input: z.strictObject({ connector: Connector, force }),
+    output: z.object({ created: z.boolean() }),
+    allow: (caller, { force }) => caller.can(force ? "update" : "create", "auth_connector"),
+  }),
+  "connectors.delete": call({
+    input: z.strictObject({ kind: z.enum(["github", "oidc", "saml"]), name: z.string().min(1) }),
+    output: z.void(),
+    allow: ["delete", "auth_connector"],
+  }),
 
   // Audit and recordings.
   "audit.emit": call({

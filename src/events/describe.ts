@@ -73,6 +73,12 @@ export function describe(e: AuditEvent): string {
       return `${e.user} changed the role ${e.name}`;
     case "T4012I":
       return `${e.user} deleted the role ${e.name}`;
+    case "T4140I":
+      return `${e.user} created the ${e.kind} connector ${e.name}`;
+    case "T4141I":
+      return `${e.user} changed the ${e.kind} connector ${e.name}`;
+    case "T4142I":
+      return `${e.user} deleted the ${e.kind} connector ${e.name}`;
     case "T4020I":
       return `the ${e.kind} certificate authority ${e.fingerprint} was created`;
     case "T4021I":

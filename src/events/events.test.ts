@@ -79,6 +79,9 @@ const samples: { [C in Code]: [Omit<Draft<EventOf<C>>, "code">, string] } = {
   T4010I: [{ user: "ada", name: "dev" }, "ada created the role dev"],
   T4011I: [{ user: "ada", name: "dev" }, "ada changed the role dev"],
   T4012I: [{ user: "ada", name: "dev" }, "ada deleted the role dev"],
+  T4140I: [{ user: "ada", kind: "github", name: "corp" }, "ada created the github connector corp"],
+  T4141I: [{ user: "ada", kind: "oidc", name: "corp" }, "ada changed the oidc connector corp"],
+  T4142I: [{ user: "ada", kind: "saml", name: "corp" }, "ada deleted the saml connector corp"],
   T4020I: [{ kind: "host", fingerprint: "SHA256:x" }, "the host certificate authority SHA256:x was created"],
   T4021I: [
     { kind: "user", phase: "init", state: "in_progress" },

@@ -41,6 +41,7 @@ const sso = {
   connector: z.string().optional(),
   sid: z.string().optional(),
 };
+const connectorKind = z.enum(["github", "oidc", "saml"]);
 const exec = {
   ...on,
   ...addrs,
@@ -155,6 +156,11 @@ export const AuditEvent = z.discriminatedUnion("code", [
   event("role.create", "T4010I", { ...user, name }),
   event("role.update", "T4011I", { ...user, name }),
   event("role.delete", "T4012I", { ...user, name }),
+
+  // Connectors.
+  event("connector.create", "T4140I", { ...user, kind: connectorKind, name }),
+  event("connector.update", "T4141I", { ...user, kind: connectorKind, name }),
+  event("connector.delete", "T4142I", { ...user, kind: connectorKind, name }),
 
   // Authorities. `user` is absent when the cluster itself did it.
   event("ca.create", "T4020I", { kind: z.enum(["user", "host"]), fingerprint: z.string() }),
