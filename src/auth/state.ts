@@ -6,10 +6,10 @@ import { Queue } from "#core/queue";
 import { type CertAuthority, publicPart, type SystemRole } from "#model";
 import { type StateChange, type Store, watchState } from "#store";
 
-/** A watch that says nothing for four of these counts as dead at the other end. */
+/** A watch that says nothing for six of these counts as dead at the other end. */
 const beatEvery: Millis = 5 * second;
-/** Who says every 5 s that it is there is answered every other time: answers cost as much as all the rest. */
-const answerAfter: Millis = 8 * second;
+/** Who says every 5 s that it is there is answered every third time: answers cost more than all the rest. */
+const answerAfter: Millis = 12 * second;
 const retryAfter: Millis = 1 * second;
 /** Who says that it is there and then says nothing for so long is gone: its connection may have died without a word. */
 const silence: Millis = 30 * second;
