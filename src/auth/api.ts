@@ -12,6 +12,7 @@ import type { Log } from "#core/log";
 import { isOlder } from "#core/version";
 import type { Caller, CertAuthority, Identity } from "#model";
 import { formatAddress, lookAhead } from "#net";
+import { answerText } from "./answer.ts";
 import { identify } from "./peer.ts";
 import { jsonOf, Said } from "./said.ts";
 
@@ -125,8 +126,8 @@ export function authApi(options: AuthApiOptions): FastifyInstance<Server> {
     if (talking && !("said" in operation)) throw new Fault("bad_parameter", `nothing can be said to ${name}`);
     if (operation.shape === "call") {
       const handle = handlers[name as keyof AuthContract] as Answering;
-      const value = (operation.output as z.ZodType).parse(await handle(input, caller, signal));
-      return reply.type("application/json").send(value === undefined ? "" : JSON.stringify(value));
+      const value = await handle(input, caller, signal);
+      return reply.type("application/json").send(answerText(operation, value));
     }
     if (operation.shape === "feed") {
       const handle = handlers[name as keyof AuthContract] as Feeding;

@@ -197,7 +197,7 @@ export const authContract = {
     allow: (caller, { host_id }) =>
       caller.kind === "system" && caller.role === "Proxy" && caller.hostId === host_id,
   }),
-  "nodes.list": call({ input: none, output: z.array(Node), allow: readable("node") }),
+  "nodes.list": call({ input: none, output: z.array(Node), many: true, allow: readable("node") }),
   "nodes.announce": call({ input: Node, output: z.void(), allow: own("Node") }),
   "nodes.remove": call({
     input: name,
