@@ -24,6 +24,7 @@ import {
   OtpRecord,
   PasswordRecord,
   SignupRecord,
+  SourceRecord,
   WebSessionRecord,
 } from "./records.ts";
 
@@ -126,6 +127,14 @@ function collections(backend: Backend) {
       prefix: "/attempts/",
       schema: AttemptsRecord,
       nameOf: (attempts) => sha256(attempts.user),
+    }),
+    /** By `network/bits`. */
+    sources: new Collection({
+      backend,
+      what: "login source",
+      prefix: "/sources/",
+      schema: SourceRecord,
+      nameOf: ({ source }) => source,
     }),
     /** The web sessions of one user, by the hash of their id. */
     webSessions: (user: string) =>
