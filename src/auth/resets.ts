@@ -29,7 +29,7 @@ export async function createReset(
   if (!found) throw notFound("user", name);
   const by = found.value.spec.created_by?.connector;
   if (by) throw new Fault("bad_parameter", `${name} logs in by ${by.type}, where the password is kept`);
-  await dropInvitations(parts, name);
+  await dropInvitations(parts, name, "resets");
   const token = newToken(parts);
   const expires = clock.now() + ttl;
   const invitation = {

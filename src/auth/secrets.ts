@@ -13,10 +13,14 @@ export function closeSessions({ store }: Pick<Parts, "store">, name: string): Pr
   return store.backend.deletePrefix(store.webSessions(name).prefix);
 }
 
-/** Ends all invitations to become the user `name`, and all to choose a new password. */
-export async function dropInvitations({ store }: Pick<Parts, "store">, name: string): Promise<void> {
-  for (const { user, token } of await store.signups.list()) {
-    if (user !== name) continue;
+/** Ends the invitations to choose a new password for the account `name`; `all`: and those to become that user. */
+export async function dropInvitations(
+  { store }: Pick<Parts, "store">,
+  name: string,
+  which: "resets" | "all",
+): Promise<void> {
+  for (const { user, token, reset } of await store.signups.list()) {
+    if (user !== name || (which === "resets" && !reset)) continue;
     await store.signups.delete(sha256(token)).catch((err: unknown) => {
       if (!Fault.is(err, "not_found")) throw err;
     });
@@ -35,5 +39,6 @@ export async function clearName(parts: Pick<Parts, "store">, name: string): Prom
     if (Fault.is(err, "compare_failed")) return;
     throw err;
   }
+  await dropInvitations(parts, name, "resets");
   await closeSessions(parts, name);
 }

@@ -127,7 +127,7 @@ export class Signups {
       throw new Fault("already_exists", `user '${signup.user}' already exists`, { cause: err });
     }
     // Who was invited twice is here once; the other invitation would let somebody in again after a deletion.
-    await dropInvitations(this.#parts, signup.user);
+    await dropInvitations(this.#parts, signup.user, "all");
     const { client_addr: from } = request;
     const { createdBy: by, roles } = signup;
     await record(

@@ -71,7 +71,7 @@ export class Users {
     if (!found) throw notFound("user", name);
     await store.backend.commit([store.users.deleting(name), ...secretsGone(this.#parts, name)]);
     // Nobody becomes this user again by an invitation of before.
-    await dropInvitations(this.#parts, name);
+    await dropInvitations(this.#parts, name, "all");
     await closeSessions(this.#parts, name);
     await record(this.#parts, { code: "T1003I", user: name, by: caller.name });
   }
