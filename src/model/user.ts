@@ -58,5 +58,5 @@ export function isOfEarlierAccount({ spec: { created_by } }: User, validFrom: Mi
   if (created_by?.time === undefined || created_by.connector) return false;
   return validFrom < Date.parse(created_by.time) - leeway;
 }
-/** Certificates count from a minute before they are made (OVW-43), and the clocks of two auth servers may differ. */
-const leeway: Millis = minute + 90 * second;
+/** Certificates count from a minute before they are made (OVW-43), in whole seconds, and a clock may be set back a little. */
+const leeway: Millis = minute + 2 * second;
