@@ -9,7 +9,9 @@ import type { RecordingEvent } from "#recording";
 import { tlsCerts } from "./authorities.ts";
 import { deleteConnector, listConnectors, putConnector } from "./connectors.ts";
 import { issueUserCerts } from "./issue-user.ts";
+import { listLocks, lockUser, unlockSource, unlockUser } from "./locks.ts";
 import type { Auth } from "./open.ts";
+import { createReset } from "./resets.ts";
 import { deleteRole, putRole } from "./roles.ts";
 import { createToken, deleteToken, listTokens } from "./tokens.ts";
 import { accountEnd } from "./web-session.ts";
@@ -84,6 +86,12 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
     },
     "users.put": ({ user, force }, caller) => users.put(user, force, caller),
     "users.delete": ({ name }, caller) => users.delete(name, caller),
+    "users.change": (request, caller) => users.change(request, caller),
+    "users.lock": (request, caller) => lockUser(parts, request, caller),
+    "users.unlock": ({ name }, caller) => unlockUser(parts, name, caller),
+    "users.reset": (request, caller) => createReset(parts, logins, request, caller),
+    "sources.unlock": ({ source }, caller) => unlockSource(parts, source, caller),
+    "locks.list": (_input, caller) => listLocks(parts, caller),
     "users.change_password": ({ new_password, ...credentials }) =>
       users.changePassword(credentials, new_password),
     "signups.create": (request, caller) => {

@@ -243,6 +243,52 @@ export const authContract = {
     allow: (caller, { force }) => caller.can(force ? "update" : "create", "user"),
   }),
   "users.delete": call({ input: name, output: z.void(), allow: ["delete", "user"] }),
+  /** Replaces what is given: roles, and those of the traits that are named. */
+  "users.change": call({
+    input: z.strictObject({
+      ...name.shape,
+      roles: z.array(z.string()).min(1).optional(),
+      traits: Traits.optional(),
+    }),
+    output: z.void(),
+    allow: ["update", "user"],
+  }),
+  /** Closes an account, also to certificates and sessions that are there (AUTH-44). */
+  "users.lock": call({
+    input: z.strictObject({ ...name.shape, message: z.string().max(1000).optional() }),
+    output: z.void(),
+    allow: ["update", "user"],
+  }),
+  "users.unlock": call({ input: name, output: z.void(), allow: ["update", "user"] }),
+  /** An address, or what `locks.list` names. */
+  "sources.unlock": call({
+    input: z.strictObject({ source: z.string().min(1).max(64) }),
+    output: z.void(),
+    allow: ["update", "user"],
+  }),
+  "locks.list": call({
+    input: none,
+    output: z.array(
+      z.object({
+        kind: z.enum(["user", "source"]),
+        name: z.string(),
+        /** RFC 3339; absent: until it is lifted. */
+        until: z.string().optional(),
+        message: z.string().optional(),
+      }),
+    ),
+    allow: ["list", "user"],
+  }),
+  /** Voids password, second factor and web sessions, and invites their owner to choose new ones. */
+  "users.reset": call({
+    input: z.strictObject({ ...name.shape, ttl }),
+    output: z.object({
+      token: z.string(),
+      expires: z.number(),
+      /** https://…/web/reset/<token> */ url: z.string(),
+    }),
+    allow: ["update", "user"],
+  }),
   "signups.create": call({
     input: z.strictObject({
       user: z.string().min(1).max(255),
@@ -265,6 +311,8 @@ export const authContract = {
       second_factor: AuthPreference.shape.second_factor.unwrap(),
       /** otpauth:// URI when a code is asked for. */
       otp_uri: z.string().optional(),
+      /** The account is there, and gets a new password. */
+      reset: z.literal(true).optional(),
     }),
     allow: system("Proxy"),
   }),
@@ -278,9 +326,10 @@ export const authContract = {
     output: WebSession,
     allow: system("Proxy"),
   }),
+  /** Ends all web sessions of the user; the answer is a new one. */
   "users.change_password": call({
     input: z.strictObject({ ...credentials, new_password: z.string().max(1024) }),
-    output: z.void(),
+    output: WebSession,
     allow: system("Proxy"),
   }),
 

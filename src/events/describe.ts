@@ -66,7 +66,15 @@ export function describe(e: AuditEvent): string {
     case "T4004W":
       return `${e.user} is locked until ${e.until} after too many failed logins`;
     case "T4005I":
-      return `the password of ${e.user} was changed${by(e)}`;
+      return `the password of ${e.user} was changed${by(e)}${at(e)}`;
+    case "T4100I":
+      return `${e.user} locked the account ${e.name}${e.message ? `: ${e.message}` : ""}`;
+    case "T4101W":
+      return `logins from ${e.source} are locked until ${e.until} after too many failures`;
+    case "T4102I":
+      return `${e.user} unlocked the account ${e.name}`;
+    case "T4103I":
+      return `${e.user} unlocked logins from ${e.source}`;
     case "T4010I":
       return `${e.user} created the role ${e.name}`;
     case "T4011I":

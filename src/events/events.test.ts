@@ -115,6 +115,13 @@ const samples: { [C in Code]: [Omit<Draft<EventOf<C>>, "code">, string] } = {
     `ada as root failed to forward the remote socket /run/x on ${id}: no`,
   ],
   T4050W: [{ ...session, ...failed }, `ada was refused to join a session on ${id}: no`],
+  T4100I: [{ user: "ada", name: "joe", message: "on leave" }, "ada locked the account joe: on leave"],
+  T4101W: [
+    { source: "192.0.2.1/32", until },
+    `logins from 192.0.2.1/32 are locked until ${until} after too many failures`,
+  ],
+  T4102I: [{ user: "ada", name: "joe" }, "ada unlocked the account joe"],
+  T4103I: [{ user: "ada", source: "192.0.2.1/32" }, "ada unlocked logins from 192.0.2.1/32"],
   T4051W: [
     { user: "ada", action: "create", resource: "role", error: "no" },
     "ada was refused to create role: no",

@@ -87,7 +87,7 @@ const route = {
 
 /**
  * Every event that the audit log can hold. T1xxx to T3xxx are those of the product's guide; T4xxx are our own:
- * T400x members and invitations, T401x roles, T402x authorities, T403x and T404x what passes through SSH, T405x refusals.
+ * T400x members and invitations, T401x roles, T402x authorities, T403x and T404x what passes through SSH, T405x refusals, T410x locks.
  */
 export const AuditEvent = z.discriminatedUnion("code", [
   // Users.
@@ -150,7 +150,14 @@ export const AuditEvent = z.discriminatedUnion("code", [
   event("signup.create", "T4003I", { ...user, ...expires, name, reset: z.boolean() }),
   /** Too many failed logins. */
   event("user.lock", "T4004W", { ...user, until: z.iso.datetime() }),
-  event("user.password", "T4005I", { ...user, by: z.string().optional() }),
+  event("user.password", "T4005I", { ...user, ...from, by: z.string().optional() }),
+
+  // Locks. `source`: an address, or a network of them, as `network/bits`.
+  event("user.lock", "T4100I", { ...user, name, message: z.string().optional() }),
+  event("user.unlock", "T4102I", { ...user, name }),
+  /** Too many failed logins from there. */
+  event("source.lock", "T4101W", { source: name, until: z.iso.datetime() }),
+  event("source.unlock", "T4103I", { ...user, source: name }),
 
   // Roles.
   event("role.create", "T4010I", { ...user, name }),
