@@ -231,7 +231,7 @@ suite("tctl auth sign", () => {
     assert.equal((await pair("db")).said.keyId, "db.main");
   });
 
-  test("S67: nothing but a file is replaced, and a link itself, not what it leads to", async () => {
+  test("nothing but a file is replaced, and a link itself, not what it leads to", async () => {
     await mkdir(at("folder"));
     const { code, err } = await tctl("auth sign --user=ci --out=@folder --overwrite");
     assert.deepEqual([code, /is no file/.test(err)], [2, true]);

@@ -309,7 +309,7 @@ suite("identity files", () => {
     });
 
     for (const mode of [0o640, 0o604, 0o644, 0o660, 0o610]) {
-      test(`S34: are refused with the mode ${mode.toString(8)}, as ssh does with keys`, async () => {
+      test(`are refused with the mode ${mode.toString(8)}, as ssh does with keys`, async () => {
         await write(mode);
         await assert.rejects(
           readIdentity(path, uid),
