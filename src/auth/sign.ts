@@ -1,6 +1,5 @@
 import { isIP } from "node:net";
 import type { IssuedCerts } from "#contract/auth";
-import { anyProxy } from "#contract/names";
 import { day, type Millis } from "#core/clock";
 import { formatDuration } from "#core/duration";
 import { Fault } from "#core/errors";
@@ -108,7 +107,7 @@ function checkHostNames(names: readonly string[]): void {
       throw new Fault("bad_parameter", `${shown} is not one host's name or address`);
     if (/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(\.|$)/i.test(name))
       throw new Fault("access_denied", `${shown} is a host id, which only that host is certified for`);
-    if (/(^|\.)teleport\.cluster\.local\.?$/i.test(name) || name.toLowerCase() === anyProxy)
+    if (/(^|\.)teleport\.cluster\.local\.?$/i.test(name))
       throw new Fault("access_denied", `${shown} is kept for the cluster's own servers`);
   }
   const [twice] = names.filter((name, i) => names.indexOf(name) !== i);

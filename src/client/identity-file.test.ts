@@ -218,6 +218,11 @@ suite("identity files", () => {
       /TLS certificate is for another key/,
     ],
     [
+      "another user's TLS part",
+      () => text.replace(parts.tlsKey, ofAnn.key).replace(parts.tlsCert, ofAnn.cert),
+      /two certificates are not of the same user/,
+    ],
+    [
       "no line of the user's own cluster",
       () => text.replace(parts.main, ""),
       /no @cert-authority line of the user's own cluster "main"/,
@@ -245,10 +250,12 @@ suite("identity files", () => {
   let other: Awaited<ReturnType<typeof certify>>;
   let ofHost: Awaited<ReturnType<typeof certify>>;
   let otherTls: TlsPair;
+  let ofAnn: TlsPair;
   before(async () => {
     other = await certify(await generateKey("ed25519"));
     ofHost = await certify(login.key, "host");
     otherTls = await tlsOf("ci");
+    ofAnn = await tlsOf("ann");
   });
 
   test("an encrypted key is refused with what to do", async () => {

@@ -2,7 +2,7 @@
 import { X509Certificate } from "node:crypto";
 import { open } from "node:fs/promises";
 import { Fault } from "#core/errors";
-import { readIssuer } from "#pki";
+import { readIssuer, readSubject } from "#pki";
 import {
   formatPrivateKey,
   formatPublicKeyLine,
@@ -156,6 +156,8 @@ export async function parseIdentity(
     );
   }
   const tls = tlsOf(keys, key, x509, wrong);
+  if (tls && readSubject(tls.cert).commonName !== said.keyId)
+    throw wrong("its two certificates are not of the same user");
   const cluster = (tls && readIssuer(tls.cert)) ?? first.cluster;
   if (authorities.every((ca) => ca.cluster !== cluster))
     throw wrong(`it has no @cert-authority line of the user's own cluster ${JSON.stringify(cluster)}`);
