@@ -18,7 +18,7 @@ import { accountEnd } from "./web-session.ts";
 /** As long as a CA's own certificate: what is signed for longer would outlive who vouches for it. */
 const longestTtl: Millis = 3652 * day;
 
-export interface UserSigning {
+interface UserSigning {
   readonly user: string;
   readonly pub_key?: string | undefined;
   readonly tls_pub_key?: string | undefined;
@@ -55,7 +55,7 @@ export function signUser(parts: Parts, request: UserSigning, by: string): Promis
   });
 }
 
-export interface HostSigning {
+interface HostSigning {
   readonly names: readonly string[];
   /** Base64 of an authorized_keys line. */
   readonly pub_key: string;
