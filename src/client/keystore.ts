@@ -171,6 +171,8 @@ export class Keystore {
 
   /** Takes a host's plain key for good. */
   async trust(host: HostKey): Promise<void> {
+    // With an identity file nobody may ever have logged in here.
+    await privateFolder(this.#home);
     const { hostAuthorities, hostKeys } = readKnown((await readIfThere(this.#knownHosts)) ?? "");
     await this.#writeKnown(hostAuthorities, [...hostKeys, host]);
   }

@@ -135,6 +135,16 @@ suite("tsh with a login in a file", () => {
     assert.deepEqual([code, /cannot be told from an impostor/.test(err)], [1, true], err);
   });
 
+  test("TSH-25: one that the person trusts is remembered, also where nobody ever logged in", async () => {
+    const trusting = ["ssh", "-o", "StrictHostKeyChecking=accept-new", "root@plain", "echo"];
+    const first = await tsh(proxy, "-i", at("id"), ...trusting);
+    assert.deepEqual([first.code, first.out], [0, "echo"], first.err);
+    assert.match(first.err, /nobody verified the key of plain/);
+    const again = await tsh(proxy, "-i", at("id"), "ssh", "root@plain", "echo");
+    assert.deepEqual([again.code, again.out], [0, "echo"], again.err);
+    assert.match(await readFile(at(".tsh/known_hosts"), "utf8"), /^plain:\d+@main ssh-ed25519 \S+\n$/);
+  });
+
   test("the proxy is that of --proxy, of TELEPORT_PROXY, or of a login to the same cluster", async () => {
     const line = ["-i", at("id"), "ssh", "root@db", "echo"];
     const nowhere = await tsh(...line);
