@@ -13,6 +13,7 @@ import { listLocks, lockUser, unlockSource, unlockUser } from "./locks.ts";
 import type { Auth } from "./open.ts";
 import { createReset } from "./resets.ts";
 import { deleteRole, putRole } from "./roles.ts";
+import { recordExport, signHost, signUser } from "./sign.ts";
 import { createToken, deleteToken, listTokens } from "./tokens.ts";
 import { accountEnd } from "./web-session.ts";
 
@@ -39,10 +40,12 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
     "cluster.config": () => store.config.get("config"),
     "cluster.preference": () => store.preference.get("preference"),
     "cluster.ca": async () => ({ tls_ca_certs: tlsCerts(await hostCa()) }),
-    "authorities.list": async ({ type, secrets }) => {
+    "authorities.list": async ({ type, secrets }, caller) => {
       const all = await store.authorities.list();
       const asked = all.filter((ca) => type === undefined || ca.spec.type === type);
-      return secrets ? asked : asked.map(publicPart);
+      if (!secrets) return asked.map(publicPart);
+      await recordExport(parts, asked, caller.name);
+      return asked;
     },
     "mirror.watch": (_input, caller, signal, said) => {
       const { role, hostId } = member(caller);
@@ -58,6 +61,7 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
     "hosts.renew": (input) => joins.renew(input),
     "hosts.companion": ({ process, ...keys }) =>
       joins.companion({ ...keys, host_id: companionId(keys.host_id, process) }),
+    "hosts.sign": (request, caller) => signHost(parts, request, caller.name),
     "nodes.list": async (_input, caller) =>
       only(caller, "list", "node", await store.nodes.list()).filter((node) =>
         callers.sees(caller, allLabels(node)),
@@ -94,6 +98,7 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
     "locks.list": (_input, caller) => listLocks(parts, caller),
     "users.change_password": ({ new_password, ...credentials }) =>
       users.changePassword(credentials, new_password),
+    "users.sign": (request, caller) => signUser(parts, request, caller.name),
     "signups.create": (request, caller) => {
       require(caller, "create", "user", {
         metadata: { name: request.user },

@@ -198,6 +198,22 @@ export const authContract = {
       caller.kind === "system" && caller.role === "Proxy" && caller.hostId === host_id,
   }),
   "nodes.list": call({ input: none, output: z.array(Node), many: true, allow: readable("node") }),
+  /**
+   * An SSH certificate for a host that is no member, as one with OpenSSH's sshd, under exactly these names. Without `ttl` it does
+   * not end.
+   */
+  "hosts.sign": call({
+    input: z.strictObject({
+      names: z.array(z.string().max(1024)).max(256),
+      pub_key: sshPublicKey,
+      ttl: ttl.optional(),
+    }),
+    output: z.object({
+      /** authorized_keys line. */
+      cert: z.string(),
+    }),
+    allow: admin,
+  }),
   "nodes.announce": call({ input: Node, output: z.void(), allow: own("Node") }),
   "nodes.remove": call({
     input: name,
@@ -288,6 +304,21 @@ export const authContract = {
       /** https://…/web/reset/<token> */ url: z.string(),
     }),
     allow: ["update", "user"],
+  }),
+  /**
+   * Certificates of an account without a login, for programs: by the roles and traits of now, but for as long as is asked. For
+   * either key or both.
+   */
+  "users.sign": call({
+    input: z.strictObject({
+      user: z.string().min(1).max(255),
+      pub_key: sshPublicKey.optional(),
+      tls_pub_key: tlsPublicKey.optional(),
+      ttl,
+      compatibility: z.enum(["", "standard", "oldssh"]).default(""),
+    }),
+    output: IssuedCerts,
+    allow: admin,
   }),
   "signups.create": call({
     input: z.strictObject({

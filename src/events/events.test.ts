@@ -87,7 +87,6 @@ const samples: { [C in Code]: [Omit<Draft<EventOf<C>>, "code">, string] } = {
     { kind: "user", phase: "init", state: "in_progress" },
     "the cluster rotates the user certificate authority: init, in_progress",
   ],
-  T4022I: [{ user: "ada", kind: "host", names: ["db"] }, "ada issued a host certificate for db"],
   T4030I: [
     { user: "ada", target: "db:0", addr: "10.0.0.2:22", ...addrs, ...ok },
     "ada was connected to db:0",
@@ -125,6 +124,18 @@ const samples: { [C in Code]: [Omit<Draft<EventOf<C>>, "code">, string] } = {
   T4051W: [
     { user: "ada", action: "create", resource: "role", error: "no" },
     "ada was refused to create role: no",
+  ],
+  T4160I: [
+    { user: "ada", kind: "user", account: "ci", names: ["root", "ci"], ttl: "12h0m0s", serial: "7" },
+    "ada issued a user certificate for ci, logins root, ci",
+  ],
+  T4160W: [
+    { user: "ada", kind: "host", names: ["*"], ...failed },
+    "ada was refused a host certificate for *: no",
+  ],
+  T4161W: [
+    { user: "ada", fingerprints: ["SHA256:x"] },
+    "ada took out private keys of certificate authorities: SHA256:x",
   ],
 };
 

@@ -85,9 +85,19 @@ const route = {
   server_id: name.optional(),
 };
 
+/** A certificate made by an administrator, not by a login. `names`: logins, or names of the host. */
+const signing = {
+  ...user,
+  kind: z.enum(["user", "host"]),
+  /** The account that it is for. */
+  account: z.string().optional(),
+  names: z.array(z.string()),
+};
+
 /**
  * Every event that the audit log can hold. T1xxx to T3xxx are those of the product's guide; T4xxx are our own:
- * T400x members and invitations, T401x roles, T402x authorities, T403x and T404x what passes through SSH, T405x refusals, T410x locks.
+ * T400x members and invitations, T401x roles, T402x authorities, T403x and T404x what passes through SSH, T405x refusals, T410x locks,
+ * T414x connectors, T416x signing.
  */
 export const AuditEvent = z.discriminatedUnion("code", [
   // Users.
@@ -177,13 +187,19 @@ export const AuditEvent = z.discriminatedUnion("code", [
     phase: z.string(),
     state: z.string(),
   }),
-  /** A certificate made by an administrator, not by a login. `names`: principals, or host names. */
-  event("cert.create", "T4022I", {
-    ...user,
+  event("cert.create", "T4160I", {
+    ...signing,
     ...expires,
-    kind: z.enum(["user", "host"]),
-    names: z.array(z.string()),
+    ttl: z.string().optional(),
+    /** Of the SSH key that was certified. */
+    fingerprint: z.string().optional(),
+    /** Of the SSH certificate in decimal digits, of the X.509 one in hex. */
+    serial: z.string().optional(),
+    tls_serial: z.string().optional(),
   }),
+  event("cert.create", "T4160W", { ...signing, ...failed }),
+  /** Private keys of authorities left the auth server. */
+  event("ca.export", "T4161W", { ...user, fingerprints: z.array(z.string()) }),
 
   // What passes through SSH.
   event("proxy.connect", "T4030I", { ...route, ...ok }),
