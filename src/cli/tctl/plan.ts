@@ -87,7 +87,7 @@ function check(wanted: readonly Wanted[], there: readonly Single[], steps: reado
     if (missing !== undefined)
       throw new Fault(
         "bad_parameter",
-        `${place}: ${keyOf(resource)} has the role ${JSON.stringify(missing)}, which would not be there`,
+        `${place}: ${keyOf(resource)} has the role ${JSON.stringify(missing)}, which is neither among the files nor left in the cluster`,
       );
   }
   const deleted = steps.filter(({ action }) => action === "delete").map(({ resource }) => resource);
