@@ -111,6 +111,8 @@ const samples: { [C in Code]: [Omit<Draft<EventOf<C>>, "code">, string] } = {
     { ...on, ...addrs, path: "/run/x", direction: "remote", ...failed },
     `ada as root failed to forward the remote socket /run/x on ${id}: no`,
   ],
+  T4120I: [{ ...on, ...addrs, ...ok }, `ada as root lent the agent to ${id}`],
+  T4120W: [{ ...on, ...addrs, ...failed }, `ada as root could not lend the agent to ${id}: no`],
   T4050W: [{ ...session, ...failed }, `ada was refused to join a session on ${id}: no`],
   T4051W: [
     { user: "ada", action: "create", resource: "role", error: "no" },

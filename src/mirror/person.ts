@@ -1,6 +1,15 @@
 import type { Millis } from "#core/clock";
 import { Fault } from "#core/errors";
-import { type Access, access, type CertAuthority, lockOf, neverTime, type Role, Traits } from "#model";
+import {
+  type Access,
+  access,
+  type CertAuthority,
+  type Labels,
+  lockOf,
+  neverTime,
+  type Role,
+  Traits,
+} from "#model";
 import { type Certificate, checkCertificate, type PublicKey, parsePublicKeyLine, sameKey } from "#ssh/keys";
 import type { ClusterView } from "./view.ts";
 
@@ -24,7 +33,12 @@ type View = Pick<ClusterView, "authorities" | "user" | "role" | "config">;
 export function personOf(
   attempt: { readonly user: string; readonly key: PublicKey },
   view: View,
-  at: { readonly now: Millis; readonly sourceAddress?: string },
+  at: {
+    readonly now: Millis;
+    readonly sourceAddress?: string;
+    /** Of the node that is logged in to. */
+    readonly labels?: Labels;
+  },
 ): Person {
   const { key, user: login } = attempt;
   // First: where nothing is known, or no more, that is the reason.
@@ -40,7 +54,6 @@ export function personOf(
         .find(({ spec }) => spec.checking_keys.some((line) => sameKey(keyOf(line), ca)));
       return authority !== undefined;
     },
-    principal: login,
     now: at.now,
     ...(at.sourceAddress !== undefined && { sourceAddress: at.sourceAddress }),
   });
@@ -54,13 +67,25 @@ export function personOf(
   const record = view.user(user);
   const roles = rolesIn(certificate) ?? record?.spec.roles ?? [];
   const traits = traitsIn(certificate) ?? record?.spec.traits ?? {};
+  const decide = access({ user, roles: roles.map((name) => roleOf(name, view)), traits });
+  if (!certificate.principals.includes(login)) throw notFor(login, user, at.labels, decide);
   return {
     user,
     cluster,
     certificate,
     expires: certificate.validBefore > maxSeconds ? undefined : Number(certificate.validBefore) * 1000,
-    access: access({ user, roles: roles.map((name) => roleOf(name, view)), traits }),
+    access: decide,
   };
+}
+
+/** The roles say why a certificate does not name a login, unless they have changed since it was made. */
+function notFor(login: string, user: string, labels: Labels | undefined, decide: Access): Fault {
+  const { allowed, reason } = labels ? decide.login(login, labels) : decide.principal(login);
+  const why = allowed ? "it was made before the roles allowed it; log in again" : reason;
+  return new Fault(
+    "access_denied",
+    `certificate ${JSON.stringify(user)} is not for ${JSON.stringify(login)}: ${why}`,
+  );
 }
 
 /**

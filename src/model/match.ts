@@ -4,6 +4,8 @@ import type { Labels, Traits } from "./resource.ts";
 import { expand, parseTemplate, traitValues } from "./template.ts";
 
 const longestPattern = 1024;
+/** Instructions of a compiled pattern: the time to match is in proportion to them and to the label's length. */
+const largestProgram = 2000;
 
 /**
  * A matcher for one label value of a role: a literal, a glob with `*`, or `^regex$` in RE2 syntax, which takes linear
@@ -33,6 +35,8 @@ function matcher(before: string, after: string, literal: string | undefined): (v
     : glob(before) + RE2JS.quote(literal ?? "") + glob(after);
   try {
     const regex = RE2JS.compile(source, isRegex ? 0 : RE2JS.DOTALL);
+    if (regex.programSize() > largestProgram)
+      throw new Error("it is too large when its counts are written out");
     return (value) => regex.testExact(value);
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);

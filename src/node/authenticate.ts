@@ -31,8 +31,13 @@ export async function authenticate(
 ): Promise<Visitor> {
   const { view, sourceAddress } = parts;
   const now = parts.clock.now();
-  const person = personOf(attempt, view, { now, ...(sourceAddress !== undefined && { sourceAddress }) });
-  const decision = person.access.login(attempt.user, parts.labels());
+  const labels = parts.labels();
+  const person = personOf(attempt, view, {
+    now,
+    labels,
+    ...(sourceAddress !== undefined && { sourceAddress }),
+  });
+  const decision = person.access.login(attempt.user, labels);
   if (!decision.allowed) {
     const [from, to] = [person.cluster, view.config().cluster_name];
     throw new Fault(
