@@ -13,6 +13,7 @@ import { isOlder } from "#core/version";
 import type { Caller, CertAuthority, Identity } from "#model";
 import { formatAddress, lookAhead } from "#net";
 import { identify } from "./peer.ts";
+import type { Refused } from "./refusals.ts";
 
 export interface AuthApiOptions {
   readonly handlers: Handlers<AuthContract>;
@@ -20,7 +21,7 @@ export interface AuthApiOptions {
   readonly callerOf: (identity: Identity) => Caller | Promise<Caller>;
   /** Is told of each call that was not answered, for the audit log. */
   readonly refused?: (refused: {
-    caller: Caller;
+    caller: Refused;
     call: string;
     error: unknown;
     from: string;
@@ -72,11 +73,12 @@ export function authApi(options: AuthApiOptions): FastifyInstance<Server> {
   if (options.mayBring) lookAhead(app.server, { mayBring: options.mayBring, patience });
 
   // What a connection's certificate says does not change; whether it still counts is asked at each request.
-  const callers = new WeakMap<FastifyRequest, Caller>();
+  const callers = new WeakMap<FastifyRequest, Refused>();
   const callerFor = async (request: FastifyRequest): Promise<Caller> => {
     const peer = (request.raw.socket as TLSSocket).getPeerX509Certificate();
     const identity = identify(peer?.raw, options.authorities(), clock);
     if (identity.kind === "system" && identity.role === "Admin") refuseOld(request.headers[versionHeader]);
+    if (identity.kind === "user") callers.set(request, identity);
     // Members' heartbeats must not stop because a client of the same address asks too much.
     if (identity.kind !== "system") options.count?.(request.raw.socket);
     const caller = await options.callerOf(

@@ -7,6 +7,7 @@ import { allLabels, type Caller, publicPart, type ResourceKind, type SystemRole,
 import { authorityPin } from "#pki";
 import type { RecordingEvent } from "#recording";
 import { tlsCerts } from "./authorities.ts";
+import { explain, mayRead } from "./explain.ts";
 import { issueUserCerts } from "./issue-user.ts";
 import type { Auth } from "./open.ts";
 import { deleteRole, putRole } from "./roles.ts";
@@ -138,6 +139,8 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
     },
     "roles.put": ({ role, force }, caller) => putRole(parts, role, force, caller),
     "roles.delete": ({ name }, caller) => deleteRole(parts, name, caller),
+
+    "access.explain": (asked, caller) => explain(parts, asked, mayRead(caller)),
 
     "audit.emit": async ({ events, again }) => {
       if (again) await audit.emitAgain(events);

@@ -91,6 +91,7 @@ async function full(): Promise<{
     "roles.get": { name: "admin" },
     "roles.put": { role: role("new", {}), force: true },
     "roles.delete": { name: "nothing" },
+    "access.explain": { user: "joe", target: "joe@db" },
     "audit.emit": {
       events: [
         {
@@ -187,6 +188,7 @@ const policy: Record<Name, string> = {
   "roles.get": `${members} ${people}`,
   "roles.put": "Admin Auth superuser admin",
   "roles.delete": "Admin Auth superuser admin",
+  "access.explain": "Admin Auth superuser",
   "audit.emit": members,
   "audit.search": "Admin Auth Proxy superuser admin",
   "recordings.offset": members,

@@ -1,17 +1,20 @@
 import { type AuthContract, authContract } from "#contract/auth";
 import { Fault } from "#core/errors";
-import type { Caller } from "#model";
+import type { Caller, Identity } from "#model";
 import { record } from "./audit.ts";
 import type { Parts } from "./parts.ts";
 
+/** Who was refused: a caller, or one whose certificate is good and who may nevertheless call nothing. */
+export type Refused = Caller | Extract<Identity, { kind: "user" }>;
+
 /**
- * Keeps in the audit log that a person was refused a call. Strangers are left out: whoever can open a connection could
- * fill the log.
+ * Keeps in the audit log that a person was refused a call, with the reason that `tctl access explain` tells too. Strangers are
+ * left out: whoever can open a connection could fill the log.
  */
 export async function recordRefusal(
   parts: Pick<Parts, "audit" | "log">,
   refused: {
-    readonly caller: Caller;
+    readonly caller: Refused;
     readonly call: string;
     readonly error: unknown;
     readonly from?: string;
@@ -19,17 +22,18 @@ export async function recordRefusal(
 ): Promise<void> {
   const { caller, call, error, from } = refused;
   if (caller.kind !== "user" || !Fault.is(error, "access_denied")) return;
+  const why = "why" in caller ? caller.why?.() : undefined;
   const allow = Object.hasOwn(authContract, call)
     ? authContract[call as keyof AuthContract].allow
     : undefined;
   const [resource = call, verb = call] = call.split(".");
   await record(parts, {
     code: "T4051W",
-    user: caller.name,
+    user: caller.user,
     // As roles name them, where a rule decides.
     action: Array.isArray(allow) ? allow[0] : verb,
     resource: Array.isArray(allow) ? allow[1] : resource,
-    error: error.message,
+    error: why === undefined ? error.message : `${error.message}: ${why}`,
     ...(from && { "addr.remote": from }),
   });
 }

@@ -7,6 +7,7 @@ import {
   CertAuthority,
   ClusterConfig,
   joinRoles,
+  Labels,
   Node,
   ProxyServer,
   type ResourceKind,
@@ -137,6 +138,44 @@ const MirrorChange = z.discriminatedUnion("type", [
   }),
 ]);
 export type MirrorChange = z.output<typeof MirrorChange>;
+
+const grounds = {
+  reason: z.string(),
+  role: z.string().optional(),
+  /** The place in the role: `deny.logins[0]`. */
+  rule: z.string().optional(),
+  /** What is written there, as JSON. */
+  text: z.string().optional(),
+};
+/** What roles decide, and why. */
+const AccessExplanation = z.object({
+  user: z.string(),
+  roles: z.array(z.string()),
+  action: z.string(),
+  login: z.string().optional(),
+  node: z.object({ id: z.string(), hostname: z.string(), labels: Labels }).optional(),
+  allowed: z.boolean(),
+  /** `nothing`: no rule allows it, so it is denied. `account`: it is locked or has expired. */
+  by: z.enum(["allow", "deny", "nothing", "account"]),
+  reason: z.string(),
+  /** The rule that decides; absent where there is none. */
+  decided: z.object(grounds).optional(),
+  /** Of what is denied: what would allow it without that rule, or comes nearest to. */
+  nearest: z.object({ ...grounds, would_allow: z.boolean() }).optional(),
+  /** What holds for a session there. */
+  options: z
+    .object({
+      max_session_ttl: z.string(),
+      client_idle_timeout: z.string(),
+      disconnect_expired_cert: z.boolean(),
+      recording: z.enum(["on", "off", "required"]),
+      pin_source_ip: z.boolean(),
+      source_addresses: z.array(z.string()).optional(),
+    })
+    .optional(),
+  notes: z.array(z.string()),
+});
+export type AccessExplanation = z.output<typeof AccessExplanation>;
 
 /**
  * The auth API (3025): what machines, proxies and `tctl` ask of the auth service, and who may. Mutual TLS says who calls;
@@ -339,6 +378,20 @@ export const authContract = {
     allow: (caller, { force }) => caller.can(force ? "update" : "create", "role"),
   }),
   "roles.delete": call({ input: name, output: z.void(), allow: ["delete", "role"] }),
+
+  /** What the roles of now decide for a user, and which rule; `target`: LOGIN@NODE. Tells of all three, so all must be readable. */
+  "access.explain": call({
+    input: z.strictObject({
+      user: z.string().min(1).max(255),
+      target: z.string().max(600).optional(),
+      action: z.string().max(600).default("ssh"),
+    }),
+    output: AccessExplanation,
+    allow: (caller) =>
+      caller.kind === "system"
+        ? admin(caller)
+        : (["user", "role", "node"] as const).every((kind) => caller.can("read", kind)),
+  }),
 
   // Audit and recordings.
   "audit.emit": call({

@@ -3,10 +3,9 @@ import { Fault } from "#core/errors";
 import {
   type Access,
   access,
+  accountProblem,
   type CertAuthority,
   type Labels,
-  lockOf,
-  neverTime,
   type Role,
   Traits,
 } from "#model";
@@ -94,11 +93,7 @@ function notFor(login: string, user: string, labels: Labels | undefined, decide:
  */
 export function userProblem(user: string, view: Pick<ClusterView, "user">, now: Millis): string | undefined {
   const record = view.user(user);
-  if (!record) return `user ${user} does not exist any more`;
-  for (const end of [record.spec.expires, record.metadata.expires]) {
-    if (end !== undefined && end !== neverTime && Date.parse(end) <= now) return `user ${user} has expired`;
-  }
-  return lockOf(record, now) === "administrator" ? `user ${user} is locked` : undefined;
+  return record ? accountProblem(record, now) : `user ${user} does not exist any more`;
 }
 
 /** The role must exist: the missing one may be the one that denies. */

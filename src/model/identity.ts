@@ -28,6 +28,8 @@ export type Identity =
 export type Caller = Identity & {
   /** Without `about`, the resource itself, the answer is whether there may be one for which it is allowed. */
   can(verb: Verb, kind: ResourceKind, about?: object): boolean;
+  /** Why `can` last said no: the reason of the decision, for the audit log and not for the caller. */
+  why?(): string | undefined;
   /** The caller's name in audit records: `joe`, `builtin-Admin`, `<uuid>.<cluster>`. */
   readonly name: string;
 };

@@ -2,7 +2,16 @@ import { z } from "zod";
 import { mostDestinations } from "./destination.ts";
 import { Metadata, named } from "./resource.ts";
 
-const verbs = ["list", "create", "read", "update", "delete", "connect", "rotate", "readnosecrets"] as const;
+export const verbs = [
+  "list",
+  "create",
+  "read",
+  "update",
+  "delete",
+  "connect",
+  "rotate",
+  "readnosecrets",
+] as const;
 export type Verb = (typeof verbs)[number];
 
 /** Kinds that rules speak of (RBAC-08). */

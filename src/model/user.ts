@@ -49,3 +49,15 @@ export function lockOf(
   if (status.lock_expires === undefined || status.lock_expires === neverTime) return "administrator";
   return Date.parse(status.lock_expires) > now ? "failed_logins" : undefined;
 }
+
+/**
+ * Why nobody may act as this account at `now`, whatever certificates there are (AUTH-44): it has expired, or is locked by an
+ * administrator. A lock by failed logins stops logins only.
+ */
+export function accountProblem(account: User, now: Millis): string | undefined {
+  const { name } = account.metadata;
+  for (const end of [account.spec.expires, account.metadata.expires]) {
+    if (end !== undefined && end !== neverTime && Date.parse(end) <= now) return `user ${name} has expired`;
+  }
+  return lockOf(account, now) === "administrator" ? `user ${name} is locked` : undefined;
+}

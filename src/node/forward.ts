@@ -1,11 +1,11 @@
 import type { Duplex } from "node:stream";
 import { type Millis, second } from "#core/clock";
 import { Fault } from "#core/errors";
-import { dial, formatAddress } from "#net";
+import { addressesOf, dial, formatAddress } from "#net";
 import { tell } from "#session";
 import { type ChannelRequest, OpenFailure } from "#ssh";
 import { DirectStreamlocal, DirectTcpip, splice } from "#ssh/forward";
-import { addressesOf, causeOf, mayForward, permitted } from "./may-forward.ts";
+import { causeOf, mayForward, permitted } from "./may-forward.ts";
 import { type Host, touching, type Visit } from "./visit.ts";
 
 const dialTimeout: Millis = 30 * second;

@@ -1,7 +1,6 @@
-import { lookup } from "node:dns/promises";
-import { isIP } from "node:net";
 import { Fault } from "#core/errors";
-import type { AddressesOf, Destination, Labels } from "#model";
+import type { Destination, Labels } from "#model";
+import { addressesOfAll } from "#net";
 import type { Visit } from "./visit.ts";
 
 /** What a client is told whose roles do not let it forward. The audit log has the reason too. */
@@ -23,33 +22,12 @@ export async function permitted<D extends Destination>(
   labels: Labels,
 ): Promise<readonly D[]> {
   const { access } = person;
-  const known = new Map<string, readonly string[] | undefined>(
-    await Promise.all(
-      access.namedHosts.map(async (name) => [name, await addressesOf(name).catch(missing)] as const),
-    ),
-  );
-  const at = { login: account.name, labels, addressesOf: ((name) => known.get(name)) as AddressesOf };
+  const known = await addressesOfAll(access.namedHosts);
+  const at = { login: account.name, labels, addressesOf: (name: string) => known.get(name) };
   const decided = places.map((place) => ({ place, decision: access.forward(place, at) }));
   const open = decided.filter(({ decision }) => decision.allowed).map(({ place }) => place);
   if (open.length === 0) throw refusal(decided[0]?.decision.reason ?? "the host has no address");
   return open;
-}
-
-/** Where a host is, as this machine's resolver sees it. Throws `unreachable`. */
-export async function addressesOf(host: string): Promise<readonly string[]> {
-  if (isIP(host) !== 0) return [host];
-  try {
-    return (await lookup(host, { all: true })).map(({ address }) => address);
-  } catch (cause) {
-    const { code = "" } = cause as NodeJS.ErrnoException;
-    const why = code === "ENOTFOUND" ? "no such host" : "the name server does not answer";
-    throw new Fault("unreachable", `cannot find ${host}: ${why}`, { cause, details: { code } });
-  }
-}
-
-/** A host that does not exist is nowhere; one that cannot be looked up now may be anywhere. */
-function missing(err: unknown): readonly string[] | undefined {
-  return (err as Fault).details.code === "ENOTFOUND" ? [] : undefined;
 }
 
 const refusal = (reason: string): Fault =>

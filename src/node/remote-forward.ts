@@ -1,11 +1,11 @@
 import { createServer, type Server } from "node:net";
 import { Fault } from "#core/errors";
-import { formatAddress } from "#net";
+import { addressesOf, formatAddress } from "#net";
 import { tell } from "#session";
 import type { Connection } from "#ssh";
 import { type Bind, type Listener, RemoteForwards, type Visitor } from "#ssh/forward";
 import { isSocketPath } from "./forward.ts";
-import { addressesOf, causeOf, mayForward, permitted } from "./may-forward.ts";
+import { causeOf, mayForward, permitted } from "./may-forward.ts";
 import { type Host, touching, type Visit } from "./visit.ts";
 
 /** Forwards that one connection may have open. */
