@@ -11,8 +11,10 @@ import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
 import { isOlder } from "#core/version";
 import type { Caller, CertAuthority, Identity } from "#model";
-import { formatAddress, lookAhead } from "#net";
-import { identify } from "./peer.ts";
+import { type Address, formatAddress, lookAhead, parseAddress } from "#net";
+import { readBrought, vouchedAddress } from "#ssh/brought";
+import { type PublicKey, parsePublicKeyLine, sameKey } from "#ssh/keys";
+import { checkSource, identify } from "./peer.ts";
 import type { Refused } from "./refusals.ts";
 
 export interface AuthApiOptions {
@@ -70,7 +72,8 @@ export function authApi(options: AuthApiOptions): FastifyInstance<Server> {
     keepAliveTimeout: 60_000,
   });
 
-  if (options.mayBring) lookAhead(app.server, { mayBring: options.mayBring, patience });
+  const { mayBring = () => false } = options;
+  lookAhead(app.server, { mayBring, brought: (line) => broughtBy(line, options), patience });
 
   // What a connection's certificate says does not change; whether it still counts is asked at each request.
   const callers = new WeakMap<FastifyRequest, Refused>();
@@ -79,6 +82,7 @@ export function authApi(options: AuthApiOptions): FastifyInstance<Server> {
     const identity = identify(peer?.raw, options.authorities(), clock);
     if (identity.kind === "system" && identity.role === "Admin") refuseOld(request.headers[versionHeader]);
     if (identity.kind === "user") callers.set(request, identity);
+    checkSource(identity, request.raw.socket.remoteAddress ?? "");
     // Members' heartbeats must not stop because a client of the same address asks too much.
     if (identity.kind !== "system") options.count?.(request.raw.socket);
     const caller = await options.callerOf(
@@ -157,6 +161,17 @@ export function authApi(options: AuthApiOptions): FastifyInstance<Server> {
     },
   );
   return app as unknown as FastifyInstance<Server>;
+}
+
+/** The client of a proxy of ours, which vouches for its address. */
+function broughtBy(line: string, { authorities, clock }: AuthApiOptions): Address | undefined {
+  const keys = authorities()
+    .filter(({ spec }) => spec.type === "host")
+    .flatMap(({ spec }) => spec.checking_keys.map((one) => parsePublicKeyLine(one).key));
+  const brought = readBrought(line.slice(line.indexOf("{")));
+  const isAuthority = (key: PublicKey): boolean => keys.some((known) => sameKey(known, key));
+  vouchedAddress(brought, { audience: "auth", user: "", now: clock.now(), isAuthority });
+  return parseAddress(brought.clientAddress, 0);
 }
 
 const addressOf = ({ raw: { socket } }: FastifyRequest): string =>

@@ -15,6 +15,7 @@ import {
   namesOf,
   onceIn,
   parseAction,
+  type ResourceKind,
   type Role,
   writtenAt,
 } from "#model";
@@ -29,10 +30,12 @@ import type { Parts } from "./parts.ts";
 export async function explain(
   parts: Parts,
   asked: { user: string; target?: string | undefined; action: string },
-  require: (kind: "user" | "role" | "node", about: { metadata: { name: string } }) => void,
+  caller: Caller,
 ): Promise<AccessExplanation> {
   const { store, clock } = parts;
   const action = parseAction(asked.action);
+  const require = mayRead(caller);
+  for (const kind of ["user", "role", "node"] as const) require(kind);
   const user = await store.users.find(asked.user);
   if (!user) throw missing("user", asked.user, (await store.users.list()).map(nameOf));
   require("user", user);
@@ -190,13 +193,9 @@ function missing(what: string, name: string, known: readonly string[], more = ""
 
 const wrong = (sentence: string): Fault => new Fault("bad_parameter", sentence);
 
-/** Whether the caller may know all that an explanation tells. Throws `access_denied`. */
-export const mayRead =
-  (caller: Caller) =>
-  (kind: "user" | "role" | "node", about: { metadata: { name: string } }): void => {
-    if (!caller.can("read", kind, about))
-      throw new Fault(
-        "access_denied",
-        `${caller.name} may not read the ${kind} ${JSON.stringify(about.metadata.name)}`,
-      );
-  };
+/** Whether the caller may know all that an explanation tells: of some user, role and node, then of each. Throws `access_denied`. */
+const mayRead = (caller: Caller) => (kind: ResourceKind, about?: { metadata: { name: string } }) => {
+  if (caller.can("read", kind, about)) return;
+  const which = about ? ` ${JSON.stringify(about.metadata.name)}` : "";
+  throw new Fault("access_denied", `${caller.name} may not read the ${kind}${which}`);
+};

@@ -7,7 +7,7 @@ import { allLabels, type Caller, publicPart, type ResourceKind, type SystemRole,
 import { authorityPin } from "#pki";
 import type { RecordingEvent } from "#recording";
 import { tlsCerts } from "./authorities.ts";
-import { explain, mayRead } from "./explain.ts";
+import { explain } from "./explain.ts";
 import { issueUserCerts } from "./issue-user.ts";
 import type { Auth } from "./open.ts";
 import { deleteRole, putRole } from "./roles.ts";
@@ -105,6 +105,7 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
         tls_pub_key,
         ttl,
         compatibility,
+        sources: person.sources,
         notAfter: accountEnd(person.user),
       });
       await logins.recordSuccess(person, credentials.client_addr);
@@ -140,7 +141,7 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
     "roles.put": ({ role, force }, caller) => putRole(parts, role, force, caller),
     "roles.delete": ({ name }, caller) => deleteRole(parts, name, caller),
 
-    "access.explain": (asked, caller) => explain(parts, asked, mayRead(caller)),
+    "access.explain": (asked, caller) => explain(parts, asked, caller),
 
     "audit.emit": async ({ events, again }) => {
       if (again) await audit.emitAgain(events);

@@ -1,5 +1,14 @@
 import { Fault } from "#core/errors";
-import { type Access, type AuthPreference, access, lockOf, ResourceName, type Role, type User } from "#model";
+import {
+  type Access,
+  type AuthPreference,
+  access,
+  lockOf,
+  ResourceName,
+  type Role,
+  sourcesFor,
+  type User,
+} from "#model";
 import { countFailure, forgetFailures, refuseLocked } from "./attempts.ts";
 import { record } from "./audit.ts";
 import { checkCode, newSeed } from "./otp.ts";
@@ -17,6 +26,8 @@ export interface Credentials {
 export interface Person {
   readonly user: User;
   readonly access: Access;
+  /** Where alone what the person gets is good; undefined: anywhere. */
+  readonly sources: readonly string[] | undefined;
 }
 
 /** How many logins are checked at once; each takes tens of megabytes for its hash. */
@@ -111,7 +122,7 @@ export class Logins {
     if (lockOf(user, clock.now()) === "administrator")
       throw new Fault("access_denied", `the account ${name} is locked; ask your administrator`);
     await forgetFailures(this.#parts, user);
-    return { user, access: await accessOfUser(this.#parts, user) };
+    return personAt(credentials.client_addr, user, await accessOfUser(this.#parts, user));
   }
 
   /** Marks the code's step as used; false when another login was faster, on this or another auth server (S22). */
@@ -178,6 +189,15 @@ export async function accessOfUser(parts: Pick<Parts, "store">, user: User): Pro
     traits: user.spec.traits,
   });
 }
+
+/** Throws `access_denied` when the roles let nobody in from `client_addr`, `ip:port`. */
+export function personAt(client_addr: string, user: User, access: Access): Person {
+  return { user, access, sources: sourcesFor(access.options(), hostOf(client_addr)) };
+}
+
+/** Of `ip:port`. */
+export const hostOf = (client_addr: string): string =>
+  client_addr.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1");
 
 export async function findRoles(
   { store }: Pick<Parts, "store">,

@@ -5,7 +5,7 @@ import { Fault } from "#core/errors";
 import { type AuthPreference, ResourceName, type Traits, User } from "#model";
 import { record } from "./audit.ts";
 import type { Logins } from "./login.ts";
-import { accessOfUser } from "./login.ts";
+import { accessOfUser, personAt } from "./login.ts";
 import { checkCode, newSeed, otpUri } from "./otp.ts";
 import { newToken, type Parts, rfc3339 } from "./parts.ts";
 import { checkNewPassword, defaultPasswordCost, hashPassword } from "./password.ts";
@@ -100,6 +100,7 @@ export class Signups {
         created_by: { time: rfc3339(clock.now()), user: { name: signup.createdBy } },
       },
     });
+    const person = personAt(request.client_addr, user, await accessOfUser(this.#parts, user));
     const account = store.users.putting(user);
     const signupKey = store.signups.key(sha256(request.token));
     try {
@@ -129,7 +130,6 @@ export class Signups {
       connector: "local",
       by: signup.createdBy,
     });
-    const person = { user, access: await accessOfUser(this.#parts, user) };
     const session = await this.#sessions.open(person);
     await this.#logins.recordSuccess(person, request.client_addr, sha256(session.id));
     return session;

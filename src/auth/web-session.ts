@@ -1,11 +1,12 @@
 import type { IssuedCerts, WebSession } from "#contract/auth";
+import { inAddressList } from "#core/cidr";
 import { hour, type Millis, minute } from "#core/clock";
 import { sameSecret, sha256 } from "#core/digest";
 import { Fault } from "#core/errors";
 import { lockOf, type User } from "#model";
 import type { WebSessionRecord } from "#store";
 import { issueUserCerts } from "./issue-user.ts";
-import { accessOfUser, type Person } from "./login.ts";
+import { accessOfUser, hostOf, type Person } from "./login.ts";
 import { newToken, type Parts } from "./parts.ts";
 
 const sessionLife: Millis = 12 * hour;
@@ -18,6 +19,8 @@ export interface WebCredentials {
   readonly user: string;
   readonly id: string;
   readonly bearer: string;
+  /** `ip:port` of the browser, as the proxy saw it. */
+  readonly client_addr: string;
 }
 
 /** Logins of browsers (AUTH-50). Ids and tokens are stored as hashes only. */
@@ -28,18 +31,21 @@ export class WebSessions {
     this.#parts = parts;
   }
 
-  open({ user, access }: Person): Promise<WebSession> {
+  open({ user, access, sources }: Person): Promise<WebSession> {
     const life = Math.min(sessionLife, access.options().maxSessionTtl);
-    return this.#create(user.metadata.name, this.#parts.clock.now() + life);
+    return this.#create(user.metadata.name, this.#parts.clock.now() + life, sources);
   }
 
   /** The session and its user as they are now. Throws `access_denied` when either is over, gone or locked (S46). */
-  async check(credentials: WebCredentials): Promise<Person & { session: WebSessionRecord }> {
+  async check(credentials: WebCredentials): Promise<Omit<Person, "sources"> & { session: WebSessionRecord }> {
     const session = await this.#find(credentials);
     const now = this.#parts.clock.now();
     if (!session || session.bearerExpires <= now || session.expires <= now) throw over();
     const user = await this.#parts.store.users.find(credentials.user);
     if (!user || lockOf(user, now) === "administrator") throw over();
+    const { sources } = session;
+    if (sources && inAddressList(sources.join(","), hostOf(credentials.client_addr)) !== true)
+      throw new Fault("access_denied", "this web session may not be used from your address; log in again");
     return { session, user, access: await accessOfUser(this.#parts, user) };
   }
 
@@ -52,7 +58,7 @@ export class WebSessions {
       session.id,
       (old) => old && { ...old, bearerExpires: Math.min(old.bearerExpires, end) },
     );
-    return this.#create(user.metadata.name, session.expires);
+    return this.#create(user.metadata.name, session.expires, session.sources);
   }
 
   /** Logging out works with a token that is over, and twice. */
@@ -78,6 +84,7 @@ export class WebSessions {
       traits: user.spec.traits,
       ...keys,
       ttl: session.expires - this.#parts.clock.now(),
+      sources: session.sources,
       notAfter: earlier(session.expires, accountEnd(user)),
     });
   }
@@ -87,12 +94,17 @@ export class WebSessions {
     return store.backend.deletePrefix(store.webSessions(user).prefix);
   }
 
-  async #create(user: string, expires: Millis): Promise<WebSession> {
+  async #create(user: string, expires: Millis, sources?: readonly string[]): Promise<WebSession> {
     const [id, bearer] = [newToken(this.#parts), newToken(this.#parts)];
     const bearer_expires = Math.min(this.#parts.clock.now() + bearerLife, expires);
-    await this.#parts.store
-      .webSessions(user)
-      .create({ user, id: sha256(id), bearer: sha256(bearer), bearerExpires: bearer_expires, expires });
+    await this.#parts.store.webSessions(user).create({
+      user,
+      id: sha256(id),
+      bearer: sha256(bearer),
+      bearerExpires: bearer_expires,
+      expires,
+      ...(sources && { sources: [...sources] }),
+    });
     return { id, bearer, bearer_expires, expires, user };
   }
 

@@ -75,6 +75,13 @@ const credentials = {
   client_addr: z.string().default(""),
 };
 
+const webCredentials = z.strictObject({
+  user: z.string(),
+  id: z.string().max(64),
+  bearer: z.string().max(64),
+  client_addr: credentials.client_addr,
+});
+
 const HostCerts = z.object({
   /** SSH host certificate, authorized_keys line. */
   cert: z.string(),
@@ -336,7 +343,7 @@ export const authContract = {
   }),
   "logins.web": call({ input: z.strictObject(credentials), output: WebSession, allow: system("Proxy") }),
   "web_sessions.get": call({
-    input: z.strictObject({ user: z.string(), id: z.string().max(64), bearer: z.string().max(64) }),
+    input: webCredentials,
     output: z.object({
       user: User,
       expires: z.number(),
@@ -347,16 +354,14 @@ export const authContract = {
     allow: system("Proxy"),
   }),
   "web_sessions.renew": call({
-    input: z.strictObject({ user: z.string(), id: z.string().max(64), bearer: z.string().max(64) }),
+    input: webCredentials,
     output: WebSession,
     allow: system("Proxy"),
   }),
   /** Certificates for keys that the proxy made for this session; they end with it (AUTH-50). */
   "web_sessions.certs": call({
     input: z.strictObject({
-      user: z.string(),
-      id: z.string().max(64),
-      bearer: z.string().max(64),
+      ...webCredentials.shape,
       pub_key: sshPublicKey,
       tls_pub_key: tlsPublicKey.optional(),
     }),
@@ -364,7 +369,7 @@ export const authContract = {
     allow: system("Proxy"),
   }),
   "web_sessions.delete": call({
-    input: z.strictObject({ user: z.string(), id: z.string().max(64), bearer: z.string().max(64) }),
+    input: webCredentials,
     output: z.void(),
     allow: system("Proxy"),
   }),
@@ -379,7 +384,7 @@ export const authContract = {
   }),
   "roles.delete": call({ input: name, output: z.void(), allow: ["delete", "role"] }),
 
-  /** What the roles of now decide for a user, and which rule; `target`: LOGIN@NODE. Tells of all three, so all must be readable. */
+  /** What the roles of now decide for a user, and which rule; `target`: LOGIN@NODE. The handler asks for `read` of user and node too. */
   "access.explain": call({
     input: z.strictObject({
       user: z.string().min(1).max(255),
@@ -387,10 +392,7 @@ export const authContract = {
       action: z.string().max(600).default("ssh"),
     }),
     output: AccessExplanation,
-    allow: (caller) =>
-      caller.kind === "system"
-        ? admin(caller)
-        : (["user", "role", "node"] as const).every((kind) => caller.can("read", kind)),
+    allow: (caller) => (caller.kind === "system" ? admin(caller) : caller.can("read", "role")),
   }),
 
   // Audit and recordings.

@@ -2,6 +2,7 @@ import type { Millis } from "#core/clock";
 import { Fault } from "#core/errors";
 import {
   type Access,
+  type AuthorityType,
   access,
   accountProblem,
   type CertAuthority,
@@ -132,6 +133,20 @@ function jsonOf(certificate: Certificate, extension: string): unknown {
     // Said below, for this and for JSON that is no object.
   }
   throw new Fault("access_denied", `the certificate's ${extension} cannot be read`);
+}
+
+/** Whether this is a key of this cluster's own authority for users or hosts. */
+export function isAuthority(
+  key: PublicKey,
+  type: AuthorityType,
+  view: Pick<ClusterView, "authorities" | "config">,
+): boolean {
+  const own = view.config().cluster_name;
+  return view
+    .authorities(type)
+    .some(
+      ({ spec }) => spec.cluster_name === own && spec.checking_keys.some((line) => sameKey(keyOf(line), key)),
+    );
 }
 
 /** Authorities are few and asked at every login: their lines are read once. */

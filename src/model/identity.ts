@@ -17,6 +17,8 @@ export type Identity =
       readonly traits: Traits;
       readonly cluster: string;
       readonly expires: Millis;
+      /** Where alone the certificate is good, as ranges; absent: anywhere. */
+      readonly sources?: readonly string[];
     }
   | {
       readonly kind: "anonymous";

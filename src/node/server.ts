@@ -58,10 +58,7 @@ export class NodeServer {
           stream,
           hostKeys: this.#options.hostSigners(),
           version: "Teleport",
-          check: (attempt) => {
-            const sourceAddress = ends.remote.host;
-            return authenticate(attempt, { ...this.#options, sourceAddress });
-          },
+          check: (attempt) => authenticate(attempt, { ...this.#options, hostId, peer: ends.remote.host }),
           onRefused: refused.add,
           ...(algorithms && { algorithms }),
           keepAlive: { every, count },
