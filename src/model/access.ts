@@ -60,13 +60,14 @@ export interface Access {
    * Whether this may be forwarded from a node of these labels, logged in there as `login`. As soon as a role of the user lists
    * destinations in `allow`, only those are open, each where its role lets the user log in.
    */
-  forward(wanted: Destination, at: ForwardedAt): Decision;
+  forward(wanted: Destination, at: ForwardedAt & { readonly labels: Labels }): Decision;
+  /** Whether the proxy may connect the user to a host that is no node: as far as roles list destinations at all (RBAC-12). */
+  connect(wanted: Destination, at: ForwardedAt): Decision;
 }
 
-/** Where something is forwarded. `labels` are absent at a host that is no node, which has none. */
+/** Where something is forwarded. */
 export interface ForwardedAt {
   readonly login: string;
-  readonly labels?: Labels | undefined;
   readonly addressesOf: AddressesOf;
 }
 
@@ -173,9 +174,16 @@ export function access({ user, roles, traits }: Subject): Access {
     );
   };
 
-  const allowsDestination = (wanted: Destination, { login, labels, addressesOf }: ForwardedAt): Decision => {
+  const allowsDestination = (
+    wanted: Destination,
+    { login, labels, addressesOf }: ForwardedAt & { readonly labels?: Labels },
+  ): Decision => {
     const binding = ofUser.filter(({ allow }) => allow.destinations);
-    if (binding.length === 0) return forwards();
+    if (binding.length === 0) {
+      return labels
+        ? forwards()
+        : { allowed: true, by: "allow", reason: "no role of the user lists destinations" };
+    }
     const what = describeDestination(wanted);
     let nearest: Decision | undefined;
     for (const role of binding) {
@@ -198,6 +206,20 @@ export function access({ user, roles, traits }: Subject): Access {
         nearest = nothing(`role ${role.name} allows ${what}, but ${misses}`, role, rule);
     }
     return nearest as Decision;
+  };
+
+  const deniesDestination = (
+    wanted: Destination,
+    { addressesOf }: ForwardedAt,
+    otherwise: () => Decision,
+  ): Decision | undefined => {
+    for (const role of all) {
+      const i = role.deny.destinations?.findIndex((entry) => touches(entry, wanted, addressesOf)) ?? -1;
+      if (i < 0) continue;
+      const reason = `role ${role.name} denies ${describeDestination(wanted)}`;
+      return denies(reason, role, `deny.forward_to[${i}]`, otherwise);
+    }
+    return undefined;
   };
 
   const allowsRule = (verb: Verb, kind: ResourceKind, about: Subjects): Decision => {
@@ -273,13 +295,12 @@ export function access({ user, roles, traits }: Subject): Access {
       const enabled = forwards();
       if (!enabled.allowed) return enabled;
       const otherwise = () => allowsDestination(wanted, at);
-      for (const role of all) {
-        const i = role.deny.destinations?.findIndex((entry) => touches(entry, wanted, at.addressesOf)) ?? -1;
-        if (i < 0) continue;
-        const reason = `role ${role.name} denies ${describeDestination(wanted)}`;
-        return denies(reason, role, `deny.forward_to[${i}]`, otherwise);
-      }
-      return otherwise();
+      return deniesDestination(wanted, at, otherwise) ?? otherwise();
+    },
+
+    connect(wanted, at) {
+      const otherwise = () => allowsDestination(wanted, at);
+      return deniesDestination(wanted, at, otherwise) ?? otherwise();
     },
   };
 }

@@ -120,7 +120,8 @@ export class ProxyServer {
           addrs["addr.remote"],
           isPinned(person) ? { audience, user, signer: this.#signer(), now: clock.now() } : undefined,
         ),
-      reach: (host, port) => reachHost(host, port, person, this.#options.reach, signal),
+      reach: (host, port) =>
+        reachHost(host, port, { ...person, login: client.user }, this.#options.reach, signal),
       dialAuth: () => this.#options.reach.dialAuth(signal),
       clusterName: () => view.config().cluster_name,
       report: (draft) => this.#report({ ...draft, ...addrs, user: person.user, login: client.user } as Draft),
