@@ -197,7 +197,7 @@ export function access({ user, roles, traits }: Subject): Access {
       const misses = !role.forwardsPorts
         ? "its port_forwarding is switched off"
         : !role.allow.logins.has(login)
-          ? `only with ${loginsOf(role)}`
+          ? `with ${loginsOf(role)}`
           : match.matches
             ? undefined
             : match.why;
@@ -298,7 +298,8 @@ export function access({ user, roles, traits }: Subject): Access {
       return deniesDestination(wanted, at, otherwise) ?? otherwise();
     },
 
-    connect(wanted, at) {
+    connect(wanted, { login, addressesOf }) {
+      const at = { login, addressesOf };
       const otherwise = () => allowsDestination(wanted, at);
       return deniesDestination(wanted, at, otherwise) ?? otherwise();
     },

@@ -7,7 +7,7 @@ import { skipUnless } from "../support/installed.ts";
 import { mustRun, type Ran, run } from "../support/run.ts";
 import { ask, type Server, serve, shouting } from "../support/sockets.ts";
 import { startSshd } from "../support/sshd.ts";
-import { type Cluster, type Event, login, password, startCluster } from "./cluster.ts";
+import { type Cluster, type Event, login, password, signUp, startCluster } from "./cluster.ts";
 import { programs, quiet } from "./daemon.ts";
 
 const node = "testnode";
@@ -31,7 +31,7 @@ suite("what roles decide", { skip: skipUnless("ssh", "sshd", "ssh-agent") }, () 
     const line = await cluster.mustTctl("auth", "export", "--type=host");
     await writeFile(file("known_hosts"), line.replace("*.main", "*.main,127.0.0.1"));
     const env = { env: "test" };
-    for (const [user, options, allow, deny] of [
+    const roles = [
       ["right", { forward_agent: true }, { node_labels: env }, {}],
       ["label", {}, { node_labels: { env: "production" } }, {}],
       ["denied", {}, { node_labels: env }, { node_labels: env }],
@@ -41,9 +41,18 @@ suite("what roles decide", { skip: skipUnless("ssh", "sshd", "ssh-agent") }, () 
       ["not", {}, {}, { forward_to: [`127.0.0.0/8:${portOf(there)}`, "listen:*:*", "/*", "listen:/*"] }],
       ["pinned", { pin_source_ip: true }, {}, {}],
       ["office", { source_addresses: ["127.0.0.2/31", "10.0.0.0/8"] }, {}, {}],
-    ] as const) {
-      await cluster.makeUser(user);
-      await withRole(user, { options, allow: { logins: [login], ...allow }, deny });
+    ] as const;
+    const written = roles.map(([name, options, allow, deny]) => ({
+      kind: "role",
+      version: "v3",
+      metadata: { name },
+      spec: { options, allow: { logins: [login], ...allow }, deny },
+    }));
+    await writeFile(file("roles.yaml"), JSON.stringify(written));
+    await cluster.mustTctl("create", file("roles.yaml"));
+    for (const [user] of roles) {
+      const invitation = await cluster.mustTctl("users", "add", user, login, `--roles=${user}`);
+      await signUp(cluster.web, invitation);
     }
     for (const user of ["right", "label", "denied", "login", "ports", "some", "not"])
       await cluster.logIn(user);
@@ -51,14 +60,6 @@ suite("what roles decide", { skip: skipUnless("ssh", "sshd", "ssh-agent") }, () 
   after(() => stack.disposeAsync());
 
   const file = (name: string): string => cluster.folder.at(name);
-
-  /** Gives a user a role of its own name in the place of `admin`. */
-  async function withRole(user: string, spec: object): Promise<void> {
-    const role = { kind: "role", version: "v3", metadata: { name: user }, spec };
-    await writeFile(file(`role-${user}.yaml`), JSON.stringify(role));
-    await cluster.mustTctl("create", "-f", file(`role-${user}.yaml`));
-    await cluster.mustTctl("users", "update", user, `--set-roles=${user}`);
-  }
 
   /** To a port of this machine, from 127.0.0.2. */
   async function relay(port: number): Promise<number> {
@@ -76,7 +77,12 @@ suite("what roles decide", { skip: skipUnless("ssh", "sshd", "ssh-agent") }, () 
   const as = (user: string, ...args: string[]): Promise<Ran> =>
     cluster.tsh(["--insecure", `--proxy=${cluster.proxy}`, `--user=${user}`, ...args]);
   const asAway = (user: string, ...args: string[]): Promise<Ran> =>
-    cluster.tsh(["--insecure", `--proxy=${away}`, `--user=${user}`, ...args]);
+    cluster.tsh([
+      "--insecure",
+      `--proxy=127.0.0.1:${cluster.ports.web},${awaySsh}`,
+      `--user=${user}`,
+      ...args,
+    ]);
   const loginAway = (user: string): Promise<Ran> =>
     cluster.tsh(["login", "--insecure", `--proxy=${away}`, `--user=${user}`], { input: `${password}\n` });
   const key = (user: string): string => `${cluster.home}/.tsh/keys/127.0.0.1/${user}`;
