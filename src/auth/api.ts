@@ -11,9 +11,12 @@ import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
 import { isOlder } from "#core/version";
 import type { Caller, CertAuthority, Identity } from "#model";
-import { formatAddress, lookAhead } from "#net";
+import { type Address, formatAddress, lookAhead, parseAddress } from "#net";
+import { readBrought, vouchedAddress } from "#ssh/brought";
+import { type PublicKey, parsePublicKeyLine, sameKey } from "#ssh/keys";
 import { answerText } from "./answer.ts";
-import { identify } from "./peer.ts";
+import { checkSource, identify } from "./peer.ts";
+import type { Refused } from "./refusals.ts";
 import { jsonOf, Said } from "./said.ts";
 
 export interface AuthApiOptions {
@@ -22,7 +25,7 @@ export interface AuthApiOptions {
   readonly callerOf: (identity: Identity) => Caller | Promise<Caller>;
   /** Is told of each call that was not answered, for the audit log. */
   readonly refused?: (refused: {
-    caller: Caller;
+    caller: Refused;
     call: string;
     error: unknown;
     from: string;
@@ -70,14 +73,17 @@ export function authApi(options: AuthApiOptions): FastifyInstance<Server> {
     keepAliveTimeout: 60_000,
   });
 
-  if (options.mayBring) lookAhead(app.server, { mayBring: options.mayBring, patience });
+  const { mayBring = () => false } = options;
+  lookAhead(app.server, { mayBring, brought: (line) => broughtBy(line, options), patience });
 
   // What a connection's certificate says does not change; whether it still counts is asked at each request.
-  const callers = new WeakMap<FastifyRequest, Caller>();
+  const callers = new WeakMap<FastifyRequest, Refused>();
   const callerFor = async (request: FastifyRequest): Promise<Caller> => {
     const peer = (request.raw.socket as TLSSocket).getPeerX509Certificate();
     const identity = identify(peer?.raw, options.authorities(), clock);
     if (identity.kind === "system" && identity.role === "Admin") refuseOld(request.headers[versionHeader]);
+    if (identity.kind === "user") callers.set(request, identity);
+    checkSource(identity, request.raw.socket.remoteAddress ?? "");
     // Members' heartbeats must not stop because a client of the same address asks too much.
     if (identity.kind !== "system") options.count?.(request.raw.socket);
     const caller = await options.callerOf(
@@ -156,6 +162,17 @@ export function authApi(options: AuthApiOptions): FastifyInstance<Server> {
     },
   );
   return app as unknown as FastifyInstance<Server>;
+}
+
+/** The client of a proxy of ours, which vouches for its address. */
+function broughtBy(line: string, { authorities, clock }: AuthApiOptions): Address | undefined {
+  const keys = authorities()
+    .filter(({ spec }) => spec.type === "host")
+    .flatMap(({ spec }) => spec.checking_keys.map((one) => parsePublicKeyLine(one).key));
+  const brought = readBrought(line.slice(line.indexOf("{")));
+  const isAuthority = (key: PublicKey): boolean => keys.some((known) => sameKey(known, key));
+  vouchedAddress(brought, { audience: "auth", user: "", now: clock.now(), isAuthority });
+  return parseAddress(brought.clientAddress, 0);
 }
 
 const addressOf = ({ raw: { socket } }: FastifyRequest): string =>

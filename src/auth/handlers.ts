@@ -9,6 +9,7 @@ import type { RecordingEvent } from "#recording";
 import { record } from "./audit.ts";
 import { tlsCerts } from "./authorities.ts";
 import { deleteConnector, listConnectors, putConnector } from "./connectors.ts";
+import { explain } from "./explain.ts";
 import { issueUserCerts } from "./issue-user.ts";
 import { listLocks, lockUser, unlockSource, unlockUser } from "./locks.ts";
 import type { Auth } from "./open.ts";
@@ -127,6 +128,7 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
         tls_pub_key,
         ttl,
         compatibility,
+        sources: person.sources,
         notAfter: accountEnd(person.user),
       });
       await logins.recordSuccess(person, credentials.client_addr);
@@ -166,6 +168,7 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
     "connectors.put": ({ connector, force, was }, caller) =>
       putConnector(parts, connector, force, caller, was),
     "connectors.delete": ({ kind, name }, caller) => deleteConnector(parts, kind, name, caller),
+    "access.explain": (asked, caller) => explain(parts, asked, caller),
 
     "audit.emit": async ({ events, again }) => {
       if (again) await audit.emitAgain(events);

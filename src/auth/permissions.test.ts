@@ -110,6 +110,7 @@ async function full(): Promise<{
     "connectors.list": {},
     "connectors.put": { connector, force: true },
     "connectors.delete": { kind: "github", name: "nothing" },
+    "access.explain": { user: "joe", target: "joe@db" },
     "audit.emit": {
       events: [
         {
@@ -218,6 +219,7 @@ const policy: Record<Name, string> = {
   "connectors.list": `Admin Auth Proxy ${people}`,
   "connectors.put": `Admin Auth ${people}`,
   "connectors.delete": `Admin Auth ${people}`,
+  "access.explain": "Admin Auth superuser",
   "audit.emit": members,
   "audit.search": "Admin Auth Proxy superuser admin",
   "recordings.offset": members,

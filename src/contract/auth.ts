@@ -8,6 +8,7 @@ import {
   ClusterConfig,
   Connector,
   joinRoles,
+  Labels,
   Node,
   ProxyServer,
   type ResourceKind,
@@ -77,6 +78,13 @@ const credentials = {
   client_addr: z.string().default(""),
 };
 
+const webCredentials = z.strictObject({
+  user: z.string(),
+  id: z.string().max(64),
+  bearer: z.string().max(64),
+  client_addr: credentials.client_addr,
+});
+
 const HostCerts = z.object({
   /** SSH host certificate, authorized_keys line. */
   cert: z.string(),
@@ -140,6 +148,44 @@ const MirrorChange = z.discriminatedUnion("type", [
   }),
 ]);
 export type MirrorChange = z.output<typeof MirrorChange>;
+
+const grounds = {
+  reason: z.string(),
+  role: z.string().optional(),
+  /** The place in the role: `deny.logins[0]`. */
+  rule: z.string().optional(),
+  /** What is written there, as JSON. */
+  text: z.string().optional(),
+};
+/** What roles decide, and why. */
+const AccessExplanation = z.object({
+  user: z.string(),
+  roles: z.array(z.string()),
+  action: z.string(),
+  login: z.string().optional(),
+  node: z.object({ id: z.string(), hostname: z.string(), labels: Labels }).optional(),
+  allowed: z.boolean(),
+  /** `nothing`: no rule allows it, so it is denied. `account`: it is locked or has expired. */
+  by: z.enum(["allow", "deny", "nothing", "account"]),
+  reason: z.string(),
+  /** The rule that decides; absent where there is none. */
+  decided: z.object(grounds).optional(),
+  /** Of what is denied: what would allow it without that rule, or comes nearest to. */
+  nearest: z.object({ ...grounds, would_allow: z.boolean() }).optional(),
+  /** What holds for a session there. */
+  options: z
+    .object({
+      max_session_ttl: z.string(),
+      client_idle_timeout: z.string(),
+      disconnect_expired_cert: z.boolean(),
+      recording: z.enum(["on", "off", "required"]),
+      pin_source_ip: z.boolean(),
+      source_addresses: z.array(z.string()).optional(),
+    })
+    .optional(),
+  notes: z.array(z.string()),
+});
+export type AccessExplanation = z.output<typeof AccessExplanation>;
 
 /**
  * The auth API (3025): what machines, proxies and `tctl` ask of the auth service, and who may. Mutual TLS says who calls;
@@ -389,7 +435,7 @@ export const authContract = {
   }),
   "logins.web": call({ input: z.strictObject(credentials), output: WebSession, allow: system("Proxy") }),
   "web_sessions.get": call({
-    input: z.strictObject({ user: z.string(), id: z.string().max(64), bearer: z.string().max(64) }),
+    input: webCredentials,
     output: z.object({
       user: User,
       expires: z.number(),
@@ -400,16 +446,14 @@ export const authContract = {
     allow: system("Proxy"),
   }),
   "web_sessions.renew": call({
-    input: z.strictObject({ user: z.string(), id: z.string().max(64), bearer: z.string().max(64) }),
+    input: webCredentials,
     output: WebSession,
     allow: system("Proxy"),
   }),
   /** Certificates for keys that the proxy made for this session; they end with it (AUTH-50). */
   "web_sessions.certs": call({
     input: z.strictObject({
-      user: z.string(),
-      id: z.string().max(64),
-      bearer: z.string().max(64),
+      ...webCredentials.shape,
       pub_key: sshPublicKey,
       tls_pub_key: tlsPublicKey.optional(),
     }),
@@ -417,7 +461,7 @@ export const authContract = {
     allow: system("Proxy"),
   }),
   "web_sessions.delete": call({
-    input: z.strictObject({ user: z.string(), id: z.string().max(64), bearer: z.string().max(64) }),
+    input: webCredentials,
     output: z.void(),
     allow: system("Proxy"),
   }),
@@ -452,6 +496,17 @@ export const authContract = {
     input: z.strictObject({ kind: z.enum(["github", "oidc", "saml"]), name: z.string().min(1) }),
     output: z.void(),
     allow: ["delete", "auth_connector"],
+  }),
+
+  /** What the roles of now decide for a user, and which rule; `target`: LOGIN@NODE. The handler asks for `read` of user and node too. */
+  "access.explain": call({
+    input: z.strictObject({
+      user: z.string().min(1).max(255),
+      target: z.string().max(600).optional(),
+      action: z.string().max(600).default("ssh"),
+    }),
+    output: AccessExplanation,
+    allow: (caller) => (caller.kind === "system" ? admin(caller) : caller.can("read", "role")),
   }),
 
   // Audit and recordings.

@@ -119,6 +119,10 @@ export function describe(e: AuditEvent): string {
       return `${as(e)} forwarded the ${e.direction} socket ${e.path} on ${e.server_id}`;
     case "T4033E":
       return `${as(e)} failed to forward the ${e.direction} socket ${e.path} on ${e.server_id}: ${e.error}`;
+    case "T4120I":
+      return `${as(e)} lent the agent to ${e.server_id}`;
+    case "T4120W":
+      return `${as(e)} could not lend the agent to ${e.server_id}: ${e.error}`;
     case "T4050W":
       return `${e.user} was refused to join a session on ${e.server_id}: ${e.error}`;
     case "T4051W":

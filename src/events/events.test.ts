@@ -119,6 +119,8 @@ const samples: { [C in Code]: [Omit<Draft<EventOf<C>>, "code">, string] } = {
     { ...on, ...addrs, path: "/run/x", direction: "remote", ...failed },
     `ada as root failed to forward the remote socket /run/x on ${id}: no`,
   ],
+  T4120I: [{ ...on, ...addrs, ...ok }, `ada as root lent the agent to ${id}`],
+  T4120W: [{ ...on, ...addrs, ...failed }, `ada as root could not lend the agent to ${id}: no`],
   T4050W: [{ ...session, ...failed }, `ada was refused to join a session on ${id}: no`],
   T4100I: [{ user: "ada", name: "joe", message: "on leave" }, "ada locked the account joe: on leave"],
   T4101W: [

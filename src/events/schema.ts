@@ -97,7 +97,7 @@ const signing = {
 /**
  * Every event that the audit log can hold. T1xxx to T3xxx are those of the product's guide; T4xxx are our own:
  * T400x members and invitations, T401x roles, T402x authorities, T403x and T404x what passes through SSH, T405x refusals, T410x locks,
- * T413x resources, T414x connectors, T416x signing.
+ * T412x what roles decide beside, T413x resources, T414x connectors, T416x signing.
  */
 export const AuditEvent = z.discriminatedUnion("code", [
   // Users.
@@ -219,6 +219,9 @@ export const AuditEvent = z.discriminatedUnion("code", [
   event("port.remote", "T4032E", { ...forward, ...failed }),
   event("socket", "T4033I", { ...socket, ...ok }),
   event("socket", "T4033E", { ...socket, ...failed }),
+  /** A session asked for the client's agent. */
+  event("agent", "T4120I", { ...on, ...addrs, ...ok }),
+  event("agent", "T4120W", { ...on, ...addrs, ...failed }),
 
   // Refusals.
   event("session.join", "T4050W", { ...session, ...from, ...failed }),

@@ -19,6 +19,8 @@ export type Identity =
       /** From when on the certificate counts; absent where there is none. */
       readonly validFrom?: Millis;
       readonly expires: Millis;
+      /** Where alone the certificate is good, as ranges; absent: anywhere. */
+      readonly sources?: readonly string[];
     }
   | {
       readonly kind: "anonymous";
@@ -30,6 +32,8 @@ export type Identity =
 export type Caller = Identity & {
   /** Without `about`, the resource itself, the answer is whether there may be one for which it is allowed. */
   can(verb: Verb, kind: ResourceKind, about?: object): boolean;
+  /** Why `can` last said no: the reason of the decision, for the audit log and not for the caller. */
+  why?(): string | undefined;
   /** The caller's name in audit records: `joe`, `builtin-Admin`, `<uuid>.<cluster>`. */
   readonly name: string;
 };

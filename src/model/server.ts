@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { type Labels, Metadata } from "./resource.ts";
+import { type Labels, Metadata, named } from "./resource.ts";
 
 const spec = {
   /** host:port where peers reach it; empty for a tunnel node. */
@@ -17,12 +17,9 @@ export const Node = z.strictObject({
   spec: z.strictObject({
     ...spec,
     /** Dynamic labels: the command and its latest result (SSH-50). */
-    cmd_labels: z
-      .record(
-        z.string(),
-        z.strictObject({ command: z.array(z.string()), period: z.string(), result: z.string() }),
-      )
-      .optional(),
+    cmd_labels: named(
+      z.strictObject({ command: z.array(z.string()), period: z.string(), result: z.string() }),
+    ).optional(),
     use_tunnel: z.boolean().optional(),
     rotation: z.unknown().optional(),
   }),

@@ -15,9 +15,10 @@ import {
   OpenFailure,
   type ServerOptions,
 } from "#ssh";
+import { introduce } from "#ssh/brought";
 import { DirectTcpip } from "#ssh/forward";
 import type { Signer } from "#ssh/keys";
-import { type Carrier, carry } from "./carry.ts";
+import { type Carrier, carry, isPinned } from "./carry.ts";
 import type { ReachOptions } from "./reach.ts";
 import { reachHost } from "./reach.ts";
 import { type Refusal, Refusals, refusedChannel, refusedRequest } from "./refusals.ts";
@@ -113,8 +114,14 @@ export class ProxyServer {
     const carrier: Carrier = {
       person,
       login: client.user,
-      clientAddress: addrs["addr.remote"],
-      reach: (host, port) => reachHost(host, port, person, this.#options.reach, signal),
+      // Signed only where it decides something.
+      introduce: (audience, user) =>
+        introduce(
+          addrs["addr.remote"],
+          isPinned(person) ? { audience, user, signer: this.#signer(), now: clock.now() } : undefined,
+        ),
+      reach: (host, port) =>
+        reachHost(host, port, { ...person, login: client.user }, this.#options.reach, signal),
       dialAuth: () => this.#options.reach.dialAuth(signal),
       clusterName: () => view.config().cluster_name,
       report: (draft) => this.#report({ ...draft, ...addrs, user: person.user, login: client.user } as Draft),
@@ -157,6 +164,13 @@ export class ProxyServer {
     leave();
     this.#live.delete(connection);
     stand();
+  }
+
+  /** The certified key that says that this is a proxy. */
+  #signer(): Signer {
+    const certified = this.#options.hostSigners().find(({ publicKey }) => publicKey.certificate);
+    if (!certified) throw new Fault("internal", "this proxy has no certificate");
+    return certified;
   }
 
   /** The reason is the answer to what the client asks for first, where people see it; who asks for nothing leaves without. */

@@ -58,6 +58,8 @@ export const WebSessionRecord = z.strictObject({
   bearer: z.string(),
   bearerExpires: z.number(),
   expires: z.number(),
+  /** Where alone the session is good, as ranges. */
+  sources: z.array(z.string()).optional(),
 });
 export type WebSessionRecord = z.output<typeof WebSessionRecord>;
 
