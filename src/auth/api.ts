@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Server } from "node:https";
-import type { TLSSocket } from "node:tls";
+import { createSecureContext, type SecureContext, type TLSSocket } from "node:tls";
 import { type FastifyInstance, type FastifyRequest, fastify } from "fastify";
 import type { z } from "zod";
 import { type AuthContract, authContract } from "#contract/auth";
@@ -12,6 +12,8 @@ import type { Log } from "#core/log";
 import { isOlder } from "#core/version";
 import type { Caller, CertAuthority, Identity } from "#model";
 import { formatAddress, lookAhead } from "#net";
+import type { TlsPair } from "#pki";
+import { endOutdated } from "./outdated.ts";
 import { identify } from "./peer.ts";
 
 export interface AuthApiOptions {
@@ -27,8 +29,12 @@ export interface AuthApiOptions {
   }) => Promise<void>;
   /** Whose certificates are let in, now. */
   readonly authorities: () => readonly CertAuthority[];
+  /** Calls back when that has changed. */
+  readonly onAuthorities?: (listener: () => void) => () => void;
   /** The server's own certificate and key, PEM. */
-  readonly certificate: { readonly cert: string; readonly key: string };
+  readonly certificate: TlsPair;
+  /** Another certificate for who asks for the server by this name. */
+  readonly certificateFor?: (serverName: string) => TlsPair | undefined;
   /** OpenSSL's list of cipher suites; default Node's. */
   readonly ciphers?: string;
   /** Peers of whom a PROXY line is taken; default nobody. */
@@ -48,10 +54,11 @@ const bodyPatience: Millis = minute;
 
 /** The auth API's HTTPS server, not yet listening: mutual TLS in, contract operations out (see `contract/wire.ts`). */
 export function authApi(options: AuthApiOptions): FastifyInstance<Server> {
-  const { handlers, clock, log } = options;
+  const { handlers, clock, log, certificateFor } = options;
   const app = fastify({
     https: {
       ...options.certificate,
+      ...(certificateFor && { SNICallback: choosing(certificateFor, options) }),
       requestCert: true,
       // A stranger may join; who shows a certificate is checked by `identify`, with the reason in the answer.
       rejectUnauthorized: false,
@@ -70,6 +77,9 @@ export function authApi(options: AuthApiOptions): FastifyInstance<Server> {
   });
 
   if (options.mayBring) lookAhead(app.server, { mayBring: options.mayBring, patience });
+
+  const { onAuthorities } = options;
+  if (onAuthorities) endOutdated(app.server, { ...options, onAuthorities });
 
   // What a connection's certificate says does not change; whether it still counts is asked at each request.
   const callers = new WeakMap<FastifyRequest, Caller>();
@@ -155,6 +165,24 @@ export function authApi(options: AuthApiOptions): FastifyInstance<Server> {
     },
   );
   return app as unknown as FastifyInstance<Server>;
+}
+
+/** By the name that the client asks for; the server's own certificate where there is no other. */
+function choosing(
+  certificateFor: (name: string) => TlsPair | undefined,
+  { ciphers }: Pick<AuthApiOptions, "ciphers">,
+) {
+  const contexts = new WeakMap<TlsPair, SecureContext>();
+  return (name: string, done: (err: null, context?: SecureContext) => void): void => {
+    const pair = certificateFor(name);
+    const made = pair && contexts.get(pair);
+    const context =
+      made ??
+      (pair &&
+        createSecureContext({ ...pair, minVersion: "TLSv1.2", ...(ciphers !== undefined && { ciphers }) }));
+    if (pair && context) contexts.set(pair, context);
+    done(null, context);
+  };
 }
 
 const addressOf = ({ raw: { socket } }: FastifyRequest): string =>

@@ -1,6 +1,9 @@
 import { sha256 } from "#core/digest";
 
 /** A name that the certificates of all proxies have, SSH and TLS, and of nobody else: for who knows a proxy by no other. */
+/** How a client that is of no cluster yet tells the auth server which host CA it knows: `pin` is that CA's pin (AUTH-16). */
+export const authorityLabel = (pin: string): string => `ca-${pin.replace("sha256:", "").slice(0, 40)}`;
+
 export const anyProxy = "remote.kube.proxy.teleport.cluster.local";
 
 /**

@@ -77,6 +77,8 @@ export function describe(e: AuditEvent): string {
       return `the ${e.kind} certificate authority ${e.fingerprint} was created`;
     case "T4021I":
       return `${e.user ?? "the cluster"} rotates the ${e.kind} certificate authority: ${e.phase}, ${e.state}`;
+    case "T4150W":
+      return `${e.user ?? "the cluster"} did not rotate the ${e.kind} certificate authority: ${e.phase}: ${e.error}`;
     case "T4022I":
       return `${e.user} issued a ${e.kind} certificate for ${list(e.names)}`;
     case "T4030I":

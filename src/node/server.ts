@@ -1,6 +1,6 @@
 import type { Duplex } from "node:stream";
 import { Fault } from "#core/errors";
-import { refusals, userProblem } from "#mirror";
+import { authorityProblem, refusals, userProblem } from "#mirror";
 import type { Labels } from "#model";
 import { type Address, formatAddress, type Guest, parseAddress } from "#net";
 import { activity, Seats, tell, untilLimit, type Who } from "#session";
@@ -127,7 +127,9 @@ export class NodeServer {
     }
     const leave = view.onChange(() => {
       const problem = userProblem(person.user, view, clock.now());
+      const outdated = authorityProblem(person, view);
       if (problem !== undefined) disconnect(problem);
+      else if (outdated?.everything) disconnect(outdated.reason);
     });
     const { client_idle_timeout, disconnect_expired_cert } = view.config();
     const limits = person.access.options({ client_idle_timeout, disconnect_expired_cert });
@@ -138,9 +140,21 @@ export class NodeServer {
       },
     );
     const listening = remoteForwards(visit, this.#options);
-    connection.onRequest((name, payload) => listening.answer(name, payload) ?? this.#global(name));
+    // What runs goes on over a rotation; nothing more begins by what is not trusted any more.
+    const outdated = (): string | undefined => {
+      const problem = authorityProblem(person, view);
+      if (problem) tell({ code: "T3007W", ...who, error: problem.reason, success: "false" }, telling);
+      return problem?.reason;
+    };
+    connection.onRequest((name, payload) =>
+      /^(tcpip|streamlocal)-forward/.test(name) && outdated() !== undefined
+        ? false
+        : (listening.answer(name, payload) ?? this.#global(name)),
+    );
     let sessions = 0;
     connection.onOpen((request) => {
+      const refusal = outdated();
+      if (refusal !== undefined) return request.reject(OpenFailure.administrativelyProhibited, refusal);
       if (request.kind === "session") {
         if (sessions >= this.#options.limits.maxSessions) {
           this.#options.limits.onLimit?.("sessions");

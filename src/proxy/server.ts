@@ -3,7 +3,7 @@ import { type Clock, second } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
 import type { Draft, Emitter } from "#events";
-import { type ClusterView, type Person, personOf, refusals, userProblem } from "#mirror";
+import { authorityProblem, type ClusterView, type Person, personOf, refusals, userProblem } from "#mirror";
 import { formatAddress, type Guest, readProxyLine } from "#net";
 import { Seats } from "#session";
 import {
@@ -128,7 +128,9 @@ export class ProxyServer {
     }
     this.#live.add(connection);
     const leave = view.onChange(() => {
-      const problem = userProblem(person.user, view, clock.now());
+      const outdated = authorityProblem(person, view);
+      const problem =
+        userProblem(person.user, view, clock.now()) ?? (outdated?.everything ? outdated.reason : undefined);
       if (problem === undefined) return;
       carrier.report({ code: "T3006I", reason: problem, server_id: this.#options.hostId });
       connection.disconnect(problem);
@@ -142,7 +144,14 @@ export class ProxyServer {
         left > 0 ? `${refusal.error} (${left} more refusals were not written down)` : refusal.error;
       carrier.report({ ...refusal, error, server_id: this.#options.hostId } as Refusal);
     };
-    connection.onOpen((request) => open(request, carrier, refused));
+    connection.onOpen(async (request) => {
+      // What runs goes on over a rotation; nothing more begins by what is not trusted any more.
+      const outdated = authorityProblem(person, view);
+      if (!outdated) return await open(request, carrier, refused);
+      const { reason } = outdated;
+      carrier.report({ code: "T3007W", error: reason, success: "false", server_id: this.#options.hostId });
+      request.reject(OpenFailure.administrativelyProhibited, reason);
+    });
     connection.onRequest((name, payload) => {
       if (name === "x-teleport-version") return Buffer.from(this.#options.version);
       if (name === "recording-proxy@teleport.com") {

@@ -5,12 +5,14 @@ import { flag, type Group } from "../command.ts";
 import type { Io } from "../io.ts";
 import { printable } from "../text.ts";
 import { type ConnectAdmin, withAdmin } from "./admin.ts";
+import { rotate } from "./auth-rotate.ts";
 import { command } from "./globals.ts";
 
 export const auth = (connect: ConnectAdmin): Group => ({
   name: "auth",
   about: "Work with the cluster's certificate authorities",
   commands: [
+    rotate(connect),
     command({
       name: "export",
       about: "Print the keys by which others trust this cluster",

@@ -439,7 +439,11 @@ suite("tctl status (TCT-60)", () => {
           phase: "update_clients",
           mode: "manual",
           started: "2026-11-22T09:27:49Z",
-          schedule: { update_clients: "", update_servers: "", standby: "2026-11-24T09:27:49Z" },
+          schedule: {
+            update_clients: "2026-11-23T01:27:49Z",
+            update_servers: "2026-11-23T17:27:49Z",
+            standby: "2026-11-24T09:27:49Z",
+          },
         },
       }),
     ];
@@ -447,9 +451,12 @@ suite("tctl status (TCT-60)", () => {
     assert.match(out, /^User CA rotated Nov 22 09:27:49 UTC$/m);
     assert.match(
       out,
-      /^Host CA rotating \(phase: update clients, mode: manual, started: Nov 22 09:27:49 UTC, ending: Nov 24 09:27:49 UTC\)$/m,
+      /^Host CA rotating clients \(mode: manual, started: Nov 22 09:27:49 UTC, ending: Nov 24 09:27:49 UTC\)$/m,
     );
-    assert.match(out, /CA pin[^\n]*\nLicense valid until 2030\n$/);
+    assert.match(
+      out,
+      /CA pin[^\n]*\nLicense valid until 2030\nNext {4}host CA: update_servers Nov 23 17:27:49 UTC, standby Nov 24 09:27:49 UTC\n$/,
+    );
   });
 });
 
