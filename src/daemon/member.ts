@@ -137,7 +137,13 @@ async function remoteMember(options: MemberOptions, remote: RemoteAuth, signal: 
     first: remote.vouched?.certify ?? join,
     ...(remote.vouched?.authorities && { authorities: remote.vouched.authorities }),
   };
-  const kept = await persist(() => IdentityKeeper.open(opened), {
+  const open = async (): Promise<IdentityKeeper> => {
+    const identity = remote.vouched ? undefined : await readIdentity(dataDir, role);
+    const cutOff = identity && (await isCutOff(identity, { stranger, memberAs, remote, clock, signal }));
+    // What no authority that counts has signed is of no use: it joins as at its first start.
+    return IdentityKeeper.open({ ...opened, ...(cutOff && { authorities: [] }) });
+  };
+  const kept = await persist(open, {
     clock,
     random,
     log: log.with(where),
@@ -149,6 +155,49 @@ async function remoteMember(options: MemberOptions, remote: RemoteAuth, signal: 
 
 const disposable = (client: AuthClient): AuthClient & Disposable =>
   Object.assign(client, { [Symbol.dispose]: () => client.close() });
+
+/** So long a start waits for an answer; without one the member goes on with what it has. */
+const askPatience: Millis = 2 * second;
+
+/**
+ * Whether a rotation has left this host behind, and its operator has given it the pin of now and a token to join again (ROT-03).
+ * Without the pin it could be a stranger's server that does not know us, which is told nothing.
+ */
+async function isCutOff(
+  identity: HostIdentity,
+  parts: {
+    stranger: () => AuthClient;
+    memberAs: (identity: () => HostIdentity) => AuthClient;
+    remote: RemoteAuth;
+    clock: Clock;
+    signal: AbortSignal;
+  },
+): Promise<boolean> {
+  const { remote, clock, signal } = parts;
+  const { caPin, token } = remote;
+  if (caPin === undefined || !token) return false;
+  const over = new AbortController();
+  const late = new AbortController();
+  void clock.sleep(askPatience, over.signal, { background: true }).then(
+    () => late.abort(new Fault("unreachable", "no answer in time")),
+    () => {}, // it came in time
+  );
+  const inTime = AbortSignal.any([signal, late.signal]);
+  try {
+    using member = disposable(parts.memberAs(() => identity));
+    await member["cluster.ca"]({}, inTime);
+    return false;
+  } catch (err) {
+    if (!Fault.is(err, "access_denied")) return false;
+    using client = disposable(parts.stranger());
+    const { tls_ca_certs: certs } = await client["cluster.ca"]({}, inTime).catch(() => ({
+      tls_ca_certs: [],
+    }));
+    return certs.some((cert) => authorityPin(cert) === caPin);
+  } finally {
+    over.abort();
+  }
+}
 
 /** PEM of the host CAs that sign or are trusted now: an identity of another cluster of before is not used. */
 export const hostAuthorities = (auth: Pick<Auth, "authorities">): readonly string[] =>

@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import { authoritiesDigest, authoritiesRequest } from "#contract/names";
 import { type Clock, second } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
@@ -156,6 +157,10 @@ export class ProxyServer {
       if (name === "x-teleport-version") return Buffer.from(this.#options.version);
       if (name === "recording-proxy@teleport.com") {
         return Buffer.from(String(view.config().session_recording === "proxy"));
+      }
+      if (name === authoritiesRequest) {
+        const own = view.authorities("host").find(({ spec }) => spec.cluster_name === person.cluster);
+        return Buffer.from(authoritiesDigest(own?.spec.checking_keys ?? []));
       }
       const refusal = refusedRequest(name, payload);
       if (refusal) refused(refusal);

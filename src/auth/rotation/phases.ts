@@ -37,7 +37,7 @@ export const rotationOf = ({ spec }: CertAuthority): Rotation => spec.rotation ?
 export const begins = (ca: CertAuthority, wish: RotationWish): boolean =>
   rotationOf(ca).phase === "standby" && (wish.mode === "auto" || wish.phase === "init");
 
-/** The authority after a step that somebody asked for. Throws `bad_parameter` where the phase of now allows no such step. */
+/** The authority after a step that somebody asked for. Throws `compare_failed` where the phase of now allows no such step. */
 export function rotate(ca: CertAuthority, wish: RotationWish, moment: Moment): CertAuthority {
   const { phase, state } = rotationOf(ca);
   if (wish.mode === "manual") {
@@ -46,7 +46,7 @@ export function rotate(ca: CertAuthority, wish: RotationWish, moment: Moment): C
   }
   if (state === "in_progress")
     throw new Fault(
-      "bad_parameter",
+      "compare_failed",
       `can not initiate a rotation of the ${ca.spec.type} CA while another is in progress, in phase ${phase}: wait for its end, or move it by hand with --manual --phase=PHASE`,
     );
   return wish.gracePeriod === 0 ? replace(ca, moment) : begin(ca, wish, moment);
@@ -159,7 +159,7 @@ function notFrom(ca: CertAuthority, wanted: RotationPhase): Fault {
   const { phase } = rotationOf(ca);
   const from = (Object.keys(followers) as RotationPhase[]).filter((each) => followers[each].includes(wanted));
   return new Fault(
-    "bad_parameter",
+    "compare_failed",
     `can only switch to phase ${wanted} from ${from.join(", ")}, current phase is ${phase} (of the ${ca.spec.type} CA)`,
   );
 }

@@ -38,7 +38,7 @@ export class Rotations {
     this.#state = state;
   }
 
-  /** Takes the step that somebody asks for, with both authorities at once. Throws `bad_parameter` where there is no such step now. */
+  /** Takes the step that somebody asks for, with both authorities at once. Throws `compare_failed` where there is no such step now. */
   async rotate(asked: Asked, caller: Caller): Promise<CertAuthority[]> {
     const moment = { now: this.#parts.clock.now(), id: this.#parts.random.uuid() };
     const made = new Map<AuthorityType, Awaited<ReturnType<typeof newGeneration>>>();

@@ -1,6 +1,5 @@
 import type { AuthClient } from "#authclient";
 import type { LaggingMember } from "#contract/auth";
-import { formatDuration } from "#core/duration";
 import { Fault } from "#core/errors";
 import { rotationPhases } from "#model";
 import { type Command, flag } from "../command.ts";
@@ -19,7 +18,9 @@ export const rotate = (connect: ConnectAdmin): Command =>
     about: "Replace the cluster's certificate authorities",
     flags: {
       type: flag.choice("Which: user or host (both)", ["user", "host"]),
-      "grace-period": flag.duration("How long the old one is trusted too; 0 replaces it at once (48h)"),
+      "grace-period": flag.duration("How long the old one is trusted too; 0 replaces it at once (48h)", {
+        orNone: true,
+      }),
       manual: flag.yes("Go to one phase, and stay there"),
       phase: flag.choice("Which phase, with --manual (init)", [...rotationPhases]),
       rehearse: flag.yes("Change nothing; name the hosts that would be cut off"),
@@ -31,11 +32,6 @@ export const rotate = (connect: ConnectAdmin): Command =>
       const grace = flags["grace-period"];
       if (flags.phase !== undefined && !manual)
         throw new Fault("bad_parameter", "--phase is for a rotation by hand: add --manual");
-      if (grace !== undefined && grace < 0)
-        throw new Fault(
-          "bad_parameter",
-          `a grace period of ${formatDuration(grace)} is none; 0 replaces the authority at once`,
-        );
       const phase = manual ? (flags.phase ?? "init") : undefined;
       const request: Request = {
         ...(type && { types: [type] }),
