@@ -4,7 +4,9 @@ import { after, before, suite, test } from "node:test";
 import { hour } from "#core/clock";
 import { parsePublicKeyLine } from "#ssh/keys";
 import { eventually } from "../support/eventually.ts";
+import { skipUnless } from "../support/installed.ts";
 import { Program } from "../support/program.ts";
+import { run } from "../support/run.ts";
 import { snooper } from "../support/snooper.ts";
 import { type Cluster, login, startCluster } from "./cluster.ts";
 import { type Host, programs, quiet, startHost } from "./daemon.ts";
@@ -158,6 +160,64 @@ suite("rotation of the certificate authorities", () => {
       new RegExp(`^User CA rotated ${stamp}\\nHost CA never updated\\n`, "m"),
     );
     assert.equal((await lines("user")).length, 1);
+    assert.equal(await reach("db"), "reached");
+  });
+
+  test("S36: what was opened by a login of the user CA that is gone goes on, and opens nothing more, at node and proxy", {
+    skip: skipUnless("ssh"),
+  }, async () => {
+    const config = cluster.folder.at("ssh_config");
+    const [, port = ""] = db.address.split(":");
+    await writeFile(config, await cluster.mustTsh(["config", `--port=${port}`]));
+    const through = (name: string, ...args: string[]): string[] => [
+      ...["-F", config, "-o", "BatchMode=yes", "-o", `ControlPath=${cluster.folder.at(name)}`, ...args],
+    ];
+    const env = { ...quiet, HOME: cluster.home };
+    const proxy = "teleport-proxy-main";
+    await using atNode = await Program.start("ssh", [...through("node.ctl", "-M"), "db.main", "cat"], {
+      env,
+    });
+    atNode.write("before\n");
+    await atNode.line(/before/);
+    const over = (name: string, ...args: string[]) => run("ssh", [...through(name), ...args], { env });
+    await using atProxy = await Program.start("ssh", [...through("proxy.ctl", "-MN"), proxy], { env });
+    /** What the node says first, by a channel of the proxy's open connection. */
+    const greeting = async (): Promise<string> =>
+      (await over("proxy.ctl", "-W", `db.main:${port}`, proxy)).out.slice(0, 8);
+    await eventually("a way through the proxy", async () => (await greeting()) === "SSH-2.0-");
+    assert.equal((await over("node.ctl", "db.main", "echo reached")).out, "reached\n");
+    for (const phase of ["init", "update_clients", "update_servers"]) {
+      await rotate("--manual", `--phase=${phase}`, "--type=user");
+      await followed();
+    }
+    assert.equal((await over("node.ctl", "db.main", "echo reached")).out, "reached\n");
+    await rotate("--manual", "--phase=standby", "--type=user");
+    const refused = await eventually("a refusal over the open connection", async () => {
+      const ran = await over(
+        "node.ctl",
+        "-o",
+        "ControlMaster=no",
+        "-o",
+        "ProxyCommand=false",
+        "db.main",
+        "echo reached",
+      );
+      return ran.code !== 0 && ran;
+    });
+    assert.equal(refused.out, "");
+    assert.equal(await greeting(), "");
+    assert.equal(atProxy.hasEnded, false);
+    // Not by a new connection either.
+    const anew = await over("none.ctl", "db.main", "echo reached");
+    assert.deepEqual([anew.code, anew.out], [255, ""]);
+    assert.match((await cluster.tsh(["ls"])).err, /log in again/);
+    atNode.write("after\n");
+    await atNode.line(/after/);
+    await cluster.event(
+      "a refusal in the audit log",
+      (e) => e.event === "auth" && /has been rotated since you logged in/.test(String(e.error)),
+    );
+    await logInAgain();
     assert.equal(await reach("db"), "reached");
   });
 
