@@ -192,34 +192,37 @@ export class IdentityKeeper implements Service {
 
   async run(signal: AbortSignal, ready: () => void): Promise<void> {
     ready();
-    // When it may be tried again what time asks for, and when the turn comes of what a rotation asks for.
-    let again: Millis = 0;
+    // By the uptime: when it may be tried again what time asks for, and when the turn comes of what a rotation asks for.
+    let again: Millis = Number.NEGATIVE_INFINITY;
     let turn: Millis | undefined;
+    const left = (): Millis => {
+      const [now, up] = [this.#clock.now(), this.#clock.uptime()];
+      const byTime = Math.max(this.#identity.renewAt - now, again - up);
+      return Math.min(byTime, (turn ?? Number.POSITIVE_INFINITY) - up);
+    };
     while (!signal.aborted) {
-      const due = (): Millis =>
-        Math.min(Math.max(this.#identity.renewAt, again), turn ?? Number.POSITIVE_INFINITY);
       await this.#clock
-        .sleep(Math.min(due() - this.#clock.now(), maxSleep), AbortSignal.any([signal, this.#wake.signal]))
+        .sleep(Math.min(left(), maxSleep), AbortSignal.any([signal, this.#wake.signal]))
         .catch(() => {});
       if (signal.aborted) break;
       this.#wake = new AbortController();
-      const now = this.#clock.now();
+      const up = this.#clock.uptime();
       try {
         const authority = this.#source?.authority();
         if (authority) await this.#trust(authority);
         if (!authority || isBy(this.#stored, authority, this.#role)) {
           turn = undefined;
           if (authority) this.#serves(authority);
-        } else turn ??= now + this.#spread(timeFor(authority, now));
-        if (now < due()) continue;
+        } else turn ??= up + this.#spread(timeFor(authority, this.#clock.now()));
+        if (left() > 0) continue;
         await this.#fetch(authority);
         if (authority && isBy(this.#stored, authority, this.#role)) this.#serves(authority);
         turn = undefined;
         // Where the clocks differ by weeks a new one is due at once.
-        again = now + minute;
+        again = up + minute;
       } catch (err) {
         this.#log.warn("identity could not be renewed, will try again", { error: (err as Error).message });
-        again = now + (Fault.is(err, "limit_exceeded") ? nextTurn + this.#spread(nextTurn) : retryEvery);
+        again = up + (Fault.is(err, "limit_exceeded") ? nextTurn + this.#spread(nextTurn) : retryEvery);
         turn = again;
       }
     }

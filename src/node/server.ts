@@ -141,9 +141,13 @@ export class NodeServer {
     );
     const listening = remoteForwards(visit, this.#options);
     // What runs goes on over a rotation; nothing more begins by what is not trusted any more.
+    let told = false;
     const outdated = (): string | undefined => {
       const problem = authorityProblem(person, view);
-      if (problem) tell({ code: "T3007W", ...who, error: problem.reason, success: "false" }, telling);
+      // Once: a client may try without end.
+      if (problem && !told)
+        tell({ code: "T3007W", ...who, error: problem.reason, success: "false" }, telling);
+      told ||= problem !== undefined;
       return problem?.reason;
     };
     connection.onRequest((name, payload) =>

@@ -145,12 +145,16 @@ export class ProxyServer {
         left > 0 ? `${refusal.error} (${left} more refusals were not written down)` : refusal.error;
       carrier.report({ ...refusal, error, server_id: this.#options.hostId } as Refusal);
     };
+    let told = false;
     connection.onOpen(async (request) => {
       // What runs goes on over a rotation; nothing more begins by what is not trusted any more.
       const outdated = authorityProblem(person, view);
       if (!outdated) return await open(request, carrier, refused);
       const { reason } = outdated;
-      carrier.report({ code: "T3007W", error: reason, success: "false", server_id: this.#options.hostId });
+      // Once: a client may try without end.
+      if (!told)
+        carrier.report({ code: "T3007W", error: reason, success: "false", server_id: this.#options.hostId });
+      told = true;
       request.reject(OpenFailure.administrativelyProhibited, reason);
     });
     connection.onRequest((name, payload) => {

@@ -44,12 +44,18 @@ export const status = (connect: ConnectAdmin): Command =>
               ...found.ca_pins.map((pin) => ["CA pin", pin]),
               ...(found.license ? [["License", found.license]] : []),
               ...own.flatMap(({ type, rotation }) => scheduleOf(type, rotation)),
-              ...behind.map((member) => ["Behind", behindText(member)]),
+              ...behind.slice(0, mostShown).map((member) => ["Behind", behindText(member)]),
+              ...(behind.length > mostShown
+                ? [["Behind", `and ${behind.length - mostShown} more: --format=json names all of them`]]
+                : []),
             ],
           ),
         );
       }),
   });
+
+/** Members that people are shown: in a large cluster all of them are behind for a moment. */
+const mostShown = 20;
 
 /** ROT-11. */
 function rotationOf(rotation: Rotation | undefined): string {
