@@ -16,6 +16,7 @@ import type { Auth } from "./open.ts";
 import { createReset } from "./resets.ts";
 import { restoreAuthorities } from "./restore.ts";
 import { deleteRole, putRole } from "./roles.ts";
+import { rotationWish } from "./rotation/rotations.ts";
 import { recordExport, signHost, signUser } from "./sign.ts";
 import { createToken, deleteToken, listTokens } from "./tokens.ts";
 import { accountEnd } from "./web-session.ts";
@@ -25,12 +26,12 @@ import { accountEnd } from "./web-session.ts";
  * says of the resource itself is asked here, where the resource is known.
  */
 export function handlers(auth: Auth): Handlers<AuthContract> {
-  const { parts, callers, joins, presence, users, logins, signups, sessions, state } = auth;
+  const { parts, callers, joins, presence, users, logins, signups, sessions, state, rotations } = auth;
   const { store, audit } = parts;
   const hostCa = () => store.authorities.get(`host/${parts.clusterName}`);
 
   return {
-    "cluster.status": async () => {
+    "cluster.status": async (_input, caller) => {
       const cas = await store.authorities.list();
       return {
         cluster_name: parts.clusterName,
@@ -38,6 +39,7 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
         cas: cas.map(publicPart),
         ca_pins: tlsCerts(await hostCa()).map(authorityPin),
         ...(parts.config.license !== undefined && { license: parts.config.license }),
+        ...(caller.can("rotate", "cert_authority") && { behind: await rotations.behind(cas) }),
       };
     },
     "cluster.config": () => store.config.get("config"),
@@ -52,6 +54,14 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
     },
     "authorities.restore": ({ authorities, force }, caller) =>
       restoreAuthorities(parts, authorities, force, caller),
+    "authorities.rotate": (request, caller) => {
+      for (const type of request.types) {
+        const about = { metadata: { name: parts.clusterName }, spec: { type } };
+        require(caller, "rotate", "cert_authority", about);
+      }
+      return rotations.rotate(rotationWish(request), caller);
+    },
+    "authorities.rehearse": (request) => rotations.rehearse(rotationWish(request)),
     "mirror.watch": (_input, caller, signal, said) => {
       const { role, hostId } = member(caller);
       return state.watch(role, signal, said && { said, alive: (kinds) => presence.alive(hostId, kinds) });

@@ -25,6 +25,7 @@ import { Logins } from "./login.ts";
 import type { AuthConfig, Parts } from "./parts.ts";
 import { Presence } from "./presence.ts";
 import { recordRefusal } from "./refusals.ts";
+import { Rotations } from "./rotation/rotations.ts";
 import { Signups } from "./signup.ts";
 import { ClusterState } from "./state.ts";
 import { Users } from "./users.ts";
@@ -54,8 +55,10 @@ export interface Auth extends AsyncDisposable {
   refused(refused: Parameters<typeof recordRefusal>[1]): Promise<void>;
   /** Certificates for this process itself, which needs no token: its own identity, the admin's, its proxy's and node's. */
   issueHost(request: HostCertRequest): Promise<HostCerts>;
+  /** Calls back when the authorities, or their rotations, have changed; the answer stops it. */
+  onAuthorities(listener: () => void): () => void;
   /** Keeps this auth server in the list of auth servers while it runs. */
-  announcer(server: AuthServer, leaving: Leaving): Service;
+  announcer(server: () => AuthServer, leaving: Leaving): Service & { changed(): void };
   // What the handlers work with.
   readonly parts: Parts;
   readonly callers: Callers;
@@ -65,6 +68,7 @@ export interface Auth extends AsyncDisposable {
   readonly signups: Signups;
   readonly sessions: WebSessions;
   readonly users: Users;
+  readonly rotations: Rotations;
   readonly state: ClusterState;
 }
 
@@ -88,6 +92,7 @@ export async function openAuth(options: AuthOptions): Promise<Auth> {
     clusterName: parts.clusterName,
     clusterId: parts.clusterId,
     authorities: () => state.authorities(),
+    onAuthorities: (listener) => state.onAuthorities(listener),
     callerOf: ofCallers.callerOf,
     refused: (refused) => recordRefusal(parts, refused),
     issueHost: (request) => issueHostCerts(parts, request),
@@ -100,6 +105,7 @@ export async function openAuth(options: AuthOptions): Promise<Auth> {
     signups: new Signups(parts, logins, sessions),
     sessions,
     users: new Users(parts, logins, sessions),
+    rotations: new Rotations(parts, state),
     state,
     async [Symbol.asyncDispose]() {
       await state[Symbol.asyncDispose]();

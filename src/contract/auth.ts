@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { day, hour, type Millis } from "#core/clock";
 import { AuditEvent } from "#events";
 import {
   AuthPreference,
@@ -13,12 +14,16 @@ import {
   ProxyServer,
   type ResourceKind,
   Role,
+  rotationPhases,
   type SystemRole,
   Token,
   Traits,
   User,
 } from "#model";
 import { call, feed, upload } from "./rpc.ts";
+
+/** No rotation takes longer: what it is to replace would be trusted for as long. */
+const longestGrace: Millis = 366 * day;
 
 const none = z.strictObject({});
 const name = z.strictObject({ name: z.string().min(1) });
@@ -186,6 +191,34 @@ const AccessExplanation = z.object({
   notes: z.array(z.string()),
 });
 export type AccessExplanation = z.output<typeof AccessExplanation>;
+const authorityType = z.enum(["user", "host"]);
+
+/** A member that does not serve the phase of a rotation, or that a rotation would cut off. */
+const LaggingMember = z.object({
+  kind: z.enum(["node", "proxy", "auth_server"]),
+  name: z.string(),
+  host_id: z.string(),
+  /** It holds good certificates and is not there. */
+  offline: z.boolean(),
+  /** Whose rotation it does not serve. */
+  authorities: z.array(authorityType),
+  /** Up to which phase it has followed the host CA's last rotation, where it has said so. */
+  phase: z.enum(rotationPhases).optional(),
+});
+export type LaggingMember = z.output<typeof LaggingMember>;
+
+/** A rotation to begin, or one step of it by hand (ROT-01, ROT-07). */
+const RotationRequest = z.strictObject({
+  types: z.array(authorityType).min(1).max(2).default(["user", "host"]),
+  /** Milliseconds; 0 replaces the authorities at once (ROT-08). */
+  grace_period: z
+    .number()
+    .nonnegative()
+    .max(longestGrace)
+    .default(48 * hour),
+  /** By hand, to this phase; absent: by itself, in thirds of the grace period. */
+  phase: z.enum(rotationPhases).optional(),
+});
 
 /**
  * The auth API (3025): what machines, proxies and `tctl` ask of the auth service, and who may. Mutual TLS says who calls;
@@ -202,6 +235,8 @@ export const authContract = {
       /** `sha256:<64 hex>` of each host CA certificate (AUTH-16). */
       ca_pins: z.array(z.string()),
       license: z.string().optional(),
+      /** Who does not yet serve the phase of a rotation that is under way; for those who may rotate. */
+      behind: z.array(LaggingMember).optional(),
     }),
     allow: member,
   }),
@@ -222,6 +257,18 @@ export const authContract = {
     input: z.strictObject({ authorities: z.array(CertAuthority).min(1).max(2), force }),
     output: z.void(),
     allow: admin,
+  }),
+  /** Begins a rotation or takes one step of it; answers the authorities, public parts. */
+  "authorities.rotate": call({
+    input: RotationRequest,
+    output: z.array(CertAuthority),
+    allow: ["rotate", "cert_authority"],
+  }),
+  /** Whom such a rotation of the host CA would cut off as things are, or the end of the one under way. Changes nothing. */
+  "authorities.rehearse": call({
+    input: RotationRequest,
+    output: z.array(LaggingMember),
+    allow: ["rotate", "cert_authority"],
   }),
   /** Each `alive` keeps the caller's announced records for another 30 s, and is answered with a beat. */
   "mirror.watch": feed({ input: none, said: Alive, output: MirrorChange, allow: system("Proxy", "Node") }),

@@ -97,6 +97,8 @@ export function describe(e: AuditEvent): string {
       return `the ${e.kind} certificate authority ${e.fingerprint} was created`;
     case "T4021I":
       return `${e.user ?? "the cluster"} rotates the ${e.kind} certificate authority: ${e.phase}, ${e.state}`;
+    case "T4150W":
+      return `${e.user ?? "the cluster"} did not rotate the ${e.kind} certificate authority: ${e.phase}: ${e.error}`;
     case "T4160I":
       return `${e.user} issued a ${e.kind} certificate for ${certified(e)}`;
     case "T4160W":

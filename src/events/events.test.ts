@@ -93,6 +93,10 @@ const samples: { [C in Code]: [Omit<Draft<EventOf<C>>, "code">, string] } = {
     { kind: "user", phase: "init", state: "in_progress" },
     "the cluster rotates the user certificate authority: init, in_progress",
   ],
+  T4150W: [
+    { user: "ada", kind: "host", phase: "init", ...failed },
+    "ada did not rotate the host certificate authority: init: no",
+  ],
   T4030I: [
     { user: "ada", target: "db:0", addr: "10.0.0.2:22", ...addrs, ...ok },
     "ada was connected to db:0",

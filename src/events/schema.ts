@@ -194,6 +194,14 @@ export const AuditEvent = z.discriminatedUnion("code", [
     kind: z.enum(["user", "host"]),
     phase: z.string(),
     state: z.string(),
+    mode: z.string().optional(),
+  }),
+  /** `phase` was asked for, or was due by itself. */
+  event("ca.rotate", "T4150W", {
+    user: z.string().optional(),
+    kind: z.enum(["user", "host"]),
+    phase: z.string(),
+    ...failed,
   }),
   event("cert.create", "T4160I", {
     ...signing,

@@ -103,6 +103,26 @@ export function userProblem(
     : `user ${user} does not exist any more`;
 }
 
+/**
+ * Why the certificate that opened a connection opens nothing more (S36): its authority has been rotated out. `everything` when
+ * that was done at once, as with an authority that fell into wrong hands: then what is open ends too (ROT-08).
+ */
+export function authorityProblem(
+  { certificate, cluster }: Pick<Person, "certificate" | "cluster">,
+  view: Pick<ClusterView, "authorities">,
+): { readonly reason: string; readonly everything: boolean } | undefined {
+  const all = view.authorities("user");
+  // Nothing is known any more (CFG-23): nobody new gets in, which says nothing of who is in.
+  if (all.length === 0) return undefined;
+  const authority = all.find(({ spec }) => spec.cluster_name === cluster);
+  if (authority?.spec.checking_keys.some((line) => sameKey(keyOf(line), certificate.signatureKey)))
+    return undefined;
+  return {
+    reason: `the certificate authority of ${cluster} has been rotated since you logged in; log in again`,
+    everything: authority?.spec.rotation?.grace_period === "0s",
+  };
+}
+
 /** The role must exist: the missing one may be the one that denies. */
 function roleOf(name: string, view: View): Role {
   const role = view.role(name);
