@@ -79,12 +79,20 @@ const samples: { [C in Code]: [Omit<Draft<EventOf<C>>, "code">, string] } = {
   T4010I: [{ user: "ada", name: "dev" }, "ada created the role dev"],
   T4011I: [{ user: "ada", name: "dev" }, "ada changed the role dev"],
   T4012I: [{ user: "ada", name: "dev" }, "ada deleted the role dev"],
+  T4140I: [{ user: "ada", kind: "github", name: "corp" }, "ada created the github connector corp"],
+  T4141I: [{ user: "ada", kind: "oidc", name: "corp" }, "ada changed the oidc connector corp"],
+  T4142I: [{ user: "ada", kind: "saml", name: "corp" }, "ada deleted the saml connector corp"],
+  T4130I: [
+    { user: "ada", kind: "host", fingerprint: "SHA256:x" },
+    "ada restored the host certificate authority SHA256:x",
+  ],
+  T4131I: [{ user: "ada", server_id: "id-1", hostname: "db" }, "ada took the node db (id-1) off the list"],
+  T4132I: [{ user: "ada", resource: "auth_connector" }, "ada read the secrets of every auth_connector"],
   T4020I: [{ kind: "host", fingerprint: "SHA256:x" }, "the host certificate authority SHA256:x was created"],
   T4021I: [
     { kind: "user", phase: "init", state: "in_progress" },
     "the cluster rotates the user certificate authority: init, in_progress",
   ],
-  T4022I: [{ user: "ada", kind: "host", names: ["db"] }, "ada issued a host certificate for db"],
   T4030I: [
     { user: "ada", target: "db:0", addr: "10.0.0.2:22", ...addrs, ...ok },
     "ada was connected to db:0",
@@ -122,6 +130,18 @@ const samples: { [C in Code]: [Omit<Draft<EventOf<C>>, "code">, string] } = {
   T4051W: [
     { user: "ada", action: "create", resource: "role", error: "no" },
     "ada was refused to create role: no",
+  ],
+  T4160I: [
+    { user: "ada", kind: "user", account: "ci", names: ["root", "ci"], ttl: "12h0m0s", serial: "7" },
+    "ada issued a user certificate for ci, logins root, ci",
+  ],
+  T4160W: [
+    { user: "ada", kind: "host", names: ["*"], ...failed },
+    "ada was refused a host certificate for *: no",
+  ],
+  T4161W: [
+    { user: "ada", fingerprints: ["SHA256:x"] },
+    "ada took out private keys of certificate authorities: SHA256:x",
   ],
 };
 

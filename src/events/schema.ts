@@ -41,6 +41,7 @@ const sso = {
   connector: z.string().optional(),
   sid: z.string().optional(),
 };
+const connectorKind = z.enum(["github", "oidc", "saml"]);
 const exec = {
   ...on,
   ...addrs,
@@ -84,9 +85,19 @@ const route = {
   server_id: name.optional(),
 };
 
+/** A certificate made by an administrator, not by a login. `names`: logins, or names of the host. */
+const signing = {
+  ...user,
+  kind: z.enum(["user", "host"]),
+  /** The account that it is for. */
+  account: z.string().optional(),
+  names: z.array(z.string()),
+};
+
 /**
  * Every event that the audit log can hold. T1xxx to T3xxx are those of the product's guide; T4xxx are our own:
- * T400x members and invitations, T401x roles, T402x authorities, T403x and T404x what passes through SSH, T405x refusals, T410x locks.
+ * T400x members and invitations, T401x roles, T402x authorities, T403x and T404x what passes through SSH, T405x refusals, T410x locks,
+ * T413x resources, T414x connectors, T416x signing.
  */
 export const AuditEvent = z.discriminatedUnion("code", [
   // Users.
@@ -163,6 +174,19 @@ export const AuditEvent = z.discriminatedUnion("code", [
   event("role.update", "T4011I", { ...user, name }),
   event("role.delete", "T4012I", { ...user, name }),
 
+  // Connectors.
+  event("connector.create", "T4140I", { ...user, kind: connectorKind, name }),
+  event("connector.update", "T4141I", { ...user, kind: connectorKind, name }),
+  event("connector.delete", "T4142I", { ...user, kind: connectorKind, name }),
+
+  // What else an administrator does to resources.
+  /** An authority was put back from a file, with its keys. */
+  event("ca.restore", "T4130I", { ...user, kind: z.enum(["user", "host"]), fingerprint: z.string() }),
+  /** Taken off the list; it is on it again as soon as it says that it is there. */
+  event("node.delete", "T4131I", { ...user, server_id: z.string(), hostname: z.string() }),
+  /** Private keys of authorities, or secrets of connectors, were handed out. */
+  event("secrets.read", "T4132I", { ...user, resource: z.literal("auth_connector") }),
+
   // Authorities. `user` is absent when the cluster itself did it.
   event("ca.create", "T4020I", { kind: z.enum(["user", "host"]), fingerprint: z.string() }),
   event("ca.rotate", "T4021I", {
@@ -171,13 +195,19 @@ export const AuditEvent = z.discriminatedUnion("code", [
     phase: z.string(),
     state: z.string(),
   }),
-  /** A certificate made by an administrator, not by a login. `names`: principals, or host names. */
-  event("cert.create", "T4022I", {
-    ...user,
+  event("cert.create", "T4160I", {
+    ...signing,
     ...expires,
-    kind: z.enum(["user", "host"]),
-    names: z.array(z.string()),
+    ttl: z.string().optional(),
+    /** Of the SSH key that was certified. */
+    fingerprint: z.string().optional(),
+    /** Of the SSH certificate in decimal digits, of the X.509 one in hex. */
+    serial: z.string().optional(),
+    tls_serial: z.string().optional(),
   }),
+  event("cert.create", "T4160W", { ...signing, ...failed }),
+  /** Private keys of authorities left the auth server. */
+  event("ca.export", "T4161W", { ...user, fingerprints: z.array(z.string()) }),
 
   // What passes through SSH.
   event("proxy.connect", "T4030I", { ...route, ...ok }),

@@ -8,6 +8,7 @@ import {
   AuthServer,
   CertAuthority,
   ClusterConfig,
+  Connector,
   Node,
   neverTime,
   ProxyServer,
@@ -96,6 +97,15 @@ function collections(backend: Backend) {
         );
         return ends.length > 0 ? Math.min(...ends) : undefined;
       },
+    }),
+    /** By kind and name: `github/corp`. */
+    connectors: new Collection({
+      backend,
+      what: "connector",
+      prefix: "/connectors/",
+      schema: Connector,
+      nameOf: ({ kind, metadata }) => `${kind}/${metadata.name}`,
+      expiresOf: ({ metadata }) => ending(metadata.expires),
     }),
     nodes: named("node", "/nodes/", Node, true),
     proxies: named("proxy", "/proxies/", ProxyServer),
