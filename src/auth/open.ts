@@ -21,6 +21,7 @@ import { type Callers, callers } from "./callers.ts";
 import { type HostCertRequest, issueHostCerts } from "./issue-host.ts";
 import { type IssueMeter, Issuing } from "./issuing.ts";
 import { Joins } from "./join.ts";
+import { sweepLeftovers } from "./leftovers.ts";
 import { Logins } from "./login.ts";
 import type { AuthConfig, Parts } from "./parts.ts";
 import { Presence } from "./presence.ts";
@@ -82,6 +83,8 @@ export async function openAuth(options: AuthOptions): Promise<Auth> {
   const parts = await withLock({ backend, clock }, "auth-start", () => initialize(store, options));
   const state = new ClusterState({ store, clock, log });
   await state.start();
+  const stop = new AbortController();
+  const sweeping = sweepLeftovers(parts, stop.signal);
 
   const sessions = new WebSessions(parts);
   const logins = new Logins(parts);
@@ -108,6 +111,8 @@ export async function openAuth(options: AuthOptions): Promise<Auth> {
     rotations: new Rotations(parts, state),
     state,
     async [Symbol.asyncDispose]() {
+      stop.abort();
+      await sweeping;
       await state[Symbol.asyncDispose]();
       await presence[Symbol.asyncDispose]();
     },
