@@ -60,7 +60,7 @@ suite("tctl apply", () => {
     // That the secret was compared is told, and nothing else.
     assert.deepEqual(
       c.events.slice(events).map(({ code }) => code),
-      ["T4132I"],
+      ["T4132W"],
     );
   });
 

@@ -179,20 +179,3 @@ suite("authorities from a backup", () => {
     );
   });
 });
-
-suite("T4132I", () => {
-  test("tells that private keys were handed out, and to whom", async () => {
-    await using c = await cluster();
-    await c.admin["authorities.list"]({});
-    await c.admin["connectors.list"]({});
-    await c.admin["authorities.list"]({ secrets: true });
-    await c.admin["connectors.list"]({ secrets: true });
-    assert.deepEqual(
-      c.events.flatMap((event) => (event.code === "T4132I" ? [[event.user, event.resource]] : [])),
-      [
-        ["builtin-Admin", "cert_authority"],
-        ["builtin-Admin", "auth_connector"],
-      ],
-    );
-  });
-});

@@ -3,9 +3,10 @@ import { type Millis, minute } from "#core/clock";
 import { Fault } from "#core/errors";
 import { formatAddress, parseAddress } from "#net";
 import { makeTlsKey } from "#pki";
-import { formatPublicKeyLine, generateKey, type PublicKey, parsePublicKeyLine, sameKey } from "#ssh/keys";
+import { formatPublicKeyLine, generateKey } from "#ssh/keys";
 import { defaultPorts, type ProxyAddress } from "./address.ts";
-import { type Credentials, type HostAuthority, isClusterName } from "./keystore.ts";
+import { credentialsOf } from "./issued.ts";
+import type { Credentials } from "./keystore.ts";
 import type { Profile } from "./profile.ts";
 import { callWeb, type WebClientOptions } from "./web.ts";
 
@@ -54,29 +55,22 @@ export async function login(
     compatibility: request.compatibility,
   };
   const answer = understood(CertsAnswer, await callWeb(web, "POST", `/v1${webPaths.certs}`, signal, body));
-  const certificate = answer.cert === undefined ? undefined : parsePublicKeyLine(text(answer.cert)).key;
-  if (certificate && !certifies(certificate, key.publicKey)) throw senseless();
-  if (answer.username !== request.user) throw senseless();
-  return {
-    user: answer.username,
-    key,
-    certificate,
-    tls: answer.tls_cert === undefined ? undefined : { cert: text(answer.tls_cert), key: tlsKey.privateKey },
-    tlsAuthorities: answer.host_signers.flatMap(({ tls_certs }) => tls_certs.map(text)),
-    hostAuthorities: answer.host_signers.flatMap(({ domain_name, checking_keys }) =>
-      checking_keys.map((line) => authority(domain_name, parsePublicKeyLine(text(line)).key)),
-    ),
-    hostKeys: [],
-  };
-}
-
-const certifies = (certificate: PublicKey, key: PublicKey): boolean =>
-  certificate.certificate?.type === "user" && sameKey(certificate.certificate.key, key);
-
-/** The name becomes the first word of a line of `known_hosts`, so it must be one. */
-function authority(cluster: string, key: PublicKey): HostAuthority {
-  if (!isClusterName(cluster) || key.certificate) throw senseless();
-  return { cluster, key };
+  const credentials = credentialsOf(
+    request.user,
+    { key, tlsKey: tlsKey.privateKey },
+    {
+      username: answer.username,
+      cert: answer.cert === undefined ? undefined : text(answer.cert),
+      tls_cert: answer.tls_cert === undefined ? undefined : text(answer.tls_cert),
+      host_signers: answer.host_signers.map((one) => ({
+        domain_name: one.domain_name,
+        checking_keys: one.checking_keys.map(text),
+        tls_certs: one.tls_certs.map(text),
+      })),
+    },
+  );
+  if (!credentials) throw senseless();
+  return credentials;
 }
 
 /**

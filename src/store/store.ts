@@ -25,6 +25,7 @@ import {
   OtpRecord,
   PasswordRecord,
   SignupRecord,
+  SourceRecord,
   WebSessionRecord,
 } from "./records.ts";
 
@@ -136,6 +137,14 @@ function collections(backend: Backend) {
       prefix: "/attempts/",
       schema: AttemptsRecord,
       nameOf: (attempts) => sha256(attempts.user),
+    }),
+    /** By `network/bits`. */
+    sources: new Collection({
+      backend,
+      what: "login source",
+      prefix: "/sources/",
+      schema: SourceRecord,
+      nameOf: ({ source }) => source,
     }),
     /** The web sessions of one user, by the hash of their id. */
     webSessions: (user: string) =>
