@@ -140,6 +140,8 @@ suite("authorities from a backup", () => {
         return true;
       });
       assert.deepEqual(await secrets(c), before);
+      const [told] = c.events.filter((event) => event.event === "ca.restore");
+      assert.ok(told?.code === "T4130W" && complaint.test(told.error));
     });
   }
 

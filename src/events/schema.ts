@@ -181,7 +181,13 @@ export const AuditEvent = z.discriminatedUnion("code", [
 
   // What else an administrator does to resources.
   /** An authority was put back from a file, with its keys. */
-  event("ca.restore", "T4130I", { ...user, kind: z.enum(["user", "host"]), fingerprint: z.string() }),
+  event("ca.restore", "T4130I", {
+    ...user,
+    ...ok,
+    kind: z.enum(["user", "host"]),
+    fingerprint: z.string(),
+  }),
+  event("ca.restore", "T4130W", { ...user, ...failed }),
   /** Taken off the list; it is on it again as soon as it says that it is there. */
   event("node.delete", "T4131I", { ...user, server_id: z.string(), hostname: z.string() }),
   /** Secrets of connectors, by kind and name, left the auth server. */
