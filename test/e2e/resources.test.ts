@@ -255,6 +255,11 @@ suite("resources, by the real commands", () => {
       ["host", "builtin-Admin"],
       ["user", "builtin-Admin"],
     ]);
-    assert.doesNotMatch(JSON.stringify(await cluster.events()), /PRIVATE KEY|planted-secret/);
+    for (const text of [
+      JSON.stringify(await cluster.events()),
+      cluster.daemon.program.said,
+      again.program.said,
+    ])
+      assert.doesNotMatch(text, /PRIVATE KEY|planted-secret/);
   });
 });
