@@ -181,11 +181,17 @@ export const AuditEvent = z.discriminatedUnion("code", [
 
   // What else an administrator does to resources.
   /** An authority was put back from a file, with its keys. */
-  event("ca.restore", "T4130I", { ...user, kind: z.enum(["user", "host"]), fingerprint: z.string() }),
+  event("ca.restore", "T4130I", {
+    ...user,
+    ...ok,
+    kind: z.enum(["user", "host"]),
+    fingerprint: z.string(),
+  }),
+  event("ca.restore", "T4130W", { ...user, ...failed }),
   /** Taken off the list; it is on it again as soon as it says that it is there. */
   event("node.delete", "T4131I", { ...user, server_id: z.string(), hostname: z.string() }),
-  /** Private keys of authorities, or secrets of connectors, were handed out. */
-  event("secrets.read", "T4132I", { ...user, resource: z.literal("auth_connector") }),
+  /** Secrets of connectors, by kind and name, left the auth server. */
+  event("connector.export", "T4132W", { ...user, names: z.array(z.string()) }),
 
   // Authorities. `user` is absent when the cluster itself did it.
   event("ca.create", "T4020I", { kind: z.enum(["user", "host"]), fingerprint: z.string() }),
