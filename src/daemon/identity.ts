@@ -272,16 +272,17 @@ type Spread = (span: Millis) => Millis;
 /** A host takes no more than this of the time that it has for a phase. */
 const longestTurn: Millis = 30 * second;
 
-/** Within which time a host fetches what the phase of now asks for. */
-function timeFor({ spec: { rotation } }: CertAuthority, now: Millis): Millis {
-  const { phase, schedule } = rotation ?? {};
-  const next =
-    phase === "update_clients"
-      ? schedule?.update_servers
-      : phase === "update_servers"
-        ? schedule?.standby
-        : undefined;
-  const left = next === undefined ? 10 * second : Date.parse(next) - now;
+/** Within which time a host does what the phase of now asks for: a tenth of what the phase lasts. */
+export function timeFor({ spec: { rotation } }: CertAuthority, now: Millis): Millis {
+  const { phase = "standby", schedule } = rotation ?? {};
+  const ends = {
+    init: schedule?.update_clients,
+    update_clients: schedule?.update_servers,
+    update_servers: schedule?.standby,
+    standby: undefined,
+    rollback: undefined,
+  }[phase];
+  const left = ends === undefined ? 10 * second : Date.parse(ends) - now;
   return Math.min(Math.max(left, 0) / 10, longestTurn);
 }
 

@@ -117,7 +117,9 @@ async function remoteMember(options: MemberOptions, remote: RemoteAuth, signal: 
       );
     }
     const token = await remote.token();
-    const authorities = await trusted(stranger, dataDir, remote);
+    // A member that was cut off while it ran has been told of the new authority by the old one: no need for faith.
+    const learnt = remote.caPin === undefined ? keeper?.identity.authorities : undefined;
+    const authorities = learnt ?? (await trusted(stranger, dataDir, remote));
     // Another connection: only one that has proved to be of this authority is sent the token (AUTH-15).
     using client = disposable(stranger(authorities));
     return await client["hosts.join"]({ host_id: hostId, role, token, ...keys });

@@ -1,7 +1,9 @@
 import type { Auth } from "#auth";
+import type { Clock } from "#core/clock";
+import type { Random } from "#core/random";
 import type { Mirror } from "#mirror";
 import { type CertAuthority, type MemberRotation, type ServedRotation, servedOf } from "#model";
-import type { AuthoritySource } from "./identity.ts";
+import { type AuthoritySource, timeFor } from "./identity.ts";
 import type { Member } from "./member.ts";
 
 /** The cluster's own host authority, as its auth service has it. */
@@ -37,6 +39,7 @@ export interface Rotating {
 export function followRotations(
   { keeper }: Pick<Member, "keeper">,
   mirror: Pick<Mirror, "authorities" | "onChange" | "config" | "known">,
+  { clock, random }: { readonly clock: Clock; readonly random: Pick<Random, "fraction"> },
 ): Rotating {
   const listeners = new Set<() => void>();
   const record = (): { rotation?: MemberRotation } =>
@@ -46,7 +49,13 @@ export function followRotations(
     const now = JSON.stringify(record());
     if (now === told) return;
     told = now;
-    for (const listener of listeners) listener();
+    // Thousands of members are told of a phase at the same moment.
+    const times = [...mirror.authorities("user"), ...mirror.authorities("host")].map((ca) =>
+      timeFor(ca, clock.now()),
+    );
+    void clock
+      .sleep(Math.max(0, ...times) * random.fraction(), undefined, { background: true })
+      .then(() => listeners.forEach((listener) => void listener()));
   };
   keeper.onServed(look);
   mirror.onChange(look);

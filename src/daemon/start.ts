@@ -264,7 +264,8 @@ async function memberServices(
   // Else the watch would go on by a certificate that is refused one day.
   if (!auth) watcher.keeper.onRenewed(() => mirror.again());
   const here =
-    node && (await nodeRole(config, world, node, mirror, followRotations(node, mirror), heartbeat, stack));
+    node &&
+    (await nodeRole(config, world, node, mirror, followRotations(node, mirror, world), heartbeat, stack));
   return [
     ...of(proxy),
     ...of(node),
@@ -272,7 +273,7 @@ async function memberServices(
     ...followed,
     ...(here?.services ?? []),
     ...(proxy
-      ? await proxyRole(config, world, proxy, mirror, followRotations(proxy, mirror), heartbeat, here)
+      ? await proxyRole(config, world, proxy, mirror, followRotations(proxy, mirror, world), heartbeat, here)
       : []),
     ...(proxy ? furtherProcesses(config, world, proxy) : []),
   ];
