@@ -237,6 +237,32 @@ suite("S35: every call of the auth API, as every kind of caller", () => {
     });
   }
 
+  test("refused everything: who has no account here, or one that is locked, whatever the certificate says", async () => {
+    const { c, input } = await full();
+    await using _ = c;
+    await c.addUser("locked", { roles: ["superuser"], status: { is_locked: true } });
+    const person = {
+      kind: "user",
+      roles: ["superuser"],
+      logins: [],
+      traits: {},
+      expires: c.clock.now() + hour,
+    } as const;
+    for (const identity of [
+      { ...person, user: "superuser", cluster: "east" },
+      { ...person, user: "gone", cluster: "main" },
+      { ...person, user: "locked", cluster: "main" },
+      { ...person, user: "superuser", cluster: "main", roles: ["superuser", "gone"] },
+      { ...system("Admin"), cluster: "east" },
+    ])
+      for (const name of Object.keys(policy) as Name[])
+        assert.equal(
+          await attempt(c, identity, name, input[name]),
+          "refused",
+          `${JSON.stringify(identity)} ${name}`,
+        );
+  });
+
   test("who may not call learns nothing of the input either", async () => {
     const { c, identity } = await full();
     await using _ = c;
