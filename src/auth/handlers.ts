@@ -41,7 +41,7 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
       const all = await store.authorities.list();
       const asked = all.filter((ca) => type === undefined || ca.spec.type === type);
       if (!secrets) return asked.map(publicPart);
-      await recordExport(parts, asked, caller.name);
+      await recordExport(parts, asked, caller);
       return asked;
     },
     "mirror.watch": (_input, caller, signal, said) => {
@@ -58,7 +58,7 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
     "hosts.renew": (input) => joins.renew(input),
     "hosts.companion": ({ process, ...keys }) =>
       joins.companion({ ...keys, host_id: companionId(keys.host_id, process) }),
-    "hosts.sign": (request, caller) => signHost(parts, request, caller.name),
+    "hosts.sign": (request, caller) => signHost(parts, request, caller),
     "nodes.list": async (_input, caller) =>
       only(caller, "list", "node", await store.nodes.list()).filter((node) =>
         callers.sees(caller, allLabels(node)),
@@ -89,7 +89,7 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
     "users.delete": ({ name }, caller) => users.delete(name, caller),
     "users.change_password": ({ new_password, ...credentials }) =>
       users.changePassword(credentials, new_password),
-    "users.sign": (request, caller) => signUser(parts, request, caller.name),
+    "users.sign": (request, caller) => signUser(parts, request, caller),
     "signups.create": (request, caller) => {
       require(caller, "create", "user", {
         metadata: { name: request.user },

@@ -3,7 +3,7 @@ import type { IssuedCerts } from "#contract/auth";
 import { day, type Millis } from "#core/clock";
 import { formatDuration } from "#core/duration";
 import { Fault } from "#core/errors";
-import { type CertAuthority, lockOf } from "#model";
+import { type Caller, type CertAuthority, lockOf } from "#model";
 import { readSerial, validity } from "#pki";
 import { fingerprint, formatPublicKeyLine, issueCertificate, noExpiry, parsePublicKeyLine } from "#ssh/keys";
 import { record } from "./audit.ts";
@@ -31,8 +31,8 @@ interface UserSigning {
  * for longer than the account is there. Throws `not_found` without such an account, `access_denied` when it is locked by an
  * administrator or over, `bad_parameter` for keys and times that make no sense. Audited either way.
  */
-export function signUser(parts: Parts, request: UserSigning, by: string): Promise<IssuedCerts> {
-  const about: Signing = { user: by, kind: "user", account: request.user, names: [] };
+export function signUser(parts: Parts, request: UserSigning, by: Asker): Promise<IssuedCerts> {
+  const about: Signing = { ...askedBy(by), kind: "user", account: request.user, names: [] };
   return audited(parts, about, async () => {
     checkTtl(request.ttl);
     if (request.pub_key === undefined && request.tls_pub_key === undefined)
@@ -66,8 +66,8 @@ interface HostSigning {
  * A certificate for an SSH server that is no member of the cluster, under exactly `names` (TCT-52). Throws `bad_parameter` for
  * names and keys we do not certify, `access_denied` for names that members are known by. Audited either way.
  */
-export function signHost(parts: Parts, request: HostSigning, by: string): Promise<{ cert: string }> {
-  const about: Signing = { user: by, kind: "host", names: [...request.names] };
+export function signHost(parts: Parts, request: HostSigning, by: Asker): Promise<{ cert: string }> {
+  const about: Signing = { ...askedBy(by), kind: "host", names: [...request.names] };
   return audited(parts, about, async () => {
     checkHostNames(request.names);
     if (request.ttl !== undefined) checkTtl(request.ttl);
@@ -119,8 +119,11 @@ function checkTtl(ttl: Millis): void {
     throw new Fault("bad_parameter", `a certificate lives ten years at most, ${longestTtl / day} days`);
 }
 
-interface Signing {
-  readonly user: string;
+/** Whoever asks, and from where. */
+type Asker = Pick<Caller, "name" | "from">;
+const askedBy = ({ name, from }: Asker) => ({ user: name, ...(from && { "addr.remote": from }) });
+
+interface Signing extends ReturnType<typeof askedBy> {
   readonly kind: "user" | "host";
   readonly account?: string;
   names: string[];
@@ -167,10 +170,10 @@ function factsOf({ cert, tls_cert }: Certs, now: Millis) {
 export async function recordExport(
   parts: Parts,
   authorities: readonly CertAuthority[],
-  by: string,
+  by: Asker,
 ): Promise<void> {
   const keys = authorities.flatMap(({ spec }) =>
     spec.signing_keys ? spec.checking_keys.map((line) => parsePublicKeyLine(line).key) : [],
   );
-  await record(parts, { code: "T4161W", user: by, fingerprints: keys.map(fingerprint) });
+  await record(parts, { code: "T4161W", ...askedBy(by), fingerprints: keys.map(fingerprint) });
 }
