@@ -5,7 +5,14 @@ import { formatDuration } from "#core/duration";
 import { Fault } from "#core/errors";
 import { type Caller, type CertAuthority, lockOf } from "#model";
 import { readSerial, validity } from "#pki";
-import { fingerprint, formatPublicKeyLine, issueCertificate, noExpiry, parsePublicKeyLine } from "#ssh/keys";
+import {
+  type Certificate,
+  fingerprint,
+  formatPublicKeyLine,
+  issueCertificate,
+  noExpiry,
+  parsePublicKeyLine,
+} from "#ssh/keys";
 import { record } from "./audit.ts";
 import { signingAuthority } from "./authorities.ts";
 import { backdating, issueUserCerts, readSshKey, seconds } from "./issue-user.ts";
@@ -137,7 +144,7 @@ interface Certs {
 async function audited<C extends Certs>(parts: Parts, about: Signing, work: () => Promise<C>): Promise<C> {
   try {
     const certs = await work();
-    await record(parts, { code: "T4160I", ...about, ...factsOf(certs, parts.clock.now()) });
+    await record(parts, { code: "T4160I", ...about, ...factsOf(certs) });
     return certs;
   } catch (err) {
     const error = err instanceof Fault ? err.message : "internal error";
@@ -147,23 +154,27 @@ async function audited<C extends Certs>(parts: Parts, about: Signing, work: () =
 }
 
 /** How the certificates can be known again, and when they end. */
-function factsOf({ cert, tls_cert }: Certs, now: Millis) {
+function factsOf({ cert, tls_cert }: Certs) {
   const { certificate } = cert === undefined ? {} : parsePublicKeyLine(cert).key;
-  const ends =
-    certificate && certificate.validBefore < noExpiry
-      ? Number(certificate.validBefore) * 1000
-      : tls_cert !== undefined && validity(tls_cert).notAfter;
+  const life = certificate ? lifeOf(certificate) : tls_cert === undefined ? undefined : validity(tls_cert);
   return {
     ...(certificate && {
       fingerprint: fingerprint(certificate.key),
       serial: String(certificate.serial),
     }),
     ...(tls_cert !== undefined && { tls_serial: readSerial(tls_cert) }),
-    ...(ends !== false && {
-      expires: rfc3339(ends),
-      ttl: formatDuration(Math.round((ends - now) / 1000) * 1000),
+    ...(life && {
+      expires: rfc3339(life.notAfter),
+      // Both ends are cut to whole seconds, so that their distance is what was asked for.
+      ttl: formatDuration(life.notAfter - life.notBefore - backdating),
     }),
   };
+}
+
+/** Undefined when there is no end. */
+function lifeOf({ validAfter, validBefore }: Certificate): ReturnType<typeof validity> | undefined {
+  if (validBefore === noExpiry) return undefined;
+  return { notBefore: Number(validAfter) * 1000, notAfter: Number(validBefore) * 1000 };
 }
 
 /** Keeps in the audit log that somebody was given the private keys of these authorities. */
