@@ -1,10 +1,13 @@
+import type { Condition } from "#backend";
 import { Fault } from "#core/errors";
 import { type Access, type AuthPreference, access, lockOf, ResourceName, type Role, type User } from "#model";
-import { countFailure, forgetFailures, refuseLocked } from "./attempts.ts";
+import { Attempts } from "./attempts.ts";
 import { record } from "./audit.ts";
 import { checkCode, newSeed } from "./otp.ts";
 import type { Parts } from "./parts.ts";
 import { defaultPasswordCost, verifyPassword } from "./password.ts";
+import { Sources } from "./sources.ts";
+import { Turns, tooMany } from "./turns.ts";
 
 export interface Credentials {
   readonly user: string;
@@ -17,6 +20,8 @@ export interface Credentials {
 export interface Person {
   readonly user: User;
   readonly access: Access;
+  /** That the password which was checked is still the one of now: who resets it meanwhile shall have had the last word. */
+  readonly proof?: Condition;
 }
 
 /** How many logins are checked at once; each takes tens of megabytes for its hash. */
@@ -29,12 +34,16 @@ export class Logins {
   readonly #parts: Parts;
   /** A seed for users who are not there, so that checking their code takes the same time. */
   readonly #nobodysSeed = newSeed();
-  /** The last login of each name: guesses come one after the other, so the count of failures cannot be outrun. */
-  readonly #queues = new Map<string, { last: Promise<unknown>; length: number }>();
+  readonly #attempts: Attempts;
+  readonly #sources: Sources;
+  /** By name: guesses come one after the other, so the count of failures cannot be outrun. */
+  readonly #turns = new Turns(waiting);
   #busy = 0;
 
   constructor(parts: Parts) {
     this.#parts = parts;
+    this.#attempts = new Attempts(parts);
+    this.#sources = new Sources(parts);
   }
 
   /**
@@ -44,7 +53,7 @@ export class Logins {
   async verify(credentials: Credentials): Promise<Person> {
     try {
       const preference = await this.preference();
-      return await this.#afterOthers(credentials.user, () =>
+      return await this.#turns.take(credentials.user, () =>
         this.#limited(() => this.#verify(credentials, preference)),
       );
     } catch (err) {
@@ -75,18 +84,19 @@ export class Logins {
 
   async #verify(credentials: Credentials, preference: AuthPreference): Promise<Person> {
     const { store, clock, config } = this.#parts;
-    const { user: name, password, otp_token } = credentials;
+    const { user: name, password, otp_token, client_addr } = credentials;
     const withCode = preference.second_factor !== "off";
     if (withCode && otp_token === "") throw new Fault("access_denied", "missing second factor");
     const known = ResourceName.safeParse(name).success && Buffer.byteLength(name) <= longestName;
     const user = known ? await store.users.find(name) : undefined;
-    await refuseLocked(this.#parts, name, user);
+    await this.#sources.refuseLocked(client_addr);
+    await this.#attempts.refuseLocked(name, user);
 
-    const [passwordRecord, otp] = known
-      ? await Promise.all([store.passwords.find(name), store.otps.find(name)])
+    const [held, otp] = known
+      ? await Promise.all([store.passwords.findVersioned(name), store.otps.find(name)])
       : [];
     const passwordGood = await verifyPassword(
-      user && passwordRecord,
+      user && held?.value,
       password,
       config.passwordCost ?? defaultPasswordCost,
     );
@@ -100,7 +110,8 @@ export class Logins {
         why = "previously used totp token";
     }
     if (!user || why !== undefined) {
-      await countFailure(this.#parts, name, user);
+      await this.#sources.count(client_addr);
+      await this.#attempts.count(name, user);
       throw new Fault(
         "access_denied",
         withCode ? "invalid username, password or second factor" : "invalid username or password",
@@ -110,8 +121,9 @@ export class Logins {
     // Only who knows the password learns of an administrator's lock.
     if (lockOf(user, clock.now()) === "administrator")
       throw new Fault("access_denied", `the account ${name} is locked; ask your administrator`);
-    await forgetFailures(this.#parts, user);
-    return { user, access: await accessOfUser(this.#parts, user) };
+    await this.#attempts.forget(user);
+    const proof = held && { key: store.passwords.key(name), revision: held.revision };
+    return { user, access: await accessOfUser(this.#parts, user), ...(proof && { proof }) };
   }
 
   /** Marks the code's step as used; false when another login was faster, on this or another auth server (S22). */
@@ -134,21 +146,6 @@ export class Logins {
     }
   }
 
-  async #afterOthers<T>(name: string, work: () => Promise<T>): Promise<T> {
-    const queue = this.#queues.get(name) ?? { last: Promise.resolve(), length: 0 };
-    if (queue.length >= waiting) throw tooMany();
-    this.#queues.set(name, queue);
-    queue.length++;
-    const mine = queue.last.then(work, work);
-    queue.last = mine.catch(() => {});
-    try {
-      return await mine;
-    } finally {
-      queue.length--;
-      if (queue.length === 0) this.#queues.delete(name);
-    }
-  }
-
   async #recordFailure({ user, client_addr }: Credentials, err: Fault): Promise<void> {
     const why = err.cause instanceof Error ? err.cause.message : undefined;
     await record(this.#parts, {
@@ -162,9 +159,6 @@ export class Logins {
     });
   }
 }
-
-const tooMany = (): Fault =>
-  new Fault("limit_exceeded", "too many people log in at once; try again in a moment");
 
 /** Bytes; a longer name cannot be stored, so nobody has it. */
 const longestName = 900;

@@ -66,13 +66,33 @@ export function describe(e: AuditEvent): string {
     case "T4004W":
       return `${e.user} is locked until ${e.until} after too many failed logins`;
     case "T4005I":
-      return `the password of ${e.user} was changed${by(e)}`;
+      return `the password of ${e.user} was changed${by(e)}${at(e)}`;
+    case "T4100I":
+      return `${e.user} locked the account ${e.name}${e.message ? `: ${e.message}` : ""}`;
+    case "T4101W":
+      return `logins from ${e.source} are locked until ${e.until} after too many failures`;
+    case "T4102I":
+      return `${e.user} unlocked the account ${e.name}`;
+    case "T4103I":
+      return `${e.user} unlocked logins from ${e.source}`;
     case "T4010I":
       return `${e.user} created the role ${e.name}`;
     case "T4011I":
       return `${e.user} changed the role ${e.name}`;
     case "T4012I":
       return `${e.user} deleted the role ${e.name}`;
+    case "T4140I":
+      return `${e.user} created the ${e.kind} connector ${e.name}`;
+    case "T4141I":
+      return `${e.user} changed the ${e.kind} connector ${e.name}`;
+    case "T4142I":
+      return `${e.user} deleted the ${e.kind} connector ${e.name}`;
+    case "T4130I":
+      return `${e.user} restored the ${e.kind} certificate authority ${e.fingerprint}`;
+    case "T4131I":
+      return `${e.user} took the node ${e.hostname} (${e.server_id}) off the list`;
+    case "T4132I":
+      return `${e.user} read the secrets of every ${e.resource}`;
     case "T4020I":
       return `the ${e.kind} certificate authority ${e.fingerprint} was created`;
     case "T4021I":

@@ -79,6 +79,15 @@ const samples: { [C in Code]: [Omit<Draft<EventOf<C>>, "code">, string] } = {
   T4010I: [{ user: "ada", name: "dev" }, "ada created the role dev"],
   T4011I: [{ user: "ada", name: "dev" }, "ada changed the role dev"],
   T4012I: [{ user: "ada", name: "dev" }, "ada deleted the role dev"],
+  T4140I: [{ user: "ada", kind: "github", name: "corp" }, "ada created the github connector corp"],
+  T4141I: [{ user: "ada", kind: "oidc", name: "corp" }, "ada changed the oidc connector corp"],
+  T4142I: [{ user: "ada", kind: "saml", name: "corp" }, "ada deleted the saml connector corp"],
+  T4130I: [
+    { user: "ada", kind: "host", fingerprint: "SHA256:x" },
+    "ada restored the host certificate authority SHA256:x",
+  ],
+  T4131I: [{ user: "ada", server_id: "id-1", hostname: "db" }, "ada took the node db (id-1) off the list"],
+  T4132I: [{ user: "ada", resource: "auth_connector" }, "ada read the secrets of every auth_connector"],
   T4020I: [{ kind: "host", fingerprint: "SHA256:x" }, "the host certificate authority SHA256:x was created"],
   T4021I: [
     { kind: "user", phase: "init", state: "in_progress" },
@@ -111,6 +120,13 @@ const samples: { [C in Code]: [Omit<Draft<EventOf<C>>, "code">, string] } = {
     `ada as root failed to forward the remote socket /run/x on ${id}: no`,
   ],
   T4050W: [{ ...session, ...failed }, `ada was refused to join a session on ${id}: no`],
+  T4100I: [{ user: "ada", name: "joe", message: "on leave" }, "ada locked the account joe: on leave"],
+  T4101W: [
+    { source: "192.0.2.1/32", until },
+    `logins from 192.0.2.1/32 are locked until ${until} after too many failures`,
+  ],
+  T4102I: [{ user: "ada", name: "joe" }, "ada unlocked the account joe"],
+  T4103I: [{ user: "ada", source: "192.0.2.1/32" }, "ada unlocked logins from 192.0.2.1/32"],
   T4051W: [
     { user: "ada", action: "create", resource: "role", error: "no" },
     "ada was refused to create role: no",

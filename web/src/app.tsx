@@ -1,5 +1,6 @@
 import type { ReactElement } from "react";
 import { Route, Router, Switch } from "wouter";
+import { ChangePassword } from "./account/change-password.tsx";
 import { Home } from "./home/home.tsx";
 import { Login } from "./login/login.tsx";
 import { NotFound } from "./notfound/notfound.tsx";
@@ -13,6 +14,12 @@ export function App(): ReactElement {
       <Switch>
         <Route path="/login" component={Login} />
         <Route path="/newuser/:token">{({ token }) => <Signup token={token} />}</Route>
+        <Route path="/reset/:token">{({ token }) => <Signup token={token} occasion="reset" />}</Route>
+        <Route path="/settings/account">
+          <SignedIn>
+            <ChangePassword />
+          </SignedIn>
+        </Route>
         <Route path="/">
           <SignedIn>
             <Home />
