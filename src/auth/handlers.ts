@@ -49,7 +49,7 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
       const all = await store.authorities.list();
       const asked = all.filter((ca) => type === undefined || ca.spec.type === type);
       if (!secrets) return asked.map(publicPart);
-      await recordExport(parts, asked, caller.name);
+      await recordExport(parts, asked, caller);
       return asked;
     },
     "authorities.restore": ({ authorities, force }, caller) =>
@@ -76,7 +76,7 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
     "hosts.renew": (input) => joins.renew(input),
     "hosts.companion": ({ process, ...keys }) =>
       joins.companion({ ...keys, host_id: companionId(keys.host_id, process) }),
-    "hosts.sign": (request, caller) => signHost(parts, request, caller.name),
+    "hosts.sign": (request, caller) => signHost(parts, request, caller),
     "nodes.list": async (_input, caller) =>
       only(caller, "list", "node", await store.nodes.list()).filter((node) =>
         callers.sees(caller, allLabels(node)),
@@ -118,7 +118,7 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
     "locks.list": (_input, caller) => listLocks(parts, caller),
     "users.change_password": ({ new_password, ...credentials }) =>
       users.changePassword(credentials, new_password),
-    "users.sign": (request, caller) => signUser(parts, request, caller.name),
+    "users.sign": (request, caller) => signUser(parts, request, caller),
     "signups.create": (request, caller) => {
       require(caller, "create", "user", {
         metadata: { name: request.user },

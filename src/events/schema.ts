@@ -88,6 +88,7 @@ const route = {
 /** A certificate made by an administrator, not by a login. `names`: logins, or names of the host. */
 const signing = {
   ...user,
+  ...from,
   kind: z.enum(["user", "host"]),
   /** The account that it is for. */
   account: z.string().optional(),
@@ -221,7 +222,7 @@ export const AuditEvent = z.discriminatedUnion("code", [
   }),
   event("cert.create", "T4160W", { ...signing, ...failed }),
   /** Private keys of authorities left the auth server. */
-  event("ca.export", "T4161W", { ...user, fingerprints: z.array(z.string()) }),
+  event("ca.export", "T4161W", { ...user, ...from, fingerprints: z.array(z.string()) }),
 
   // What passes through SSH.
   event("proxy.connect", "T4030I", { ...route, ...ok }),
