@@ -3,6 +3,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { request } from "node:https";
 import { connect } from "node:net";
 import { after, before, suite, test } from "node:test";
+import { fetchOwn } from "../support/https.ts";
 import { skipUnless } from "../support/installed.ts";
 import { mustRun, type Ran, run } from "../support/run.ts";
 import { ask, type Server, serve, shouting } from "../support/sockets.ts";
@@ -19,6 +20,8 @@ suite("what roles decide", { skip: skipUnless("ssh", "sshd", "ssh-agent") }, () 
   /** A way to the proxy that comes from 127.0.0.2. */
   let away: string;
   let awaySsh: number;
+  /** Of the last of the users. */
+  let invitation: string;
 
   before(async () => {
     there = stack.use(await shouting());
@@ -51,8 +54,8 @@ suite("what roles decide", { skip: skipUnless("ssh", "sshd", "ssh-agent") }, () 
     await writeFile(file("roles.yaml"), JSON.stringify(written));
     await cluster.mustTctl("create", file("roles.yaml"));
     for (const [user] of roles) {
-      const invitation = await cluster.mustTctl("users", "add", user, login, `--roles=${user}`);
-      await signUp(cluster.web, invitation);
+      invitation = await cluster.mustTctl("users", "add", user, login, `--roles=${user}`);
+      if (user !== "office") await signUp(cluster.web, invitation);
     }
     for (const user of ["right", "label", "denied", "login", "ports", "some", "not"])
       await cluster.logIn(user);
@@ -372,6 +375,10 @@ suite("what roles decide", { skip: skipUnless("ssh", "sshd", "ssh-agent") }, () 
   });
 
   test("source_addresses: logins and certificates are good there only", async () => {
+    await assert.rejects(signUp(cluster.web, invitation), /you come from 127\.0\.0\.1/);
+    const webAway = (path: string, asked: Parameters<typeof fetchOwn>[1]) =>
+      fetchOwn(`https://${away.split(",")[0]}${path}`, asked);
+    await signUp(webAway, invitation);
     const here = await cluster.tsh(["login", "--insecure", `--proxy=${cluster.proxy}`, "--user=office"], {
       input: `${password}\n`,
     });
