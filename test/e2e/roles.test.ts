@@ -91,6 +91,9 @@ suite("what roles decide", { skip: skipUnless("ssh", "sshd", "ssh-agent") }, () 
   const key = (user: string): string => `${cluster.home}/.tsh/keys/127.0.0.1/${user}`;
   /** Stock ssh with the user's certificate, from an address of this machine to a port of it. */
   const ssh = (user: string, from: string, port: number, ...args: string[]): Promise<Ran> =>
+    asking(user, from, port, "", ...args);
+  /** The same, with something to say. */
+  const asking = (user: string, from: string, port: number, input: string, ...args: string[]): Promise<Ran> =>
     run(
       "ssh",
       [
@@ -99,7 +102,7 @@ suite("what roles decide", { skip: skipUnless("ssh", "sshd", "ssh-agent") }, () 
         ...["-o", `UserKnownHostsFile=${file("known_hosts")}`, "-o", "GlobalKnownHostsFile=/dev/null"],
         ...args,
       ],
-      { env: { ...quiet, HOME: cluster.home } },
+      { env: { ...quiet, HOME: cluster.home }, input },
     );
   const told = (what: string, fields: object): Promise<Event> =>
     cluster.event(`${what} ${JSON.stringify(fields)}`, (event) =>
@@ -207,12 +210,9 @@ suite("what roles decide", { skip: skipUnless("ssh", "sshd", "ssh-agent") }, () 
 
   test("forward_to: by name and by address, whatever it is spelled like; the node decides on the address that it dials", async () => {
     const port = portOf(there);
+    // By stock ssh, at the node itself.
     const through = (user: string, place: string): Promise<Ran> =>
-      run(
-        programs.tsh,
-        ["ssh", "--insecure", `--proxy=${cluster.proxy}`, `--user=${user}`, "-W", place, `${login}@${node}`],
-        { env: { ...quiet, HOME: cluster.home }, input: "hello" },
-      );
+      asking(user, "127.0.0.1", cluster.ports.node, "hello", "-W", place, "127.0.0.1");
     for (const [user, place, open] of [
       ["some", `localhost:${port}`, true],
       ["some", `127.0.0.1:${port}`, true],
