@@ -19,7 +19,7 @@ import { accountEnd } from "./web-session.ts";
  * says of the resource itself is asked here, where the resource is known.
  */
 export function handlers(auth: Auth): Handlers<AuthContract> {
-  const { parts, callers, joins, presence, users, logins, signups, sessions, state } = auth;
+  const { parts, callers, joins, presence, users, logins, signups, sso, sessions, state } = auth;
   const { store, audit } = parts;
   const hostCa = () => store.authorities.get(`host/${parts.clusterName}`);
 
@@ -116,6 +116,8 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
       await logins.recordSuccess(person, credentials.client_addr, sha256(session.id));
       return session;
     },
+    "sso.start": ({ kind, connector, flow }) => sso.start(kind, connector, flow),
+    "sso.finish": (answer) => sso.finish(answer),
     "web_sessions.get": async (credentials) => {
       const { session, user, access } = await sessions.check(credentials);
       return {

@@ -85,8 +85,9 @@ export class Logins {
     const [passwordRecord, otp] = known
       ? await Promise.all([store.passwords.find(name), store.otps.find(name)])
       : [];
+    // A password left by a local account of the same name is not that of who logs in by a connector (S24).
     const passwordGood = await verifyPassword(
-      user && passwordRecord,
+      user?.spec.created_by?.connector ? undefined : user && passwordRecord,
       password,
       config.passwordCost ?? defaultPasswordCost,
     );

@@ -26,6 +26,7 @@ import type { AuthConfig, Parts } from "./parts.ts";
 import { Presence } from "./presence.ts";
 import { recordRefusal } from "./refusals.ts";
 import { Signups } from "./signup.ts";
+import { SsoLogins } from "./sso/logins.ts";
 import { ClusterState } from "./state.ts";
 import { Users } from "./users.ts";
 import { WebSessions } from "./web-session.ts";
@@ -63,6 +64,7 @@ export interface Auth extends AsyncDisposable {
   readonly presence: Presence;
   readonly logins: Logins;
   readonly signups: Signups;
+  readonly sso: SsoLogins;
   readonly sessions: WebSessions;
   readonly users: Users;
   readonly state: ClusterState;
@@ -98,6 +100,7 @@ export async function openAuth(options: AuthOptions): Promise<Auth> {
     presence,
     logins,
     signups: new Signups(parts, logins, sessions),
+    sso: new SsoLogins(parts, sessions),
     sessions,
     users: new Users(parts, logins, sessions),
     state,

@@ -4,6 +4,7 @@ export { adminRole, adminRoleName } from "./builtin.ts";
 export * from "./cluster.ts";
 export * from "./connector.ts";
 export * from "./identity.ts";
+export { valueMapper } from "./match.ts";
 export * from "./resource.ts";
 export * from "./role.ts";
 export * from "./server.ts";
