@@ -71,7 +71,7 @@ export class SsoLogins {
 
   /**
    * Ends a login with what the provider sent back. Each login has one end, whatever it is; where it began is told, so that a refusal gets
-   * there too. Throws `access_denied` for an answer to no login of ours.
+   * there too. Throws `not_found` for an answer to no login of ours.
    */
   async finish(answer: Answer): Promise<SsoFinished> {
     const query = new URLSearchParams(answer.query);
@@ -256,7 +256,7 @@ export class SsoLogins {
 }
 
 const unknownState = (): Fault =>
-  new Fault("access_denied", "this login is over or was never begun; begin it anew");
+  new Fault("not_found", "this login is over or was never begun; begin it anew");
 
 /** RFC 6749 §4.1.2.1: what the provider says in place of a code, cut to what somebody may read. */
 function refused(error: string, description: string): Fault {
