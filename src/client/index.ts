@@ -26,6 +26,8 @@ export type { WebClientOptions } from "./web.ts";
 
 /** `ping`, `clusterKnown`, `login`, `profileOf`: the web API, for who has no certificate yet. */
 export const loginApi = () => import("./login.ts");
+/** `browserLogin`: for logins that happen on a page. */
+export const browserApi = () => import("./browser-login.ts");
 /** `openAuth`: the auth API, for who has one. */
 export const authApi = () => import("./auth.ts");
 /** `openRecording`, `Player`, `playerKeys`. */
