@@ -1,4 +1,4 @@
 export { withLock } from "./lock.ts";
-export type { PasswordRecord, WebSessionRecord } from "./records.ts";
+export type { ChallengeRecord, PasswordRecord, SecurityKeysRecord, WebSessionRecord } from "./records.ts";
 export { openStore, type Store } from "./store.ts";
 export { type StateChange, watchState } from "./watch.ts";
