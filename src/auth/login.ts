@@ -1,3 +1,5 @@
+import type { KeyAnswer, KeyRequest } from "#contract/webauthn";
+import type { Millis } from "#core/clock";
 import { Fault } from "#core/errors";
 import { type Access, type AuthPreference, access, lockOf, ResourceName, type Role, type User } from "#model";
 import { countFailure, forgetFailures, refuseLocked } from "./attempts.ts";
@@ -5,13 +7,19 @@ import { record } from "./audit.ts";
 import { checkCode, newSeed } from "./otp.ts";
 import type { Parts } from "./parts.ts";
 import { defaultPasswordCost, verifyPassword } from "./password.ts";
+import type { Purpose, SecurityKeys } from "./security-keys.ts";
 
 export interface Credentials {
   readonly user: string;
   readonly password: string;
   readonly otp_token: string;
   readonly client_addr: string;
+  /** The answer of a security key to `challenge`, which checked the password. */
+  readonly webauthn?: KeyAnswer | undefined;
 }
+
+/** What a security key is asked for, and with which invitation or login of `tsh` that hangs together. */
+type KeyPurpose = Omit<Purpose, "user">;
 
 /** Somebody whose credentials were right, and what the roles of now let them do. */
 export interface Person {
@@ -27,26 +35,40 @@ const waiting = 32;
 /** Checks passwords and second factors: the only way from a secret of a person to a `Person`. */
 export class Logins {
   readonly #parts: Parts;
+  readonly #keys: SecurityKeys;
   /** A seed for users who are not there, so that checking their code takes the same time. */
   readonly #nobodysSeed = newSeed();
   /** The last login of each name: guesses come one after the other, so the count of failures cannot be outrun. */
   readonly #queues = new Map<string, { last: Promise<unknown>; length: number }>();
   #busy = 0;
 
-  constructor(parts: Parts) {
+  constructor(parts: Parts, keys: SecurityKeys) {
     this.#parts = parts;
+    this.#keys = keys;
   }
 
   /**
    * The person, or a refusal that does not tell what was wrong (AUTH-39), after the same work for users who are there
-   * and who are not (AUTH-36, S21). Refusals are audited here; successes by whoever makes something of them.
+   * and who are not (AUTH-36, S21). Refusals are audited here; successes by whoever makes something of them. Where no security key
+   * can be asked for its part there is no `purpose`.
    */
-  async verify(credentials: Credentials): Promise<Person> {
+  verify(credentials: Credentials, purpose?: KeyPurpose): Promise<Person> {
+    return this.#guarded(credentials, (preference) =>
+      preference.second_factor === "webauthn"
+        ? this.#verifyKey(credentials, purpose)
+        : this.#verify(credentials, preference),
+    );
+  }
+
+  /** The first half of a login with a security key: who has the password learns what a key has to sign (AUTH-38). */
+  challenge(credentials: Credentials, purpose: KeyPurpose): Promise<KeyRequest> {
+    return this.#guarded(credentials, (preference) => this.#challenge(credentials, preference, purpose));
+  }
+
+  async #guarded<T>(credentials: Credentials, work: (preference: AuthPreference) => Promise<T>): Promise<T> {
     try {
       const preference = await this.preference();
-      return await this.#afterOthers(credentials.user, () =>
-        this.#limited(() => this.#verify(credentials, preference)),
-      );
+      return await this.#afterOthers(credentials.user, () => this.#limited(() => work(preference)));
     } catch (err) {
       if (Fault.is(err, "access_denied")) await this.#recordFailure(credentials, err);
       throw err;
@@ -74,43 +96,85 @@ export class Logins {
   }
 
   async #verify(credentials: Credentials, preference: AuthPreference): Promise<Person> {
-    const { store, clock, config } = this.#parts;
+    const { store, clock } = this.#parts;
     const { user: name, password, otp_token } = credentials;
-    const withCode = preference.second_factor !== "off";
+    const withCode = preference.second_factor === "otp";
     if (withCode && otp_token === "") throw new Fault("access_denied", "missing second factor");
-    const known = ResourceName.safeParse(name).success && Buffer.byteLength(name) <= longestName;
-    const user = known ? await store.users.find(name) : undefined;
+    const user = await this.#find(name);
     await refuseLocked(this.#parts, name, user);
 
-    const [passwordRecord, otp] = known
-      ? await Promise.all([store.passwords.find(name), store.otps.find(name)])
-      : [];
-    // A password left by a local account of the same name is not that of who logs in by a connector (S24).
-    const passwordGood = await verifyPassword(
-      user?.spec.created_by?.connector ? undefined : user && passwordRecord,
-      password,
-      config.passwordCost ?? defaultPasswordCost,
-    );
+    const [passwordGood, otp] = await Promise.all([
+      this.#knows(user, name, password),
+      isName(name) ? store.otps.find(name) : undefined,
+    ]);
     const code = checkCode(otp?.seed ?? this.#nobodysSeed, otp_token, clock.now(), otp?.lastStep ?? 0);
     let why = passwordGood ? undefined : "wrong user name or password";
     if (withCode && why === undefined) {
-      if (preference.second_factor !== "otp") why = "this cluster asks for a security key";
-      else if (!otp) why = "the account has no second factor";
+      if (!otp) why = "the account has no second factor";
       else if (code === "wrong") why = "wrong second factor";
       else if (code === "used" || !(await this.#spendStep(name, code.step)))
         why = "previously used totp token";
     }
-    if (!user || why !== undefined) {
-      await countFailure(this.#parts, name, user);
-      throw new Fault(
-        "access_denied",
-        withCode ? "invalid username, password or second factor" : "invalid username or password",
-        { cause: new Error(why) },
-      );
-    }
-    // Only who knows the password learns of an administrator's lock.
-    if (lockOf(user, clock.now()) === "administrator")
-      throw new Fault("access_denied", `the account ${name} is locked; ask your administrator`);
+    if (!user || why !== undefined)
+      return this.#refuse(name, user, withCode ? wrongFactors : "invalid username or password", why);
+    return this.#admit(user);
+  }
+
+  /** The password was checked when the challenge was given; the challenge is of this user and purpose, and counts once. */
+  async #verifyKey(
+    { user: name, webauthn, client_addr }: Credentials,
+    purpose?: KeyPurpose,
+  ): Promise<Person> {
+    if (!webauthn || !purpose) throw new Fault("access_denied", "missing second factor");
+    const user = await this.#find(name);
+    await refuseLocked(this.#parts, name, user);
+    const why = await this.#keys.check(webauthn, { user: name, ...purpose }, client_addr);
+    if (!user || why !== undefined)
+      return this.#refuse(name, user, "invalid response of the security key; begin anew", why);
+    return this.#admit(user);
+  }
+
+  async #challenge(
+    { user: name, password }: Credentials,
+    preference: AuthPreference,
+    purpose: KeyPurpose,
+  ): Promise<KeyRequest> {
+    if (preference.second_factor !== "webauthn")
+      throw new Fault("bad_parameter", "this cluster does not ask for security keys");
+    const user = await this.#find(name);
+    await refuseLocked(this.#parts, name, user);
+    const passwordGood = await this.#knows(user, name, password);
+    if (!user || !passwordGood) return this.#refuse(name, user, wrongFactors, "wrong user name or password");
+    refuseLockedByAdministrator(user, this.#parts.clock.now());
+    const request = await this.#keys.request({ user: name, ...purpose });
+    return request ?? this.#refuse(name, user, wrongFactors, "the account has no security key");
+  }
+
+  async #find(name: string): Promise<User | undefined> {
+    return isName(name) ? this.#parts.store.users.find(name) : undefined;
+  }
+
+  async #knows(user: User | undefined, name: string, password: string): Promise<boolean> {
+    const { store, config } = this.#parts;
+    const held = isName(name) ? await store.passwords.find(name) : undefined;
+    // A password left by a local account of the same name is not that of who logs in by a connector (S24).
+    const own = user && !user.spec.created_by?.connector ? held : undefined;
+    return verifyPassword(own, password, config.passwordCost ?? defaultPasswordCost);
+  }
+
+  /** Counts the failure. `sentence` is for the client, `why` for the log. */
+  async #refuse(
+    name: string,
+    user: User | undefined,
+    sentence: string,
+    why: string | undefined,
+  ): Promise<never> {
+    await countFailure(this.#parts, name, user);
+    throw new Fault("access_denied", sentence, { cause: new Error(why) });
+  }
+
+  async #admit(user: User): Promise<Person> {
+    refuseLockedByAdministrator(user, this.#parts.clock.now());
     await forgetFailures(this.#parts, user);
     return { user, access: await accessOfUser(this.#parts, user) };
   }
@@ -167,8 +231,18 @@ export class Logins {
 const tooMany = (): Fault =>
   new Fault("limit_exceeded", "too many people log in at once; try again in a moment");
 
+const wrongFactors = "invalid username, password or second factor";
+
 /** Bytes; a longer name cannot be stored, so nobody has it. */
 const longestName = 900;
+const isName = (name: string): boolean =>
+  ResourceName.safeParse(name).success && Buffer.byteLength(name) <= longestName;
+
+/** Only who knows the password learns of an administrator's lock. */
+function refuseLockedByAdministrator(user: User, now: Millis): void {
+  if (lockOf(user, now) === "administrator")
+    throw new Fault("access_denied", `the account ${user.metadata.name} is locked; ask your administrator`);
+}
 
 /** What an account's roles of now decide. Throws `access_denied` when one is missing: it may be the one that denies. */
 export async function accessOfUser(parts: Pick<Parts, "store">, user: User): Promise<Access> {

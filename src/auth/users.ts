@@ -64,6 +64,7 @@ export class Users {
       store.users.deleting(name),
       store.passwords.deleting(name),
       store.otps.deleting(name),
+      store.securityKeys.deleting(name),
       store.attempts.deleting(sha256(name)),
     ]);
     await this.#sessions.closeAll(name);
@@ -74,7 +75,7 @@ export class Users {
   async changePassword(credentials: Credentials, password: string): Promise<void> {
     const { store, config } = this.#parts;
     checkNewPassword(password);
-    const { user } = await this.#logins.verify(credentials);
+    const { user } = await this.#logins.verify(credentials, { purpose: "password" });
     const { name } = user.metadata;
     await store.passwords.put(await hashPassword(name, password, config.passwordCost ?? defaultPasswordCost));
     await this.#sessions.closeAll(name);

@@ -3,8 +3,16 @@ import { type Millis, minute } from "#core/clock";
 import { Fault } from "#core/errors";
 import { formatAddress, parseAddress } from "#net";
 import { makeTlsKey } from "#pki";
-import { formatPublicKeyLine, generateKey, type PublicKey, parsePublicKeyLine, sameKey } from "#ssh/keys";
+import {
+  formatPublicKeyLine,
+  generateKey,
+  type PrivateKey,
+  type PublicKey,
+  parsePublicKeyLine,
+  sameKey,
+} from "#ssh/keys";
 import { defaultPorts, type ProxyAddress } from "./address.ts";
+import type { BrowserLogin } from "./browser-login.ts";
 import { type Credentials, type HostAuthority, isClusterName } from "./keystore.ts";
 import type { Profile } from "./profile.ts";
 import { callWeb, type WebClientOptions } from "./web.ts";
@@ -43,20 +51,56 @@ export async function login(
   request: LoginRequest,
   signal: AbortSignal,
 ): Promise<Credentials> {
-  const [key, tlsKey] = await Promise.all([generateKey("ed25519"), makeTlsKey("ecdsa-p256")]);
+  const keys = await newKeys();
   const body: CertsRequest = {
     user: request.user,
     password: request.password,
     otp_token: request.otpToken,
-    pub_key: base64(formatPublicKeyLine({ key: key.publicKey })),
-    tls_pub_key: base64(tlsKey.publicKey),
+    ...keys.asked,
     ttl: request.ttl * 1_000_000,
     compatibility: request.compatibility,
   };
-  const answer = understood(CertsAnswer, await callWeb(web, "POST", `/v1${webPaths.certs}`, signal, body));
+  const answer = await callWeb(web, "POST", `/v1${webPaths.certs}`, signal, body);
+  return credentialsOf(answer, keys, request.user);
+}
+
+/** Keys of one login, and how a request names their public halves. */
+interface LoginKeys {
+  readonly key: PrivateKey;
+  readonly tlsKey: Awaited<ReturnType<typeof makeTlsKey>>;
+  readonly asked: { readonly pub_key: string; readonly tls_pub_key: string };
+}
+
+/**
+ * Makes keys and has them certified on a page. `begin` tells the proxy of them and of where the answer goes, and answers the
+ * address of the page. `user` is undefined where the page tells who it is.
+ */
+export async function loginOnPage(
+  browser: Omit<BrowserLogin, "start">,
+  begin: (redirectUrl: string, asked: LoginKeys["asked"]) => Promise<string>,
+  user: string | undefined,
+): Promise<Credentials> {
+  const keys = await newKeys();
+  const { browserLogin } = await import("./browser-login.ts");
+  const answer = await browserLogin({ ...browser, start: (redirectUrl) => begin(redirectUrl, keys.asked) });
+  return credentialsOf(answer, keys, user);
+}
+
+async function newKeys(): Promise<LoginKeys> {
+  const [key, tlsKey] = await Promise.all([generateKey("ed25519"), makeTlsKey("ecdsa-p256")]);
+  const asked = {
+    pub_key: base64(formatPublicKeyLine({ key: key.publicKey })),
+    tls_pub_key: base64(tlsKey.publicKey),
+  };
+  return { key, tlsKey, asked };
+}
+
+/** Throws `protocol` for certificates that are not of these keys or, where one is named, of this user. */
+function credentialsOf(certs: unknown, { key, tlsKey }: LoginKeys, user: string | undefined): Credentials {
+  const answer = understood(CertsAnswer, certs);
   const certificate = answer.cert === undefined ? undefined : parsePublicKeyLine(text(answer.cert)).key;
   if (certificate && !certifies(certificate, key.publicKey)) throw senseless();
-  if (answer.username !== request.user) throw senseless();
+  if (user !== undefined && answer.username !== user) throw senseless();
   return {
     user: answer.username,
     key,

@@ -18,6 +18,7 @@ import {
   User,
 } from "#model";
 import { call, feed, upload } from "./rpc.ts";
+import { KeyAnswer, KeyCreated, KeyCreation, KeyRequest } from "./webauthn.ts";
 
 const none = z.strictObject({});
 const name = z.strictObject({ name: z.string().min(1) });
@@ -74,6 +75,10 @@ const credentials = {
   /** The person's address as the proxy saw it, for audit and lockout. */
   client_addr: z.string().default(""),
 };
+
+/** With the answer of a security key, where the cluster asks for one: then the password was checked when the key was asked. */
+const withKey = { ...credentials, webauthn: KeyAnswer.optional() };
+const { otp_token: _, ...passwordOnly } = credentials;
 
 const HostCerts = z.object({
   /** SSH host certificate, authorized_keys line. */
@@ -301,18 +306,25 @@ export const authContract = {
     }),
     allow: system("Proxy"),
   }),
+  /** What the signup page asks a new security key for. */
+  "signups.challenge": call({
+    input: z.strictObject({ token: z.string().max(256) }),
+    output: KeyCreation,
+    allow: system("Proxy"),
+  }),
   "signups.complete": call({
     input: z.strictObject({
       token: z.string().max(256),
       password: credentials.password,
       otp_token: credentials.otp_token,
+      webauthn: KeyCreated.optional(),
       client_addr: credentials.client_addr,
     }),
     output: WebSession,
     allow: system("Proxy"),
   }),
   "users.change_password": call({
-    input: z.strictObject({ ...credentials, new_password: z.string().max(1024) }),
+    input: z.strictObject({ ...withKey, new_password: z.string().max(1024) }),
     output: z.void(),
     allow: system("Proxy"),
   }),
@@ -329,7 +341,50 @@ export const authContract = {
     output: IssuedCerts,
     allow: system("Proxy"),
   }),
-  "logins.web": call({ input: z.strictObject(credentials), output: WebSession, allow: system("Proxy") }),
+  /** Checks the password, and says what a security key has to sign for the rest of it. */
+  "logins.challenge": call({
+    input: z.strictObject({ ...passwordOnly, purpose: z.enum(["web", "password"]) }),
+    output: KeyRequest,
+    allow: system("Proxy"),
+  }),
+  /** `tsh login` on a page of the proxy, where a security key can be asked (AUTH-38). `redirect_url`: `#contract/loopback`. */
+  "console_logins.create": call({
+    input: z.strictObject({
+      user: credentials.user,
+      redirect_url: z.string().max(1024),
+      pub_key: sshPublicKey,
+      tls_pub_key: tlsPublicKey.optional(),
+      ttl,
+      compatibility: z.enum(["", "standard", "oldssh"]).default(""),
+    }),
+    output: z.object({ id: z.string() }),
+    allow: system("Proxy"),
+  }),
+  "console_logins.get": call({
+    input: z.strictObject({ id: z.string().max(64) }),
+    output: z.object({ user: z.string() }),
+    allow: system("Proxy"),
+  }),
+  "console_logins.challenge": call({
+    input: z.strictObject({
+      id: z.string().max(64),
+      password: credentials.password,
+      client_addr: credentials.client_addr,
+    }),
+    output: KeyRequest,
+    allow: system("Proxy"),
+  }),
+  /** Certificates for the keys that it began with, and where they go, sealed. */
+  "console_logins.complete": call({
+    input: z.strictObject({
+      id: z.string().max(64),
+      webauthn: KeyAnswer,
+      client_addr: credentials.client_addr,
+    }),
+    output: z.object({ certs: IssuedCerts, redirect_url: z.string() }),
+    allow: system("Proxy"),
+  }),
+  "logins.web": call({ input: z.strictObject(withKey), output: WebSession, allow: system("Proxy") }),
   /** Logging in by an identity provider (AUTH-61): where the browser is to go. */
   "sso.start": call({
     input: z.strictObject({

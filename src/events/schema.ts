@@ -87,7 +87,8 @@ const route = {
 
 /**
  * Every event that the audit log can hold. T1xxx to T3xxx are those of the product's guide; T4xxx are our own:
- * T400x members and invitations, T401x roles, T402x authorities, T403x and T404x what passes through SSH, T405x refusals.
+ * T400x members and invitations, T401x roles, T402x authorities, T403x and T404x what passes through SSH, T405x refusals,
+ * T411x security keys.
  */
 export const AuditEvent = z.discriminatedUnion("code", [
   // Users.
@@ -151,6 +152,17 @@ export const AuditEvent = z.discriminatedUnion("code", [
   /** Too many failed logins. */
   event("user.lock", "T4004W", { ...user, until: z.iso.datetime() }),
   event("user.password", "T4005I", { ...user, by: z.string().optional() }),
+
+  // Security keys. `key` is the id that the key itself chose.
+  event("user.key", "T4110I", { ...user, ...from, key: z.string() }),
+  /** The key counted less than before: there may be a copy of it. The login was refused. */
+  event("user.key.counter", "T4111W", {
+    ...user,
+    ...from,
+    key: z.string(),
+    stored: z.int().nonnegative(),
+    given: z.int().nonnegative(),
+  }),
 
   // Roles.
   event("role.create", "T4010I", { ...user, name }),

@@ -22,9 +22,12 @@ import { withLock } from "./lock.ts";
 import { decode, encode, keyPart } from "./record.ts";
 import {
   AttemptsRecord,
+  ChallengeRecord,
   ClusterNameRecord,
+  ConsoleLoginRecord,
   OtpRecord,
   PasswordRecord,
+  SecurityKeysRecord,
   SignupRecord,
   SsoRequestRecord,
   WebSessionRecord,
@@ -72,6 +75,20 @@ function collections(backend: Backend) {
     });
   const byUser = <S extends z.ZodType<{ user: string }>>(what: string, prefix: string, schema: S) =>
     new Collection({ backend, what, prefix, schema, nameOf: (value) => value.user });
+  /** Things of a short life that are known by a secret. */
+  const byHash = <S extends z.ZodType<{ hash: string; expires: number }>>(
+    what: string,
+    prefix: string,
+    schema: S,
+  ) =>
+    new Collection({
+      backend,
+      what,
+      prefix,
+      schema,
+      nameOf: (value) => value.hash,
+      expiresOf: (value) => value.expires,
+    });
 
   return {
     backend,
@@ -142,6 +159,9 @@ function collections(backend: Backend) {
     }),
     passwords: byUser("password", "/passwords/", PasswordRecord),
     otps: byUser("second factor", "/otp/", OtpRecord),
+    securityKeys: byUser("security keys", "/security_keys/", SecurityKeysRecord),
+    challenges: byHash("challenge", "/challenges/", ChallengeRecord),
+    consoleLogins: byHash("login", "/console_logins/", ConsoleLoginRecord),
     /** By the SHA-256 of the name, which is whatever somebody typed. */
     attempts: new Collection({
       backend,

@@ -51,8 +51,8 @@ const technical = new Set([
   ...["auth_time", "acr", "amr", "sid", "typ"],
 ]);
 
-/** Bytes of all traits: they go into every certificate. */
-const mostTraits = 24 * 1024;
+/** Bytes of all traits: they go into every certificate, and with it through the address line of a browser. */
+const mostTraits = 8 * 1024;
 
 /**
  * Claims as traits, for `{{external.x}}` (AUTH-71): texts, numbers, yes and no, and lists of them; nested ones are left out. Throws

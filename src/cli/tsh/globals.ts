@@ -13,6 +13,10 @@ export const globals = {
   compat: flag.choice("Form of the certificate", ["standard", "oldssh"], { hidden: true }),
   insecure: flag.yes("Do not verify the proxy's HTTPS certificate"),
   auth: flag.choice("How to log in", ["local"]),
+  bindAddr: flag.text("Where to wait for a login in the browser: HOST:PORT of this machine", {
+    value: "HOST:PORT",
+    env: "TELEPORT_LOGIN_BIND_ADDR",
+  }),
   skipVersionCheck: flag.yes("Go on although the proxy asks for another version"),
   debug: flag.yes("Tell what is being done, with stack traces of errors", { short: "d" }),
   nocache: flag.yes("Accepted, without effect", { hidden: true }),
