@@ -2,6 +2,7 @@ import { Fault } from "#core/errors";
 import { type Caller, type Connector, type ConnectorKind, withoutSecrets } from "#model";
 import { record } from "./audit.ts";
 import type { Parts } from "./parts.ts";
+import { checkConnector } from "./sso/check.ts";
 
 /** Those that the caller may see, by kind and name. */
 export async function listConnectors(parts: Parts, secrets: boolean, caller: Caller): Promise<Connector[]> {
@@ -23,6 +24,7 @@ export async function putConnector(
   caller: Caller,
 ): Promise<{ created: boolean }> {
   const { kind, metadata } = connector;
+  checkConnector(connector);
   let created = false;
   await parts.store.connectors.update(`${kind}/${metadata.name}`, (now) => {
     created = now === undefined;

@@ -29,6 +29,8 @@ export type { WebClientOptions } from "./web.ts";
 export const loginApi = () => import("./login.ts");
 /** `browserLogin`: for logins that happen on a page. */
 export const browserApi = () => import("./browser-login.ts");
+/** `beginSsoLogin`. */
+export const ssoLoginApi = () => import("./sso-login.ts");
 /** `openAuth`: the auth API, for who has one. */
 export const authApi = () => import("./auth.ts");
 /** `openRecording`, `Player`, `playerKeys`. */

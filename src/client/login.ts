@@ -1,4 +1,11 @@
-import { CertsAnswer, type CertsRequest, ClusterKnown, PingAnswer, webPaths } from "#contract/web";
+import {
+  CertsAnswer,
+  type CertsRequest,
+  ClusterKnown,
+  PingAnswer,
+  SsoRefusal,
+  webPaths,
+} from "#contract/web";
 import { type Millis, minute } from "#core/clock";
 import { Fault } from "#core/errors";
 import { formatAddress, parseAddress } from "#net";
@@ -97,6 +104,8 @@ async function newKeys(): Promise<LoginKeys> {
 
 /** Throws `protocol` for certificates that are not of these keys or, where one is named, of this user. */
 function credentialsOf(certs: unknown, { key, tlsKey }: LoginKeys, user: string | undefined): Credentials {
+  const refusal = SsoRefusal.safeParse(certs);
+  if (refusal.success) throw new Fault("access_denied", refusal.data.error);
   const answer = understood(CertsAnswer, certs);
   const certificate = answer.cert === undefined ? undefined : parsePublicKeyLine(text(answer.cert)).key;
   if (certificate && !certifies(certificate, key.publicKey)) throw senseless();
@@ -141,7 +150,7 @@ export function profileOf(typed: ProxyAddress, answer: PingAnswer, user: string)
         : parseAddress(ssh.ssh_public_addr, defaultPorts.ssh),
     ),
     user,
-    authType: answer.auth.type,
+    authType: answer.auth[answer.auth.type]?.name ?? answer.auth.type,
     cluster: answer.cluster_name,
     rootCluster: answer.cluster_name,
   };

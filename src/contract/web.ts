@@ -164,8 +164,8 @@ export const CertsAnswer = z.object({
 });
 export type CertsAnswer = z.output<typeof CertsAnswer>;
 
-/** POST /github/login/console and /oidc/login/console (WEB-30): keys as in `CertsRequest`; answered with a `ConsoleLogin`. */
-export const ConsoleLoginRequest = z.object({
+/** POST /github/login/console and /oidc/login/console (WEB-30): keys as in `CertsRequest`; answered with a `SsoLogin`. */
+export const SsoLoginRequest = z.object({
   /** Absent: the default one of its kind. */
   connector_id: z.string().max(255).optional(),
   /** Where tsh waits, with the key to seal the answer with (`#contract/loopback`). */
@@ -175,15 +175,15 @@ export const ConsoleLoginRequest = z.object({
   ttl: nanoseconds,
   compatibility: CertsRequest.shape.compatibility,
 });
-export type ConsoleLoginRequest = z.input<typeof ConsoleLoginRequest>;
+export type SsoLoginRequest = z.input<typeof SsoLoginRequest>;
 
 /** Where the browser goes to log in. */
-export const ConsoleLogin = z.object({ redirect_url: z.string() });
-export type ConsoleLogin = z.output<typeof ConsoleLogin>;
+export const SsoLogin = z.object({ redirect_url: z.string() });
+export type SsoLogin = z.output<typeof SsoLogin>;
 
 /** What arrives sealed in place of certificates when a login was refused. */
-export const ConsoleRefusal = z.object({ error: z.string() });
-export type ConsoleRefusal = z.output<typeof ConsoleRefusal>;
+export const SsoRefusal = z.object({ error: z.string() });
+export type SsoRefusal = z.output<typeof SsoRefusal>;
 
 /** GET /user/status, and what other calls answer that have nothing to say. */
 export const Done = z.object({ message: z.literal("ok") });

@@ -61,12 +61,14 @@ export function discovery(
 type Preference = Awaited<ReturnType<WebApiOptions["auth"]["cluster.preference"]>>;
 
 function authSettings(
-  { type, second_factor, u2f, connector_name }: Preference,
+  { type, second_factor, u2f, connector_name, local_auth }: Preference,
   connectors: readonly Connector[],
   asked: string | undefined,
 ): AuthSettings {
   const base = { second_factor, ...(u2f && { u2f: { app_id: u2f.app_id } }) };
   const isLocal = asked === "local" || (asked === undefined && type === "local");
+  if (asked === "local" && !local_auth)
+    throw new Fault("bad_parameter", "logins with a local password are switched off in this cluster");
   if (isLocal) return { type: "local", ...base, local: { name: "local" } };
   // Of one name there may be one of each kind; then it is that of the default kind.
   const inOrder = connectors.toSorted((a, b) => Number(b.kind === type) - Number(a.kind === type));

@@ -95,6 +95,12 @@ suite("how people log in, as ping says (WEB-10, WEB-11, CFG-45, CFG-47)", () => 
     assert.match((await ping("old")).message, /nobody logs in by the SAML connector "old"/);
   });
 
+  test("CFG-49: local accounts that let nobody in are not offered by name", async () => {
+    auth.preference = { type: "github", local_auth: false };
+    assert.deepEqual([(await ping("local")).status, (await ping()).status], [400, 200]);
+    assert.match((await get("/web/config.js")).body, /"local_auth":false/);
+  });
+
   test("of one name the default kind's is meant", async () => {
     auth.connectors.push(connector("oidc", "github"));
     assert.equal((await ping("github")).auth.type, "github");

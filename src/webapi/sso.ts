@@ -1,12 +1,7 @@
 import type { SsoFinished } from "#contract/auth";
 import { answerUrl, loopbackKey } from "#contract/loopback";
 import { returnPath } from "#contract/return-path";
-import {
-  type BearerSession,
-  type ConsoleLogin,
-  ConsoleLoginRequest,
-  type ConsoleRefusal,
-} from "#contract/web";
+import { type BearerSession, type SsoLogin, SsoLoginRequest, type SsoRefusal } from "#contract/web";
 import { Fault } from "#core/errors";
 import { seal } from "#core/seal";
 import { type App, checkCsrf, clientAddress, csrfToken, heldCsrfToken, parse } from "#net";
@@ -44,10 +39,10 @@ export function ssoRoutes(
       },
     );
 
-    api.post(`/${kind}/login/console`, async (request): Promise<ConsoleLogin> => {
+    api.post(`/${kind}/login/console`, async (request): Promise<SsoLogin> => {
       logins.take(request.raw.socket);
       const { connector_id, redirect_url, pub_key, tls_pub_key, ttl, compatibility } = parse(
-        ConsoleLoginRequest,
+        SsoLoginRequest,
         request.body,
       );
       loopbackKey(redirect_url); // or it throws
@@ -100,7 +95,7 @@ function wayOn(done: SsoFinished): string {
       return answerUrl(redirect_url, seal(certsAnswer(done.certs), loopbackKey(redirect_url)));
     case "refused": {
       if (done.flow === "web") return failurePage(done.error);
-      const refusal: ConsoleRefusal = { error: done.error };
+      const refusal: SsoRefusal = { error: done.error };
       return answerUrl(redirect_url, seal(refusal, loopbackKey(redirect_url)));
     }
   }
