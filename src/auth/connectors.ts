@@ -1,12 +1,14 @@
 import { Fault } from "#core/errors";
 import { type Caller, type Connector, type ConnectorKind, withoutSecrets } from "#model";
 import { record } from "./audit.ts";
+import { refuseExpired, refuseOvertaken } from "./overtaken.ts";
 import type { Parts } from "./parts.ts";
 import { checkConnector } from "./sso/check.ts";
 
 /** Those that the caller may see, by kind and name. */
 export async function listConnectors(parts: Parts, secrets: boolean, caller: Caller): Promise<Connector[]> {
   const all = await parts.store.connectors.list();
+  if (secrets) await record(parts, { code: "T4132I", user: caller.name, resource: "auth_connector" });
   const may = (connector: Connector): boolean =>
     caller.can(secrets ? "read" : "readnosecrets", "auth_connector", connector) ||
     (!secrets && caller.can("list", "auth_connector", connector));
@@ -22,12 +24,15 @@ export async function putConnector(
   connector: Connector,
   force: boolean,
   caller: Caller,
+  was?: Connector,
 ): Promise<{ created: boolean }> {
   const { kind, metadata } = connector;
   checkConnector(connector);
+  refuseExpired(connector, parts.clock.now());
   let created = false;
   await parts.store.connectors.update(`${kind}/${metadata.name}`, (now) => {
     created = now === undefined;
+    if (was) refuseOvertaken(withoutSecrets(was), now && withoutSecrets(now));
     if (now && !force)
       throw new Fault("already_exists", `authentication connector '${metadata.name}' already exists`);
     const verb = now ? "update" : "create";

@@ -3,7 +3,7 @@ import { suite, test } from "node:test";
 import { type AuthContract, authContract } from "#contract/auth";
 import { hour } from "#core/clock";
 import { Fault } from "#core/errors";
-import { type Identity, Node, ProxyServer } from "#model";
+import { type Identity, Node, ProxyServer, publicPart } from "#model";
 import {
   account,
   type Cluster,
@@ -62,6 +62,7 @@ async function full(): Promise<{
     metadata: { name: "corp" },
     spec: { client_id: "id", client_secret: "secret", redirect_url: "https://px/v1/webapi/github/callback" },
   };
+  const ca = await c.auth.parts.store.authorities.get("host/main");
   const web = { user: "joe", id: session.id, bearer: session.bearer };
   const credentials = { user: "joe", password: "correct horse" };
   const { role: _, ...keys } = await joinRequest("Node", {});
@@ -71,6 +72,7 @@ async function full(): Promise<{
     "cluster.preference": {},
     "cluster.ca": {},
     "authorities.list": { secrets: false },
+    "authorities.restore": { authorities: [publicPart(ca)] },
     "mirror.watch": {},
     "hosts.join": { ...keys, role: "Node", token: "static/token" },
     "hosts.renew": { ...keys, host_id: hostId, role: "Node" },
@@ -183,6 +185,7 @@ const policy: Record<Name, string> = {
   "cluster.preference": "Admin Auth Proxy",
   "cluster.ca": all,
   "authorities.list": `${members} ${people}`,
+  "authorities.restore": "Admin Auth",
   "mirror.watch": members,
   "hosts.join": all,
   "hosts.renew": "Node",

@@ -1,9 +1,11 @@
+import type { Millis } from "#core/clock";
 import { sha256 } from "#core/digest";
 import { Fault, notFound } from "#core/errors";
 import { type Caller, lockOf, type User } from "#model";
 import { dropAttempts } from "./attempts.ts";
 import { record } from "./audit.ts";
 import type { Credentials, Logins } from "./login.ts";
+import { refuseExpired, refuseOvertaken } from "./overtaken.ts";
 import { type Parts, rfc3339 } from "./parts.ts";
 import { checkNewPassword, defaultPasswordCost, hashPassword } from "./password.ts";
 import { requireRoles } from "./signup.ts";
@@ -22,13 +24,15 @@ export class Users {
   }
 
   /** Creates or, with `force`, replaces an account. The password and second factor stay what they are (RES-05). */
-  async put(user: User, force: boolean, caller: Caller): Promise<{ created: boolean }> {
+  async put(user: User, force: boolean, caller: Caller, was?: User): Promise<{ created: boolean }> {
     const { store, clock } = this.#parts;
     const { name } = user.metadata;
+    refuseExpired(user, clock.now());
     await requireRoles(this.#parts, user.spec.roles);
     let before: User | undefined;
     await store.users.update(name, (now) => {
       before = now;
+      if (was) refuseOvertaken(lasting(was, clock.now()), now && lasting(now, clock.now()));
       if (now && !force) throw new Fault("already_exists", `user '${name}' already exists`);
       // With `force` an account that is not there would be made by whoever may only change some.
       const verb = now ? "update" : "create";
@@ -81,6 +85,12 @@ export class Users {
     await this.#sessions.closeAll(name);
     await record(this.#parts, { code: "T4005I", user: name });
   }
+}
+
+/** The record without a lock by failed logins: that comes and goes by itself, and nobody writes it into a file. */
+function lasting(user: User, now: Millis): User {
+  if (lockOf(user, now) === "administrator") return user;
+  return { ...user, spec: { ...user.spec, status: { is_locked: false } } };
 }
 
 /** The record with what only the server knows: who made it and when, and when it was locked. */

@@ -24,6 +24,8 @@ const none = z.strictObject({});
 const name = z.strictObject({ name: z.string().min(1) });
 /** Creating what exists is refused unless `force` (RES-05). */
 const force = z.boolean().default(false);
+/** The record as it was read before it was changed: if it is another by now nothing is written, `compare_failed`. */
+const was = <S extends z.ZodType>(record: S) => record.optional();
 
 const anyone = (): boolean => true;
 const member = (caller: Caller): boolean => caller.kind !== "anonymous";
@@ -204,6 +206,15 @@ export const authContract = {
     output: z.array(CertAuthority),
     allow: (caller, { secrets }) => (secrets ? admin(caller) : member(caller)),
   }),
+  /**
+   * Puts back this cluster's authorities with their private keys, all of those given or none. Where a private key is not
+   * given, the stored one of that public key stays.
+   */
+  "authorities.restore": call({
+    input: z.strictObject({ authorities: z.array(CertAuthority).min(1).max(2), force }),
+    output: z.void(),
+    allow: admin,
+  }),
   /** Each `alive` keeps the caller's announced records for another 30 s, and is answered with a beat. */
   "mirror.watch": feed({ input: none, said: Alive, output: MirrorChange, allow: system("Proxy", "Node") }),
 
@@ -276,7 +287,7 @@ export const authContract = {
       caller.can("read", "user") || (caller.kind === "user" && caller.user === name),
   }),
   "users.put": call({
-    input: z.strictObject({ user: User, force }),
+    input: z.strictObject({ user: User, force, was: was(User) }),
     output: z.object({ created: z.boolean() }),
     allow: (caller, { force }) => caller.can(force ? "update" : "create", "user"),
   }),
@@ -445,7 +456,7 @@ export const authContract = {
   "roles.list": call({ input: none, output: z.array(Role), allow: readable("role") }),
   "roles.get": call({ input: name, output: Role, allow: (caller) => readable("role")(caller) }),
   "roles.put": call({
-    input: z.strictObject({ role: Role, force }),
+    input: z.strictObject({ role: Role, force, was: was(Role) }),
     output: z.object({ created: z.boolean() }),
     allow: (caller, { force }) => caller.can(force ? "update" : "create", "role"),
   }),
@@ -463,7 +474,7 @@ export const authContract = {
   }),
   /** A connector without its secret keeps the secret that is stored. */
   "connectors.put": call({
-    input: z.strictObject({ connector: Connector, force }),
+    input: z.strictObject({ connector: Connector, force, was: was(Connector) }),
     output: z.object({ created: z.boolean() }),
     allow: (caller, { force }) => caller.can(force ? "update" : "create", "auth_connector"),
   }),

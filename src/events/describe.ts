@@ -83,6 +83,12 @@ export function describe(e: AuditEvent): string {
       return `${e.user} changed the ${e.kind} connector ${e.name}`;
     case "T4142I":
       return `${e.user} deleted the ${e.kind} connector ${e.name}`;
+    case "T4130I":
+      return `${e.user} restored the ${e.kind} certificate authority ${e.fingerprint}`;
+    case "T4131I":
+      return `${e.user} took the node ${e.hostname} (${e.server_id}) off the list`;
+    case "T4132I":
+      return `${e.user} read the secrets of every ${e.resource}`;
     case "T4020I":
       return `the ${e.kind} certificate authority ${e.fingerprint} was created`;
     case "T4021I":

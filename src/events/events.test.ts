@@ -87,6 +87,12 @@ const samples: { [C in Code]: [Omit<Draft<EventOf<C>>, "code">, string] } = {
   T4140I: [{ user: "ada", kind: "github", name: "corp" }, "ada created the github connector corp"],
   T4141I: [{ user: "ada", kind: "oidc", name: "corp" }, "ada changed the oidc connector corp"],
   T4142I: [{ user: "ada", kind: "saml", name: "corp" }, "ada deleted the saml connector corp"],
+  T4130I: [
+    { user: "ada", kind: "host", fingerprint: "SHA256:x" },
+    "ada restored the host certificate authority SHA256:x",
+  ],
+  T4131I: [{ user: "ada", server_id: "id-1", hostname: "db" }, "ada took the node db (id-1) off the list"],
+  T4132I: [{ user: "ada", resource: "cert_authority" }, "ada read the secrets of every cert_authority"],
   T4020I: [{ kind: "host", fingerprint: "SHA256:x" }, "the host certificate authority SHA256:x was created"],
   T4021I: [
     { kind: "user", phase: "init", state: "in_progress" },

@@ -88,7 +88,7 @@ const route = {
 /**
  * Every event that the audit log can hold. T1xxx to T3xxx are those of the product's guide; T4xxx are our own:
  * T400x members and invitations, T401x roles, T402x authorities, T403x and T404x what passes through SSH, T405x refusals,
- * T411x security keys.
+ * T411x security keys, T413x resources.
  */
 export const AuditEvent = z.discriminatedUnion("code", [
   // Users.
@@ -173,6 +173,14 @@ export const AuditEvent = z.discriminatedUnion("code", [
   event("connector.create", "T4140I", { ...user, kind: connectorKind, name }),
   event("connector.update", "T4141I", { ...user, kind: connectorKind, name }),
   event("connector.delete", "T4142I", { ...user, kind: connectorKind, name }),
+
+  // What else an administrator does to resources.
+  /** An authority was put back from a file, with its keys. */
+  event("ca.restore", "T4130I", { ...user, kind: z.enum(["user", "host"]), fingerprint: z.string() }),
+  /** Taken off the list; it is on it again as soon as it says that it is there. */
+  event("node.delete", "T4131I", { ...user, server_id: z.string(), hostname: z.string() }),
+  /** Private keys of authorities, or secrets of connectors, were handed out. */
+  event("secrets.read", "T4132I", { ...user, resource: z.enum(["cert_authority", "auth_connector"]) }),
 
   // Authorities. `user` is absent when the cluster itself did it.
   event("ca.create", "T4020I", { kind: z.enum(["user", "host"]), fingerprint: z.string() }),
