@@ -127,6 +127,10 @@ export async function startGithub(tls?: { readonly key: string; readonly cert: s
 
   const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const url = new URL(request.url ?? "/", own.url);
+    if (url.pathname === "/favicon.ico") {
+      response.writeHead(204).end();
+      return;
+    }
     if (url.pathname === "/login/oauth/authorize") {
       authorize(url, response);
       return;
