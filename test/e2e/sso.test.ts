@@ -277,11 +277,12 @@ suite("people whose accounts are at GitHub, or at a company's own provider", { s
     assert.ok(found);
     found.spec.status = { is_locked: true };
     await create(found, "locked.yaml");
-    await visitor.page.reload();
-    await visitor.page
-      .getByText(/is over|log in again|sign in/i)
-      .first()
-      .waitFor();
+    const refused = await visitor.page.evaluate(async () => {
+      const { token } = JSON.parse(localStorage.getItem("teleport.session") ?? "") as { token: string };
+      const answer = await fetch("/webapi/user/status", { headers: { authorization: `Bearer ${token}` } });
+      return [answer.status, (await answer.json()) as unknown];
+    });
+    assert.deepEqual(refused, [403, { message: "the web session is over; log in again" }]);
     await visitor.context.close();
     const again = await atLogin();
     await again.page.getByRole("link", { name: /Octocats/ }).click();
