@@ -199,6 +199,8 @@ const access = z.object({
 /** GET /user/context (WEB-34). */
 export const UserContext = z.object({
   authType: z.enum(["local", "sso"]),
+  /** By which connector, for `sso`. */
+  connector: z.string().optional(),
   userName: z.string(),
   clusterName: z.string(),
   roles: z.array(z.string()),

@@ -185,6 +185,10 @@ suite("people whose accounts are at GitHub, or at a company's own provider", { s
     await page.getByRole("link", { name: "Authorize" }).click();
     await inAs("octocat", visitor);
     assert.equal(new URL(page.url()).pathname, "/web");
+    assert.equal(
+      await page.locator("#terminal ~ .copy code").innerText(),
+      `tsh login --proxy=127.0.0.1:${cluster.ports.web} --auth=github`,
+    );
     await page.reload();
     await inAs("octocat", visitor);
     const held = await context.cookies();
