@@ -24,12 +24,15 @@ const connector = (github: Github, name: string, spec: object = {}): Connector =
     },
   });
 
+const octoAdmins = { slug: "admins", organization: { login: "octo" } };
+
 /** A cluster with the connector `github`, and octocat in the team octo/admins. */
-async function setting(spec: object = {}) {
+async function setting(spec: object = {}, alsoClear: string[] = []) {
   await using stack = new AsyncDisposableStack();
   const github = stack.use(await startGithub());
   github.teams = [{ organization: "octo", team: "admins" }];
-  const sso = { github: { web: github.url, api: `${github.url}/api/v3` }, clear: [github.url] };
+  const clear = [github.url, ...alsoClear];
+  const sso = { github: { web: github.url, api: `${github.url}/api/v3` }, clear };
   const c = stack.use(await cluster({ sso }));
   await c.admin["connectors.put"]({ connector: connector(github, "github", spec) });
   const open = stack.move();
@@ -334,9 +337,10 @@ suite("a login at GitHub that somebody tampers with", () => {
       ["no login", (s) => (s.github.faults.user = (_, response) => void response.end('{"id":1}'))],
       ["an error", (s) => (s.github.faults.teams = (_, response) => void response.writeHead(502).end("[]"))],
       [
-        "a huge answer",
+        "an answer of two megabytes, though it makes sense",
         (s) => {
-          s.github.faults.teams = (_, response) => void response.end("[".repeat(2 * 1024 * 1024));
+          s.github.faults.teams = (_, response) =>
+            void response.end(JSON.stringify([octoAdmins]) + " ".repeat(2 * 1024 * 1024));
         },
       ],
       [
@@ -344,15 +348,6 @@ suite("a login at GitHub that somebody tampers with", () => {
         (s) => {
           s.github.faults.user = (_, response) =>
             void response.writeHead(302, { location: `${s.github.url}/login/oauth/authorize` }).end();
-        },
-      ],
-      [
-        "a next page on another host, which would get our token",
-        (s) => {
-          s.github.faults.teams = (_, response) => {
-            response.setHeader("link", '<https://evil.example.com/user/teams?page=2>; rel="next"');
-            response.end("[]");
-          };
         },
       ],
     ] as [string, (s: { github: Github }) => void][]) {
@@ -363,6 +358,17 @@ suite("a login at GitHub that somebody tampers with", () => {
         assert.deepEqual(await s.c.admin["users.list"]({}), []);
       });
     }
+
+    test("one whose next page is on another host, which would get our token", async () => {
+      await using other = await startGithub();
+      await using s = await setting({}, [other.url]);
+      s.github.faults.teams = (_, response) => {
+        response.setHeader("link", `<${other.url}/api/v3/user/teams>; rel="next"`);
+        response.end(JSON.stringify([octoAdmins]));
+      };
+      assert.match(refusedWith(await logIn(s.c)), /does not answer as it should/);
+      assert.deepEqual(other.asked, []);
+    });
 
     test("one that is slow is given up after 20 s", async () => {
       await using s = await setting();

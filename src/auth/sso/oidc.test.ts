@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createHmac, createPublicKey, generateKeyPairSync, sign } from "node:crypto";
 import { suite, test } from "node:test";
 import { MemoryBackend } from "#backend";
-import { hour, minute, TestClock } from "#core/clock";
+import { minute, TestClock } from "#core/clock";
 import { Connector } from "#model";
 import { type HostileOidc, startHostileOidc } from "../../../test/support/hostile-oidc.ts";
 import { cluster } from "../testing/cluster.ts";
@@ -174,14 +174,8 @@ suite("S24: an OpenID Connect provider, or who poses as one", () => {
       },
     ],
     [
-      "answers without an end",
-      (p) => {
-        p.take = (_, response) => {
-          response.setHeader("content-type", "application/json");
-          response.end(`{"issuer":"${"a".repeat(2 * 1024 * 1024)}"}`);
-          return true;
-        };
-      },
+      "says two megabytes of itself",
+      (p) => (p.metadata = (m) => ({ ...m, more: "a".repeat(2 * 1024 * 1024) })),
     ],
   ] as [string, (provider: HostileOidc) => void][]) {
     test(`one that ${why} is nowhere to log in`, async () => {
@@ -221,6 +215,5 @@ suite("S24: an OpenID Connect provider, or who poses as one", () => {
     mine.set("code", theirs.get("code") ?? "");
     // The provider answers with the token of the last visit, whose nonce is that of another login.
     assert.equal((await s.finish(String(mine))).type, "refused");
-    await s.c.clock.advance(hour);
   });
 });
