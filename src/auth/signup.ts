@@ -90,7 +90,7 @@ export class Signups {
     token: string;
     password: string;
     otp_token: string;
-    webauthn?: KeyCreated | undefined;
+    webauthn: readonly KeyCreated[];
     client_addr: string;
   }): Promise<WebSession> {
     const { store, clock, config } = this.#parts;
@@ -100,7 +100,7 @@ export class Signups {
     const { value: signup, revision } = found;
     checkNewPassword(request.password);
     const otp = second_factor === "otp" ? this.#enrol(signup, request.otp_token) : undefined;
-    const key = second_factor === "webauthn" ? await this.#enrolKey(signup.user, request) : undefined;
+    const keys = second_factor === "webauthn" ? await this.#enrolKeys(signup.user, request) : undefined;
     const password = await hashPassword(
       signup.user,
       request.password,
@@ -125,8 +125,8 @@ export class Signups {
           account,
           store.passwords.putting(password),
           otp ? store.otps.putting(otp) : store.otps.deleting(signup.user),
-          key
-            ? store.securityKeys.putting({ user: signup.user, keys: [key] })
+          keys
+            ? store.securityKeys.putting({ user: signup.user, keys })
             : store.securityKeys.deleting(signup.user),
           store.attempts.deleting(sha256(signup.user)),
         ],
@@ -148,7 +148,7 @@ export class Signups {
       connector: "local",
       by: signup.createdBy,
     });
-    if (key)
+    for (const key of keys ?? [])
       await record(this.#parts, {
         code: "T4110I",
         user: signup.user,
@@ -161,10 +161,13 @@ export class Signups {
     return session;
   }
 
-  #enrolKey(user: string, { token, webauthn }: { token: string; webauthn?: KeyCreated | undefined }) {
-    if (!webauthn)
+  async #enrolKeys(user: string, { token, webauthn }: { token: string; webauthn: readonly KeyCreated[] }) {
+    if (webauthn.length === 0)
       throw new Fault("access_denied", "this cluster asks for a security key, which this page did not send");
-    return this.#keys.enrol(webauthn, user, sha256(token));
+    const keys = await Promise.all(webauthn.map((created) => this.#keys.enrol(created, user, sha256(token))));
+    if (new Set(keys.map(({ id }) => id)).size < keys.length)
+      throw new Fault("access_denied", "one security key was enrolled twice; use another one in reserve");
+    return keys;
   }
 
   #enrol(signup: { user: string; seed?: string | undefined }, code: string) {

@@ -27,6 +27,8 @@ export type { WebClientOptions } from "./web.ts";
 
 /** `ping`, `clusterKnown`, `login`, `loginOnPage`, `profileOf`: the web API, for who has no certificate yet. */
 export const loginApi = () => import("./login.ts");
+/** `checkKeyPage`, `beginKeyLogin`: logins with a security key. */
+export const keyLoginApi = () => import("./key-login.ts");
 /** `openAuth`: the auth API, for who has one. */
 export const authApi = () => import("./auth.ts");
 /** `openRecording`, `Player`, `playerKeys`. */

@@ -17,7 +17,7 @@ import {
   User,
 } from "#model";
 import { call, feed, upload } from "./rpc.ts";
-import { KeyAnswer, KeyCreated, KeyCreation, KeyRequest } from "./webauthn.ts";
+import { KeyAnswer, KeyCreation, KeyRequest, KeysCreated } from "./webauthn.ts";
 
 const none = z.strictObject({});
 const name = z.strictObject({ name: z.string().min(1) });
@@ -283,7 +283,7 @@ export const authContract = {
       token: z.string().max(256),
       password: credentials.password,
       otp_token: credentials.otp_token,
-      webauthn: KeyCreated.optional(),
+      webauthn: KeysCreated,
       client_addr: credentials.client_addr,
     }),
     output: WebSession,

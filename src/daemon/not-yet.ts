@@ -15,8 +15,6 @@ export function notYet({ auth_service, proxy_service, ssh_service }: Config): st
       refuse("auth_service.session_recording: proxy", "sessions would not be recorded; use node");
     if (authentication.type !== "local")
       refuse(`auth_service.authentication.type: ${authentication.type}`, "nobody could log in; use local");
-    if (authentication.second_factor === "webauthn")
-      refuse("auth_service.authentication.second_factor: webauthn", "nobody could log in; use otp");
   }
   if (ssh_service.enabled && ssh_service.pam.enabled)
     refuse("ssh_service.pam.enabled: yes", "logins would not pass PAM; take it out to go on without");

@@ -2,6 +2,7 @@ import type { ReactElement } from "react";
 import { Route, Router, Switch } from "wouter";
 import { Home } from "./home/home.tsx";
 import { Login } from "./login/login.tsx";
+import { TshLogin } from "./login/tsh-login.tsx";
 import { NotFound } from "./notfound/notfound.tsx";
 import { SignedIn } from "./session/signed-in.tsx";
 import { Signup } from "./signup/signup.tsx";
@@ -12,6 +13,7 @@ export function App(): ReactElement {
     <Router base="/web">
       <Switch>
         <Route path="/login" component={Login} />
+        <Route path="/login/tsh/:id">{({ id }) => <TshLogin id={id} />}</Route>
         <Route path="/newuser/:token">{({ token }) => <Signup token={token} />}</Route>
         <Route path="/">
           <SignedIn>

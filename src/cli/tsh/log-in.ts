@@ -43,7 +43,7 @@ function bySshPort({ flags }: TshContext, login: Login): Login {
 }
 
 /**
- * Logs in with password and second factor, and keeps what it brings (OVW-26). `profile` is the one of this proxy from
+ * Logs in with password and second factor, in the browser where that is a security key, and keeps what it brings (OVW-26). `profile` is the one of this proxy from
  * before; `positional` is a cluster, or the user when nothing else names one (TSH-34).
  */
 export async function logIn(
@@ -77,17 +77,24 @@ export async function logIn(
     );
   }
   if (user === "") throw new Fault("bad_parameter", "nobody knows your name here: give it with --user");
-  const credentials = await api.login(
-    web,
-    {
-      user,
-      password: await io.askSecret(`Enter password for Teleport user ${printable(user)}:`, signal),
-      otpToken: await secondFactor(context, answer.auth.second_factor),
-      ttl: ttlOf(context) ?? api.defaultTtl,
-      compatibility: flags.certFormat ?? flags.compat ?? "",
-    },
-    signal,
-  );
+  const asked = {
+    user,
+    ttl: ttlOf(context) ?? api.defaultTtl,
+    compatibility: flags.certFormat ?? flags.compat ?? ("" as const),
+  };
+  const credentials =
+    answer.auth.second_factor === "webauthn"
+      ? await (await import("./key-login.ts")).logInWithKey(context, web, answer.auth, asked)
+      : await api.login(
+          web,
+          {
+            ...asked,
+            password: await io.askSecret(`Enter password for Teleport user ${printable(user)}:`, signal),
+            otpToken:
+              answer.auth.second_factor === "otp" ? await io.askSecret("Enter your OTP token:", signal) : "",
+          },
+          signal,
+        );
 
   const main = api.profileOf(typed, answer, user);
   const made: Profile = known ? { ...main, cluster: positional } : main;
@@ -165,15 +172,6 @@ async function checkVersion({ flags }: TshContext, needed: string): Promise<void
   throw new Fault(
     "protocol",
     `this tsh is ${own}, the proxy needs at least ${printable(needed)}: upgrade tsh, or go on at your own risk with --skip-version-check`,
-  );
-}
-
-async function secondFactor({ io, signal }: TshContext, kind: string): Promise<string> {
-  if (kind === "off") return "";
-  if (kind === "otp") return io.askSecret("Enter your OTP token:", signal);
-  throw new Fault(
-    "access_denied",
-    "people log in to this proxy with a security key, which tsh cannot use: log in with a browser",
   );
 }
 

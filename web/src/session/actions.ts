@@ -1,9 +1,39 @@
 import { BearerSession, Done, type LoginRequest, type SignupRequest, webPaths } from "#contract/web";
+import { type KeyCreated, KeyCreation, KeyRequest } from "#contract/webauthn";
 import { request } from "../api/request.ts";
+import { enrolKey, touchKey } from "../keys/ask.ts";
 import { bearer, drop, hold, renewIn } from "./session.ts";
 
 export async function signIn(login: LoginRequest): Promise<void> {
   hold(await request(BearerSession, "POST", webPaths.sessions, login));
+}
+
+/** The password first; then the user's own security keys are asked. */
+export async function signInWithKey(login: { user: string; pass: string }): Promise<void> {
+  const asked = await request(KeyRequest, "POST", webPaths.keyChallenge, login);
+  const webauthn = await touchKey(asked);
+  hold(await request(BearerSession, "POST", webPaths.keySessions, { user: login.user, webauthn }));
+}
+
+/** Enrols so many security keys with the invitation, one after the other; `next` tells the number of the one that is asked for. */
+export async function signUpWithKeys(
+  signup: Omit<SignupRequest, "webauthn">,
+  count: number,
+  next: (number: number) => void,
+): Promise<void> {
+  const { invite_token } = signup;
+  const webauthn: KeyCreated[] = [];
+  while (webauthn.length < count) {
+    next(webauthn.length + 1);
+    const asked = await request(KeyCreation, "POST", webPaths.keySignup, { invite_token });
+    const excludeCredentials = webauthn.map(({ id, type, response: { transports } }) => ({
+      id,
+      type,
+      transports,
+    }));
+    webauthn.push(await enrolKey({ ...asked, excludeCredentials }));
+  }
+  await signUp({ ...signup, webauthn });
 }
 
 export async function signUp(signup: SignupRequest): Promise<void> {

@@ -3,9 +3,9 @@ import { useLocation } from "wouter";
 import { Invite, webPaths } from "#contract/web";
 import { Fault } from "#core/errors";
 import { request } from "../api/request.ts";
-import { signUp } from "../session/actions.ts";
+import { signUp, signUpWithKeys } from "../session/actions.ts";
 import { Copy } from "../ui/copy.tsx";
-import { CodeField, type Complaints, Form, PasswordField, TextField } from "../ui/form.tsx";
+import { Checkbox, CodeField, type Complaints, Form, PasswordField, TextField } from "../ui/form.tsx";
 import { Notice } from "../ui/notice.tsx";
 import { CardScreen, Title } from "../ui/screen.tsx";
 import "./signup.css";
@@ -81,31 +81,37 @@ function Welcome({ invite }: { invite: Invite }): ReactElement {
   const [, navigate] = useLocation();
   const { user, otp_secret } = invite;
   const asksCode = invite.second_factor === "otp";
-  const names = asksCode ? (["password", "again", "code"] as const) : (["password", "again"] as const);
+  const asksKey = invite.second_factor === "webauthn";
+  const [touch, setTouch] = useState(1);
+  const names = (["password", "again", "code", "spare"] as const).filter(
+    (name) => (name !== "code" || asksCode) && (name !== "spare" || asksKey),
+  );
   return (
     <CardScreen wide={asksCode}>
       <Title>Create your account</Title>
       <p className="lead">
         {asksCode
           ? "Choose a password and connect an authenticator app. You will need both to sign in."
-          : "Choose a password to sign in with."}
+          : asksKey
+            ? "Choose a password, then insert your security key and touch it. You will need both to sign in."
+            : "Choose a password to sign in with."}
       </p>
       <Form<Field>
         names={names}
         check={complaints(asksCode)}
-        submit={async ({ password, code }) => {
-          await signUp({
-            invite_token: invite.invite_token,
-            user,
-            pass: password,
-            second_factor_token: (code ?? "").replace(/\s/g, ""),
-          });
+        submit={async ({ password, code, spare }) => {
+          const account = { invite_token: invite.invite_token, user, pass: password };
+          if (asksKey) await signUpWithKeys(account, spare === "on" ? 2 : 1, setTouch);
+          else await signUp({ ...account, second_factor_token: (code ?? "").replace(/\s/g, "") });
           lookups.delete(invite.invite_token);
           navigate("~/web");
         }}
         retry={asksCode ? "code" : "password"}
         refused="Your account was not created"
-        button="Create account"
+        button={asksKey ? "Create account with security key" : "Create account"}
+        {...(asksKey && {
+          busy: touch === 1 ? "Touch your security key…" : "Now insert and touch the spare key…",
+        })}
       >
         <TextField name="user" label="User name" autoComplete="username" initial={user} fixed />
         <PasswordField
@@ -115,6 +121,7 @@ function Welcome({ invite }: { invite: Invite }): ReactElement {
           autoComplete="new-password"
         />
         <PasswordField name="again" label="Password again" autoComplete="new-password" />
+        {asksKey && <Checkbox name="spare" label="Enrol a second key too, in case this one gets lost" />}
         {asksCode && (
           <>
             <section className="authenticator" aria-labelledby="authenticator">
@@ -145,7 +152,7 @@ function Welcome({ invite }: { invite: Invite }): ReactElement {
   );
 }
 
-type Field = "password" | "again" | "code";
+type Field = "password" | "again" | "code" | "spare";
 
 const complaints =
   (asksCode: boolean) =>
