@@ -112,6 +112,9 @@ suite("security keys (AUTH-38)", () => {
       const webauthn = new SoftwareKey(origin).create(asked, { attestation });
       const completed = c.proxy["signups.complete"]({ token, password, webauthn: [webauthn] });
       assert.match(await refused(completed), /not enrolled/);
+      const event = c.events.findLast((e) => e.code === "T4110W");
+      assert.ok(event?.code === "T4110W");
+      assert.match(event.message, /an attestation was sent that was not asked for/);
     }
   });
 

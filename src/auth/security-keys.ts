@@ -52,8 +52,8 @@ export class SecurityKeys {
     };
   }
 
-  /** The key that answered `creation`. Throws `access_denied` for what does not answer it. */
-  async enrol(created: KeyCreated, user: string, about: string): Promise<SecurityKey> {
+  /** The key that answered `creation`. Throws `access_denied` for what does not answer it, and keeps why. */
+  async enrol(created: KeyCreated, user: string, about: string, from: string): Promise<SecurityKey> {
     try {
       await this.#spend(created.response.clientDataJSON, { user, purpose: "enrol", about });
       await refuseAttestation(created);
@@ -78,9 +78,16 @@ export class SecurityKeys {
       };
     } catch (cause) {
       if (cause instanceof Fault && cause.kind !== "access_denied") throw cause;
-      throw new Fault("access_denied", "the security key was not enrolled; reload the page and try again", {
-        cause: new Error(reason(cause)),
+      const error = "the security key was not enrolled; reload the page and try again";
+      await record(this.#parts, {
+        code: "T4110W",
+        user,
+        success: false,
+        error,
+        message: reason(cause),
+        ...(from && { "addr.remote": from }),
       });
+      throw new Fault("access_denied", error, { cause });
     }
   }
 

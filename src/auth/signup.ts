@@ -161,10 +161,15 @@ export class Signups {
     return session;
   }
 
-  async #enrolKeys(user: string, { token, webauthn }: { token: string; webauthn: readonly KeyCreated[] }) {
+  async #enrolKeys(
+    user: string,
+    { token, webauthn, client_addr }: { token: string; webauthn: readonly KeyCreated[]; client_addr: string },
+  ) {
     if (webauthn.length === 0)
       throw new Fault("access_denied", "this cluster asks for a security key, which this page did not send");
-    const keys = await Promise.all(webauthn.map((created) => this.#keys.enrol(created, user, sha256(token))));
+    const keys = await Promise.all(
+      webauthn.map((created) => this.#keys.enrol(created, user, sha256(token), client_addr)),
+    );
     if (new Set(keys.map(({ id }) => id)).size < keys.length)
       throw new Fault("access_denied", "one security key was enrolled twice; use another one in reserve");
     return keys;
