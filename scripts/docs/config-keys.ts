@@ -104,7 +104,7 @@ export const configKeys: Readonly<Record<string, string>> = {
     "How often the node and the proxy ask a client whether it is still there.",
   "auth_service.keep_alive_count_max": "Unanswered questions after which a client counts as gone.",
   "auth_service.license_file":
-    "No license is needed for anything. One that is named here, in the data folder where the path is relative, and is missing or broken gets a warning at start.",
+    "No license is needed for anything. A good one, named here or `license.pem` in the data folder, is shown by `tctl status`. A path that is relative is one in the data folder. One that is named here and is missing, broken or over gets a warning at start.",
   "auth_service.proxy_protocol": "As `proxy_service.proxy_protocol`, for the auth API's port.",
   "auth_service.exec_recording_limit":
     "How much output of a command without a terminal is recorded; of the rest the event holds size and SHA-256.",

@@ -6,10 +6,16 @@ import { Fault } from "#core/errors";
 import { allLabels, type Caller, publicPart, type ResourceKind, type SystemRole, type Verb } from "#model";
 import { authorityPin } from "#pki";
 import type { RecordingEvent } from "#recording";
+import { record } from "./audit.ts";
 import { tlsCerts } from "./authorities.ts";
+import { deleteConnector, listConnectors, putConnector } from "./connectors.ts";
 import { issueUserCerts } from "./issue-user.ts";
+import { listLocks, lockUser, unlockSource, unlockUser } from "./locks.ts";
 import type { Auth } from "./open.ts";
+import { createReset } from "./resets.ts";
+import { restoreAuthorities } from "./restore.ts";
 import { deleteRole, putRole } from "./roles.ts";
+import { recordExport, signHost, signUser } from "./sign.ts";
 import { createToken, deleteToken, listTokens } from "./tokens.ts";
 import { accountEnd } from "./web-session.ts";
 
@@ -36,11 +42,15 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
     "cluster.config": () => store.config.get("config"),
     "cluster.preference": () => store.preference.get("preference"),
     "cluster.ca": async () => ({ tls_ca_certs: tlsCerts(await hostCa()) }),
-    "authorities.list": async ({ type, secrets }) => {
+    "authorities.list": async ({ type, secrets }, caller) => {
       const all = await store.authorities.list();
       const asked = all.filter((ca) => type === undefined || ca.spec.type === type);
-      return secrets ? asked : asked.map(publicPart);
+      if (!secrets) return asked.map(publicPart);
+      await recordExport(parts, asked, caller.name);
+      return asked;
     },
+    "authorities.restore": ({ authorities, force }, caller) =>
+      restoreAuthorities(parts, authorities, force, caller),
     "mirror.watch": (_input, caller, signal, said) => {
       const { role, hostId } = member(caller);
       return state.watch(role, signal, said && { said, alive: (kinds) => presence.alive(hostId, kinds) });
@@ -55,15 +65,21 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
     "hosts.renew": (input) => joins.renew(input),
     "hosts.companion": ({ process, ...keys }) =>
       joins.companion({ ...keys, host_id: companionId(keys.host_id, process) }),
+    "hosts.sign": (request, caller) => signHost(parts, request, caller.name),
     "nodes.list": async (_input, caller) =>
       only(caller, "list", "node", await store.nodes.list()).filter((node) =>
         callers.sees(caller, allLabels(node)),
       ),
     "nodes.announce": (node) => presence.announceNode(node),
     "nodes.remove": async ({ name }, caller) => {
-      const own = caller.kind === "system" && caller.hostId === name;
-      if (!own) require(caller, "delete", "node", await store.nodes.get(name));
+      const own = caller.kind === "system" && caller.role === "Node" && caller.hostId === name;
+      const node = own ? undefined : await store.nodes.get(name);
+      if (node) require(caller, "delete", "node", node);
       await store.nodes.delete(name);
+      if (node) {
+        const { hostname } = node.spec;
+        await record(parts, { code: "T4131I", user: caller.name, server_id: name, hostname });
+      }
     },
     "proxies.list": async (_input, caller) => only(caller, "list", "proxy", await store.proxies.list()),
     "proxies.announce": (proxy) => presence.announceProxy(proxy),
@@ -81,10 +97,17 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
       if (!(caller.kind === "user" && caller.user === name)) require(caller, "read", "user", user);
       return user;
     },
-    "users.put": ({ user, force }, caller) => users.put(user, force, caller),
+    "users.put": ({ user, force, was }, caller) => users.put(user, force, caller, was),
     "users.delete": ({ name }, caller) => users.delete(name, caller),
+    "users.change": (request, caller) => users.change(request, caller),
+    "users.lock": (request, caller) => lockUser(parts, request, caller),
+    "users.unlock": ({ name }, caller) => unlockUser(parts, name, caller),
+    "users.reset": (request, caller) => createReset(parts, logins, request, caller),
+    "sources.unlock": ({ source }, caller) => unlockSource(parts, source, caller),
+    "locks.list": (_input, caller) => listLocks(parts, caller),
     "users.change_password": ({ new_password, ...credentials }) =>
       users.changePassword(credentials, new_password),
+    "users.sign": (request, caller) => signUser(parts, request, caller.name),
     "signups.create": (request, caller) => {
       require(caller, "create", "user", {
         metadata: { name: request.user },
@@ -145,8 +168,13 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
       require(caller, "read", "role", role);
       return role;
     },
-    "roles.put": ({ role, force }, caller) => putRole(parts, role, force, caller),
+    "roles.put": ({ role, force, was }, caller) => putRole(parts, role, force, caller, was),
     "roles.delete": ({ name }, caller) => deleteRole(parts, name, caller),
+
+    "connectors.list": ({ secrets }, caller) => listConnectors(parts, secrets, caller),
+    "connectors.put": ({ connector, force, was }, caller) =>
+      putConnector(parts, connector, force, caller, was),
+    "connectors.delete": ({ kind, name }, caller) => deleteConnector(parts, kind, name, caller),
 
     "audit.emit": async ({ events, again }) => {
       if (again) await audit.emitAgain(events);

@@ -3,7 +3,7 @@ import { suite, test } from "node:test";
 import { type AuthContract, authContract } from "#contract/auth";
 import { hour } from "#core/clock";
 import { Fault } from "#core/errors";
-import { type Identity, Node, ProxyServer } from "#model";
+import { type Identity, Node, ProxyServer, publicPart } from "#model";
 import {
   account,
   type Cluster,
@@ -56,6 +56,13 @@ async function full(): Promise<{
   await c.proxy["proxies.announce"](proxy);
   const { token } = await c.admin["signups.create"]({ user: "ann", traits: {}, ttl: hour });
   const { ssh, tls } = await publicKeys();
+  const connector = {
+    kind: "github",
+    version: "v3",
+    metadata: { name: "corp" },
+    spec: { client_id: "id", client_secret: "secret", redirect_url: "https://px/v1/webapi/github/callback" },
+  };
+  const ca = await c.auth.parts.store.authorities.get("host/main");
   const web = { user: "joe", id: session.id, bearer: session.bearer };
   const credentials = { user: "joe", password: "correct horse" };
   const { role: _, ...keys } = await joinRequest("Node", {});
@@ -65,10 +72,12 @@ async function full(): Promise<{
     "cluster.preference": {},
     "cluster.ca": {},
     "authorities.list": { secrets: false },
+    "authorities.restore": { authorities: [publicPart(ca)] },
     "mirror.watch": {},
     "hosts.join": { ...keys, role: "Node", token: "static/token" },
     "hosts.renew": { ...keys, host_id: hostId, role: "Node" },
     "hosts.companion": { ...keys, host_id: hostId, process: 2 },
+    "hosts.sign": { names: ["db.example.com"], pub_key: ssh },
     "nodes.list": {},
     "nodes.announce": node,
     "nodes.remove": { name: otherId },
@@ -83,6 +92,13 @@ async function full(): Promise<{
     "users.get": { name: "joe" },
     "users.put": { user: account("joe"), force: true },
     "users.delete": { name: "nobody" },
+    "users.change": { name: "nobody", roles: ["admin"] },
+    "users.lock": { name: "nobody" },
+    "users.unlock": { name: "nobody" },
+    "users.reset": { name: "nobody", ttl: hour },
+    "sources.unlock": { source: "192.0.2.1" },
+    "locks.list": {},
+    "users.sign": { user: "joe", pub_key: ssh, tls_pub_key: tls, ttl: hour },
     "signups.create": { user: "eve", traits: {}, ttl: hour },
     "signups.get": { token },
     "signups.challenge": { token },
@@ -108,6 +124,9 @@ async function full(): Promise<{
     "roles.get": { name: "admin" },
     "roles.put": { role: role("new", {}), force: true },
     "roles.delete": { name: "nothing" },
+    "connectors.list": {},
+    "connectors.put": { connector, force: true },
+    "connectors.delete": { kind: "github", name: "nothing" },
     "audit.emit": {
       events: [
         {
@@ -172,10 +191,12 @@ const policy: Record<Name, string> = {
   "cluster.preference": "Admin Auth Proxy",
   "cluster.ca": all,
   "authorities.list": `${members} ${people}`,
+  "authorities.restore": "Admin Auth",
   "mirror.watch": members,
   "hosts.join": all,
   "hosts.renew": "Node",
   "hosts.companion": "Proxy",
+  "hosts.sign": "Admin Auth",
   "nodes.list": `${members} ${people}`,
   "nodes.announce": "Admin Auth Node",
   "nodes.remove": "Admin Auth superuser",
@@ -190,6 +211,13 @@ const policy: Record<Name, string> = {
   "users.get": `${members} superuser`,
   "users.put": "Admin Auth superuser",
   "users.delete": "Admin Auth superuser",
+  "users.change": "Admin Auth superuser",
+  "users.lock": "Admin Auth superuser",
+  "users.unlock": "Admin Auth superuser",
+  "users.reset": "Admin Auth superuser",
+  "sources.unlock": "Admin Auth superuser",
+  "locks.list": `${members} superuser`,
+  "users.sign": "Admin Auth",
   "signups.create": "Admin Auth superuser",
   "signups.get": "Admin Auth Proxy",
   "signups.challenge": "Admin Auth Proxy",
@@ -210,6 +238,9 @@ const policy: Record<Name, string> = {
   "roles.get": `${members} ${people}`,
   "roles.put": "Admin Auth superuser admin",
   "roles.delete": "Admin Auth superuser admin",
+  "connectors.list": `Admin Auth Proxy ${people}`,
+  "connectors.put": `Admin Auth ${people}`,
+  "connectors.delete": `Admin Auth ${people}`,
   "audit.emit": members,
   "audit.search": "Admin Auth Proxy superuser admin",
   "recordings.offset": members,
@@ -246,6 +277,7 @@ suite("S35: every call of the auth API, as every kind of caller", () => {
     ["a proxy announces another", system("Proxy", otherId), "proxies.announce", undefined],
     ["a proxy asks for private keys", system("Proxy"), "authorities.list", { secrets: true }],
     ["a node asks for private keys", system("Node"), "authorities.list", { secrets: true }],
+    ["a proxy asks for clients' secrets", system("Proxy"), "connectors.list", { secrets: true }],
     ["a node tells what happened elsewhere", system("Node", otherId), "audit.emit", undefined],
   ] as const) {
     test(`refused: ${why}`, async () => {

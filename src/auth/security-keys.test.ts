@@ -372,6 +372,37 @@ suite("security keys (AUTH-38)", () => {
     assert.match(await refused(answer(c, "joe", key.get(request))), /is locked/);
   });
 
+  test("S46: a password that was changed since the challenge was given for it opens nothing", async () => {
+    await using c = await cluster(config);
+    const key = new SoftwareKey(origin);
+    key.counter = undefined;
+    await signUp(c, "joe", key);
+    const before = key.get(await ask(c, "joe"));
+    const asked = await c.proxy["logins.challenge"]({ user: "joe", password, purpose: "password" });
+    const change = { user: "joe", password: "", new_password: "another one", webauthn: key.get(asked) };
+    await c.proxy["users.change_password"](change);
+    assert.match(await refused(answer(c, "joe", before)), invalid);
+    assert.equal(why(c), "the password was changed meanwhile");
+  });
+
+  test("a reset takes the keys away at once, and the new page enrols others", async () => {
+    await using c = await cluster(config);
+    const lost = await signUp(c, "joe");
+    const request = await ask(c, "joe");
+    const { token } = await c.admin["users.reset"]({ name: "joe", ttl: hour });
+    assert.match(await refused(answer(c, "joe", lost.get(request))), invalid);
+    assert.match(why(c) ?? "", /none of this user's/);
+    const found = new SoftwareKey(origin);
+    const webauthn = [found.create(await c.proxy["signups.challenge"]({ token }))];
+    await c.proxy["signups.complete"]({ token, password: "another one", webauthn, client_addr });
+    const asked = await ask(c, "joe", "another one");
+    assert.deepEqual(
+      asked.allowCredentials.map(({ id }) => id),
+      [found.id.toString("base64url")],
+    );
+    await answer(c, "joe", found.get(asked));
+  });
+
   test("AUTH-42: with the user go the keys", async () => {
     await using c = await cluster(config);
     const key = await signUp(c, "joe");

@@ -6,6 +6,7 @@ import {
   type Caller,
   CertAuthority,
   ClusterConfig,
+  Connector,
   joinRoles,
   Node,
   ProxyServer,
@@ -23,6 +24,8 @@ const none = z.strictObject({});
 const name = z.strictObject({ name: z.string().min(1) });
 /** Creating what exists is refused unless `force` (RES-05). */
 const force = z.boolean().default(false);
+/** The record as it was read before it was changed: if it is another by now nothing is written, `compare_failed`. */
+const was = <S extends z.ZodType>(record: S) => record.optional();
 
 const anyone = (): boolean => true;
 const member = (caller: Caller): boolean => caller.kind !== "anonymous";
@@ -170,6 +173,15 @@ export const authContract = {
     output: z.array(CertAuthority),
     allow: (caller, { secrets }) => (secrets ? admin(caller) : member(caller)),
   }),
+  /**
+   * Puts back this cluster's authorities with their private keys, all of those given or none. Where a private key is not
+   * given, the stored one of that public key stays.
+   */
+  "authorities.restore": call({
+    input: z.strictObject({ authorities: z.array(CertAuthority).min(1).max(2), force }),
+    output: z.void(),
+    allow: admin,
+  }),
   /** Each `alive` keeps the caller's announced records for another 30 s, and is answered with a beat. */
   "mirror.watch": feed({ input: none, said: Alive, output: MirrorChange, allow: system("Proxy", "Node") }),
 
@@ -201,7 +213,23 @@ export const authContract = {
     allow: (caller, { host_id }) =>
       caller.kind === "system" && caller.role === "Proxy" && caller.hostId === host_id,
   }),
-  "nodes.list": call({ input: none, output: z.array(Node), allow: readable("node") }),
+  "nodes.list": call({ input: none, output: z.array(Node), many: true, allow: readable("node") }),
+  /**
+   * An SSH certificate for a host that is no member, as one with OpenSSH's sshd, under exactly these names. Without `ttl` it does
+   * not end.
+   */
+  "hosts.sign": call({
+    input: z.strictObject({
+      names: z.array(z.string().max(1024)).max(256),
+      pub_key: sshPublicKey,
+      ttl: ttl.optional(),
+    }),
+    output: z.object({
+      /** authorized_keys line. */
+      cert: z.string(),
+    }),
+    allow: admin,
+  }),
   "nodes.announce": call({ input: Node, output: z.void(), allow: own("Node") }),
   "nodes.remove": call({
     input: name,
@@ -242,11 +270,72 @@ export const authContract = {
       caller.can("read", "user") || (caller.kind === "user" && caller.user === name),
   }),
   "users.put": call({
-    input: z.strictObject({ user: User, force }),
+    input: z.strictObject({ user: User, force, was: was(User) }),
     output: z.object({ created: z.boolean() }),
     allow: (caller, { force }) => caller.can(force ? "update" : "create", "user"),
   }),
   "users.delete": call({ input: name, output: z.void(), allow: ["delete", "user"] }),
+  /** Replaces what is given: roles, and those of the traits that are named. */
+  "users.change": call({
+    input: z.strictObject({
+      ...name.shape,
+      roles: z.array(z.string()).min(1).optional(),
+      traits: Traits.optional(),
+    }),
+    output: z.void(),
+    allow: ["update", "user"],
+  }),
+  /** Closes an account, also to certificates and sessions that are there (AUTH-44). */
+  "users.lock": call({
+    input: z.strictObject({ ...name.shape, message: z.string().max(1000).optional() }),
+    output: z.void(),
+    allow: ["update", "user"],
+  }),
+  "users.unlock": call({ input: name, output: z.void(), allow: ["update", "user"] }),
+  /** An address, or what `locks.list` names. */
+  "sources.unlock": call({
+    input: z.strictObject({ source: z.string().min(1).max(64) }),
+    output: z.void(),
+    allow: ["update", "user"],
+  }),
+  "locks.list": call({
+    input: none,
+    output: z.array(
+      z.object({
+        kind: z.enum(["user", "source"]),
+        name: z.string(),
+        /** RFC 3339; absent: until it is lifted. */
+        until: z.string().optional(),
+        message: z.string().optional(),
+      }),
+    ),
+    allow: ["list", "user"],
+  }),
+  /** Voids password, second factor and web sessions, and invites their owner to choose new ones. */
+  "users.reset": call({
+    input: z.strictObject({ ...name.shape, ttl }),
+    output: z.object({
+      token: z.string(),
+      expires: z.number(),
+      /** https://…/web/reset/<token> */ url: z.string(),
+    }),
+    allow: ["update", "user"],
+  }),
+  /**
+   * Certificates of an account without a login, for programs: by the roles and traits of now, but for as long as is asked. For
+   * either key or both.
+   */
+  "users.sign": call({
+    input: z.strictObject({
+      user: z.string().min(1).max(255),
+      pub_key: sshPublicKey.optional(),
+      tls_pub_key: tlsPublicKey.optional(),
+      ttl,
+      compatibility: z.enum(["", "standard", "oldssh"]).default(""),
+    }),
+    output: IssuedCerts,
+    allow: admin,
+  }),
   "signups.create": call({
     input: z.strictObject({
       user: z.string().min(1).max(255),
@@ -269,6 +358,8 @@ export const authContract = {
       second_factor: AuthPreference.shape.second_factor.unwrap(),
       /** otpauth:// URI when a code is asked for. */
       otp_uri: z.string().optional(),
+      /** The account is there, and gets a new password. */
+      reset: z.literal(true).optional(),
     }),
     allow: system("Proxy"),
   }),
@@ -289,9 +380,10 @@ export const authContract = {
     output: WebSession,
     allow: system("Proxy"),
   }),
+  /** Ends all web sessions of the user; the answer is a new one. */
   "users.change_password": call({
     input: z.strictObject({ ...withKey, new_password: z.string().max(1024) }),
-    output: z.void(),
+    output: WebSession,
     allow: system("Proxy"),
   }),
 
@@ -389,11 +481,33 @@ export const authContract = {
   "roles.list": call({ input: none, output: z.array(Role), allow: readable("role") }),
   "roles.get": call({ input: name, output: Role, allow: (caller) => readable("role")(caller) }),
   "roles.put": call({
-    input: z.strictObject({ role: Role, force }),
+    input: z.strictObject({ role: Role, force, was: was(Role) }),
     output: z.object({ created: z.boolean() }),
     allow: (caller, { force }) => caller.can(force ? "update" : "create", "role"),
   }),
   "roles.delete": call({ input: name, output: z.void(), allow: ["delete", "role"] }),
+
+  // Connectors: other places where people log in.
+  /** Client secrets and private keys only when asked for. */
+  "connectors.list": call({
+    input: z.strictObject({ secrets: z.boolean().default(false) }),
+    output: z.array(Connector),
+    allow: (caller, { secrets }) =>
+      secrets
+        ? caller.can("read", "auth_connector")
+        : caller.can("list", "auth_connector") || caller.can("readnosecrets", "auth_connector"),
+  }),
+  /** A connector without its secret keeps the secret that is stored. */
+  "connectors.put": call({
+    input: z.strictObject({ connector: Connector, force, was: was(Connector) }),
+    output: z.object({ created: z.boolean() }),
+    allow: (caller, { force }) => caller.can(force ? "update" : "create", "auth_connector"),
+  }),
+  "connectors.delete": call({
+    input: z.strictObject({ kind: z.enum(["github", "oidc", "saml"]), name: z.string().min(1) }),
+    output: z.void(),
+    allow: ["delete", "auth_connector"],
+  }),
 
   // Audit and recordings.
   "audit.emit": call({

@@ -99,6 +99,8 @@ export const Invite = z.object({
   qr: z.string(),
   /** The seed of the QR code, base32, for those who cannot scan. */
   otp_secret: z.string().optional(),
+  /** The account is there already, and gets a new password and second factor. */
+  reset: z.literal(true).optional(),
 });
 export type Invite = z.output<typeof Invite>;
 
@@ -131,7 +133,10 @@ const base64Text = z
   .max(2048)
   .transform((text) => new TextDecoder().decode(Uint8Array.from(atob(text), (c) => c.charCodeAt(0))));
 
-/** PUT /users/password (WEB-17). The passwords are base64 of UTF-8. */
+/**
+ * PUT /users/password (WEB-17). The passwords are base64 of UTF-8. Answers with a `BearerSession`: all others of the user have
+ * ended.
+ */
 export const PasswordRequest = z.object({
   old_password: base64Text,
   new_password: base64Text,

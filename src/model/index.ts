@@ -2,6 +2,7 @@ export * from "./access.ts";
 export * from "./authority.ts";
 export { adminRole, adminRoleName } from "./builtin.ts";
 export * from "./cluster.ts";
+export * from "./connector.ts";
 export * from "./identity.ts";
 export * from "./resource.ts";
 export * from "./role.ts";

@@ -1,4 +1,10 @@
 export { withLock } from "./lock.ts";
-export type { ChallengeRecord, PasswordRecord, SecurityKeysRecord, WebSessionRecord } from "./records.ts";
+export type {
+  ChallengeRecord,
+  PasswordRecord,
+  SecurityKeysRecord,
+  SignupRecord,
+  WebSessionRecord,
+} from "./records.ts";
 export { openStore, type Store } from "./store.ts";
 export { type StateChange, watchState } from "./watch.ts";

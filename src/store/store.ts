@@ -8,6 +8,7 @@ import {
   AuthServer,
   CertAuthority,
   ClusterConfig,
+  Connector,
   Node,
   neverTime,
   ProxyServer,
@@ -27,6 +28,7 @@ import {
   PasswordRecord,
   SecurityKeysRecord,
   SignupRecord,
+  SourceRecord,
   WebSessionRecord,
 } from "./records.ts";
 
@@ -113,6 +115,15 @@ function collections(backend: Backend) {
         return ends.length > 0 ? Math.min(...ends) : undefined;
       },
     }),
+    /** By kind and name: `github/corp`. */
+    connectors: new Collection({
+      backend,
+      what: "connector",
+      prefix: "/connectors/",
+      schema: Connector,
+      nameOf: ({ kind, metadata }) => `${kind}/${metadata.name}`,
+      expiresOf: ({ metadata }) => ending(metadata.expires),
+    }),
     nodes: named("node", "/nodes/", Node, true),
     proxies: named("proxy", "/proxies/", ProxyServer),
     authServers: named("auth server", "/auth_servers/", AuthServer),
@@ -146,6 +157,14 @@ function collections(backend: Backend) {
       prefix: "/attempts/",
       schema: AttemptsRecord,
       nameOf: (attempts) => sha256(attempts.user),
+    }),
+    /** By `network/bits`. */
+    sources: new Collection({
+      backend,
+      what: "login source",
+      prefix: "/sources/",
+      schema: SourceRecord,
+      nameOf: ({ source }) => source,
     }),
     /** The web sessions of one user, by the hash of their id. */
     webSessions: (user: string) =>

@@ -169,6 +169,32 @@ suite("security keys before a real daemon", { skip: skip || skipUnless("openssl"
     await bob.context.close();
   });
 
+  test("a password is changed with the key, and a reset voids both", async () => {
+    const eve = await person();
+    await signUp(eve, await invitation("eve"));
+    await inAs(eve, "eve");
+    await eve.page.goto("/web/settings/account");
+    await eve.page.getByLabel("Current password").fill(password);
+    await eve.page.getByLabel("New password", { exact: true }).fill("another password");
+    await eve.page.getByLabel("New password again", { exact: true }).fill("another password");
+    await eve.page.getByRole("button", { name: "Change password with security key" }).click();
+    await eve.page.getByRole("heading", { name: "Your password is changed" }).waitFor();
+
+    const said = await cluster.mustTctl("users", "reset", "eve");
+    await eve.page.goto("/web/login");
+    await signIn(eve, "eve", "another password");
+    assert.equal(await refusal(eve, "Could not sign in"), "invalid username, password or second factor");
+    await eve.page.goto(/https:\/\/\S+\/web\/reset\/\w+/.exec(said)?.[0] ?? "");
+    await eve.page.getByLabel("Password", { exact: true }).fill(password);
+    await eve.page.getByLabel("Password again", { exact: true }).fill(password);
+    await eve.page.getByRole("button", { name: "Save and sign in with security key" }).click();
+    await inAs(eve, "eve");
+    await signOut(eve);
+    await signIn(eve, "eve");
+    await inAs(eve, "eve");
+    await eve.context.close();
+  });
+
   /** `tsh login` of somebody whose desktop opens pages. */
   async function tshLogin(more: readonly string[] = [], options: RunOptions = {}) {
     const opened = folder.at("opened");

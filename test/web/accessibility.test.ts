@@ -49,6 +49,13 @@ suite("accessibility", { skip }, () => {
         await page.getByRole("button", { name: "Create account" }).click();
         await page.getByRole("heading", { name: "Signed in as" }).waitFor();
         await fine("start page");
+        await page.goto("/web/settings/account");
+        await page.getByRole("button", { name: "Change password" }).click();
+        await page.getByText("Enter your current password").waitFor();
+        await fine("change of password with complaints");
+        await page.goto(`/web/reset/${"0".repeat(32)}`);
+        await page.getByRole("heading", { name: "Reset link has expired" }).waitFor();
+        await fine("expired reset link");
         await context.close();
       });
     }

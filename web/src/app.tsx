@@ -1,5 +1,6 @@
 import type { ReactElement } from "react";
 import { Route, Router, Switch } from "wouter";
+import { ChangePassword } from "./account/change-password.tsx";
 import { Home } from "./home/home.tsx";
 import { Login } from "./login/login.tsx";
 import { TshLogin } from "./login/tsh-login.tsx";
@@ -15,6 +16,12 @@ export function App(): ReactElement {
         <Route path="/login" component={Login} />
         <Route path="/login/tsh/:id">{({ id }) => <TshLogin id={id} />}</Route>
         <Route path="/newuser/:token">{({ token }) => <Signup token={token} />}</Route>
+        <Route path="/reset/:token">{({ token }) => <Signup token={token} occasion="reset" />}</Route>
+        <Route path="/settings/account">
+          <SignedIn>
+            <ChangePassword />
+          </SignedIn>
+        </Route>
         <Route path="/">
           <SignedIn>
             <Home />

@@ -22,6 +22,8 @@ import { chosenProfile, currentLogin, type Home, type Login } from "./home.ts";
 
 /** The login that a command acts with; asked for anew when it is missing or over and somebody is there to answer (TSH-14). */
 export async function needLogin(context: TshContext, home: Home): Promise<Login> {
+  const { identity } = context.flags;
+  if (identity !== undefined) return (await import("./identity.ts")).identityLogin(context, identity, home);
   const login = await currentLogin(context, home);
   if (login) return bySshPort(context, login);
   const profile = await chosenProfile(context, home);
@@ -43,14 +45,15 @@ function bySshPort({ flags }: TshContext, login: Login): Login {
 }
 
 /**
- * Logs in with password and second factor, in the browser where that is a security key, and keeps what it brings (OVW-26). `profile` is the one of this proxy from
- * before; `positional` is a cluster, or the user when nothing else names one (TSH-34).
+ * Logs in with password and second factor, in the browser where that is a security key, and keeps what it brings (OVW-26) unless `keep`
+ * is false. `profile` is the one of this proxy from before; `positional` is a cluster, or the user when nothing else names one (TSH-34).
  */
 export async function logIn(
   context: TshContext,
   home: Home,
   profile: Profile | undefined,
   positional?: string,
+  keep = true,
 ): Promise<Login> {
   const { flags, io, signal } = context;
   const api = await loginApi();
@@ -98,10 +101,12 @@ export async function logIn(
 
   const main = api.profileOf(typed, answer, user);
   const made: Profile = known ? { ...main, cluster: positional } : main;
-  await home.keystore.save(proxyHost(made), credentials);
-  await home.keystore.writeKnownHosts(proxyHost(made), made.rootCluster, credentials.hostAuthorities);
-  await home.profiles.write(made, typed.host);
-  await fillAgent(context, credentials);
+  if (keep) {
+    await home.keystore.save(proxyHost(made), credentials);
+    await home.keystore.writeKnownHosts(proxyHost(made), made.rootCluster, credentials.hostAuthorities);
+    await home.profiles.write(made, typed.host);
+    await fillAgent(context, credentials);
+  }
   warnOfClock(context, credentials);
   if (!credentials.certificate) {
     io.err(`WARNING: ${printable(user)} is allowed no login anywhere; ask an administrator for one`);

@@ -1,4 +1,11 @@
-import { BearerSession, Done, type LoginRequest, type SignupRequest, webPaths } from "#contract/web";
+import {
+  BearerSession,
+  Done,
+  type LoginRequest,
+  type PasswordRequest,
+  type SignupRequest,
+  webPaths,
+} from "#contract/web";
 import { type KeyCreated, KeyCreation, KeyRequest } from "#contract/webauthn";
 import { request } from "../api/request.ts";
 import { enrolKey, touchKey } from "../keys/ask.ts";
@@ -39,6 +46,28 @@ export async function signUpWithKeys(
 export async function signUp(signup: SignupRequest): Promise<void> {
   hold(await request(BearerSession, "POST", webPaths.users, signup));
 }
+
+/**
+ * Other browsers of the same person are signed out by it; this one goes on with the session in the answer. `factor`: a code, or that a
+ * security key is to be asked.
+ */
+export async function changePassword(
+  before: string,
+  after: string,
+  factor: { readonly code: string } | "key",
+): Promise<void> {
+  const old_password = base64(before);
+  const proof =
+    factor === "key"
+      ? {
+          webauthn: await touchKey(await request(KeyRequest, "POST", webPaths.keyPassword, { old_password })),
+        }
+      : { second_factor_token: factor.code };
+  const change = { old_password, new_password: base64(after), ...proof };
+  hold(await request(BearerSession, "PUT", webPaths.password, change satisfies PasswordRequest));
+}
+
+const base64 = (text: string): string => btoa(String.fromCharCode(...new TextEncoder().encode(text)));
 
 /** Over here at once; the proxy hears of it as well as it can. */
 export async function signOut(): Promise<void> {
