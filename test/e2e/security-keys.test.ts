@@ -174,7 +174,7 @@ suite("security keys before a real daemon", { skip: skip || skipUnless("openssl"
     await signUp(eve, await invitation("eve"));
     await inAs(eve, "eve");
     await eve.page.goto("/web/settings/account");
-    await eve.page.getByLabel("Current password").fill(password);
+    await eve.page.getByLabel("Current password", { exact: true }).fill(password);
     await eve.page.getByLabel("New password", { exact: true }).fill("another password");
     await eve.page.getByLabel("New password again", { exact: true }).fill("another password");
     await eve.page.getByRole("button", { name: "Change password with security key" }).click();
