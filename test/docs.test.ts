@@ -13,6 +13,7 @@ const byHand = [
   "docs/operations.md",
   "docs/security-keys.md",
   "docs/tsh-ssh.md",
+  "docs/users.md",
   "bench/README.md",
 ];
 const printed = await pages();

@@ -60,7 +60,7 @@ suite("tctl apply", () => {
     // That the secret was compared is told, and nothing else.
     assert.deepEqual(
       c.events.slice(events).map(({ code }) => code),
-      ["T4132I"],
+      ["T4132W"],
     );
   });
 
@@ -146,6 +146,29 @@ suite("tctl apply", () => {
       "+ role dev\n- user joe\n- role old\n1 created, 0 changed, 2 deleted, 1 unchanged\n",
     );
     assert.deepEqual(await names(c), ["role/admin", "role/dev", "user/boss", "user/sso"]);
+  });
+
+  test("--prune deletes no role that a connector gives to people", async () => {
+    await using c = await cluster();
+    await c.admin["roles.put"]({ role: role("ops", {}) });
+    const team = { organization: "o", team: "t", roles: ["ops"] };
+    const connector = Connector.parse({
+      kind: "github",
+      version: "v3",
+      metadata: { name: "corp" },
+      spec: {
+        client_id: "id",
+        client_secret: "s",
+        redirect_url: "https://p/cb",
+        teams_to_logins: [team],
+      },
+    });
+    await c.admin["connectors.put"]({ connector });
+    file("dev.yaml", roleFile("dev", "root"));
+    const { code, err } = await apply(c, "--prune");
+    assert.equal(code, 2);
+    assert.match(err, /^error: role\/ops cannot be deleted: github\/corp has it;/);
+    assert.deepEqual(await names(c), ["role/admin", "role/ops", "github/corp"]);
   });
 
   test("--prune never deletes the last administrator", async () => {

@@ -216,11 +216,9 @@ suite("round trips (RES-08)", () => {
     await must(tctl, "create -f", before);
     assert.equal(await all(), before);
   });
-  test("whatever stands in names, labels and lists", async () => {
-    await using c = await cluster();
-    const tctl = tctlOf(c);
-    const word = fc.oneof(
-      fc.constantFrom(
+  const word = fc.oneof(
+    fc.constantFrom(
+      ...[
         "yes",
         "null",
         "~",
@@ -234,35 +232,69 @@ suite("round trips (RES-08)", () => {
         "2001-01-01",
         " a ",
         "ü\u202e",
-      ),
-      fc.string({ unit: "grapheme", maxLength: 8 }).filter((text) => text.isWellFormed()),
+        "\r\n",
+      ],
+    ),
+    fc.string({ unit: "grapheme", maxLength: 8 }).filter((text) => text.isWellFormed()),
+  );
+  const key = word.filter((text) => text !== "__proto__");
+  const metadata = fc.record({
+    name: fc.constant("x"),
+    labels: fc.dictionary(key, word),
+    description: word,
+  });
+  const anyUser = fc
+    .record({ metadata, traits: fc.dictionary(key, fc.array(word)) })
+    .map(({ metadata, traits }) => User.parse({ kind: "user", version: "v2", metadata, spec: { traits } }));
+  const anyRole = fc
+    .record({ metadata, groups: fc.array(word.filter((text) => !/[{}]/.test(text))) })
+    .map(({ metadata, groups }) =>
+      Role.parse({
+        kind: "role",
+        version: "v3",
+        metadata,
+        spec: { allow: { kubernetes_groups: groups }, options: { forward_agent: true } },
+      }),
     );
-    const key = word.filter((text) => text !== "__proto__");
-    const resources = fc.record({
-      labels: fc.dictionary(key, word),
-      description: word,
-      traits: fc.dictionary(key, fc.array(word)),
-      format: fc.constantFrom("yaml", "json"),
+  const some = word.filter((text) => text !== "");
+  const anyConnector = fc
+    .record({ metadata, display: word, secret: some, organization: some, team: some, logins: fc.array(word) })
+    .map(({ metadata, display, secret, ...team }) => {
+      const found = github("x", { display, client_secret: secret, teams_to_logins: [team] });
+      return Connector.parse({ ...found, metadata });
     });
+  test("whatever stands in names, labels and lists", async () => {
+    await using c = await cluster();
+    const tctl = tctlOf(c);
+    const format = fc.constantFrom("yaml", "json");
     await fc.assert(
-      fc.asyncProperty(resources, async ({ labels, description, traits, format }) => {
-        const user = User.parse({
-          kind: "user",
-          version: "v2",
-          metadata: { name: "x", labels, description },
-          spec: { traits },
-        });
-        await c.admin["users.put"]({ user, force: true });
-        const stored = await c.admin["users.get"]({ name: "x" });
-        const printed = await must(tctl, `get user/x --format=${format}`);
-        await c.admin["users.delete"]({ name: "x" });
+      fc.asyncProperty(fc.oneof(anyUser, anyRole, anyConnector), format, async (resource, format) => {
+        if (resource.kind === "user") await c.admin["users.put"]({ user: resource, force: true });
+        else if (resource.kind === "role") await c.admin["roles.put"]({ role: resource, force: true });
+        else await c.admin["connectors.put"]({ connector: resource, force: true });
+        const get = `get ${resource.kind}/x --format=${format} --with-secrets`;
+        const printed = await must(tctl, get);
+        await must(tctl, `rm ${resource.kind}/x`);
         await must(tctl, "create", printed);
-        assert.equal(await must(tctl, `get user/x --format=${format}`), printed);
-        const again = await c.admin["users.get"]({ name: "x" });
-        assert.deepEqual([again.metadata, again.spec.traits], [stored.metadata, stored.spec.traits]);
+        assert.equal(await must(tctl, get), printed);
+        const { users, roles, connectors } = c.auth.parts.store;
+        const again =
+          resource.kind === "user"
+            ? await users.get("x")
+            : resource.kind === "role"
+              ? await roles.get("x")
+              : await connectors.get("github/x");
+        if (again.kind === "user" && resource.kind === "user")
+          assert.deepEqual([again.metadata, again.spec.traits], [resource.metadata, resource.spec.traits]);
+        else assert.deepEqual(again, resource);
       }),
       { numRuns: Number(process.env.FUZZ_RUNS ?? 60) },
     );
+  });
+  test("a file of another system: with a byte order mark and its ends of lines", async () => {
+    await using c = await cluster();
+    const text = "\ufeffkind: user\r\nversion: v2\r\nmetadata:\r\n  name: joe\r\nspec: {}\r\n";
+    assert.equal(await must(tctlOf(c), "create", text), "user 'joe' has been created\n");
   });
 });
 

@@ -7,11 +7,14 @@ import type { Parts } from "./parts.ts";
 /** Those that the caller may see, by kind and name. */
 export async function listConnectors(parts: Parts, secrets: boolean, caller: Caller): Promise<Connector[]> {
   const all = await parts.store.connectors.list();
-  if (secrets) await record(parts, { code: "T4132I", user: caller.name, resource: "auth_connector" });
   const may = (connector: Connector): boolean =>
     caller.can(secrets ? "read" : "readnosecrets", "auth_connector", connector) ||
     (!secrets && caller.can("list", "auth_connector", connector));
-  return all.filter(may).map((connector) => (secrets ? connector : withoutSecrets(connector)));
+  const seen = all.filter(may);
+  if (!secrets) return seen.map(withoutSecrets);
+  const names = seen.map(({ kind, metadata }) => `${kind}/${metadata.name}`);
+  if (names.length > 0) await record(parts, { code: "T4132W", user: caller.name, names });
+  return seen;
 }
 
 /**

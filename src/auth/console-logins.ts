@@ -20,6 +20,8 @@ interface ConsoleLoginRequest {
   readonly tls_pub_key?: string | undefined;
   readonly ttl: Millis;
   readonly compatibility: "" | "standard" | "oldssh";
+  /** Where `tsh` runs, and so where the certificates are used. */
+  readonly client_addr: string;
 }
 
 /** Logins of `tsh` that happen on a page of the proxy, since only a browser asks a security key (AUTH-38). */
@@ -52,6 +54,7 @@ export class ConsoleLogins {
       ...(request.tls_pub_key !== undefined && { tlsPubKey: request.tls_pub_key }),
       ttl: request.ttl,
       compatibility: request.compatibility,
+      clientAddr: request.client_addr,
       expires: clock.now() + life,
     });
     await this.#strangers.added();
@@ -80,7 +83,7 @@ export class ConsoleLogins {
     const { value: asked, revision } = await this.#find(id);
     const { user, hash } = asked;
     const person = await this.#logins.verify(
-      { user, password: "", otp_token: "", client_addr, webauthn },
+      { user, password: "", otp_token: "", client_addr, used_at: asked.clientAddr, webauthn },
       { purpose: "console", about: hash },
     );
     const { store } = this.#parts;
@@ -95,6 +98,7 @@ export class ConsoleLogins {
       tls_pub_key: asked.tlsPubKey,
       ttl: asked.ttl,
       compatibility: asked.compatibility,
+      sources: person.sources,
       notAfter: accountEnd(person.user),
     });
     await this.#logins.recordSuccess(person, client_addr);

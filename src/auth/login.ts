@@ -2,7 +2,16 @@ import type { Condition } from "#backend";
 import type { KeyAnswer, KeyRequest } from "#contract/webauthn";
 import type { Millis } from "#core/clock";
 import { Fault } from "#core/errors";
-import { type Access, type AuthPreference, access, lockOf, ResourceName, type Role, type User } from "#model";
+import {
+  type Access,
+  type AuthPreference,
+  access,
+  lockOf,
+  ResourceName,
+  type Role,
+  sourcesFor,
+  type User,
+} from "#model";
 import { Attempts } from "./attempts.ts";
 import { record } from "./audit.ts";
 import { checkCode, newSeed } from "./otp.ts";
@@ -17,6 +26,8 @@ export interface Credentials {
   readonly password: string;
   readonly otp_token: string;
   readonly client_addr: string;
+  /** Where the certificates are used when that is not where the login comes from: a browser may be elsewhere than `tsh`. */
+  readonly used_at?: string;
   /** The answer of a security key to `challenge`, which checked the password. */
   readonly webauthn?: KeyAnswer | undefined;
 }
@@ -30,6 +41,8 @@ export interface Person {
   readonly access: Access;
   /** That the password which was checked is still the one of now: who resets it meanwhile shall have had the last word. */
   readonly proof?: Condition;
+  /** Where alone what the person gets is good; undefined: anywhere. */
+  readonly sources: readonly string[] | undefined;
 }
 
 /** How many logins are checked at once; each takes tens of megabytes for its hash. */
@@ -125,7 +138,7 @@ export class Logins {
     }
     if (!user || !proof || why !== undefined)
       return this.#refuse(credentials, user, withCode ? wrongFactors : "invalid username or password", why);
-    return this.#admit(user, proof);
+    return this.#admit(credentials, user, proof);
   }
 
   /** The password was checked when the challenge was given; the challenge is of this user and purpose, and counts once. */
@@ -136,7 +149,7 @@ export class Logins {
     const { why, password } = await this.#keys.check(webauthn, { user: name, ...purpose }, client_addr);
     if (!user || why !== undefined)
       return this.#refuse(credentials, user, "invalid response of the security key; begin anew", why);
-    return this.#admit(user, password);
+    return this.#admit(credentials, user, password);
   }
 
   async #challenge(
@@ -187,10 +200,12 @@ export class Logins {
     throw new Fault("access_denied", sentence, { cause: new Error(why) });
   }
 
-  async #admit(user: User, proof: Condition): Promise<Person> {
+  async #admit({ client_addr, used_at }: Credentials, user: User, proof: Condition): Promise<Person> {
     refuseLockedByAdministrator(user, this.#parts.clock.now());
     await this.#attempts.forget(user);
-    return { user, access: await accessOfUser(this.#parts, user), proof };
+    const access = await accessOfUser(this.#parts, user);
+    const person = personAt(client_addr, user, access, proof);
+    return used_at === undefined ? person : personAt(used_at, user, access, proof);
   }
 
   /** Marks the code's step as used; false when another login was faster, on this or another auth server (S22). */
@@ -249,6 +264,16 @@ export async function accessOfUser(parts: Pick<Parts, "store">, user: User): Pro
     traits: user.spec.traits,
   });
 }
+
+/** Throws `access_denied` when the roles let nobody in from `client_addr`, `ip:port`. */
+export function personAt(client_addr: string, user: User, access: Access, proof?: Condition): Person {
+  const sources = sourcesFor(access.options(), hostOf(client_addr));
+  return { user, access, sources, ...(proof && { proof }) };
+}
+
+/** Of `ip:port`. */
+export const hostOf = (client_addr: string): string =>
+  client_addr.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1");
 
 export async function findRoles(
   { store }: Pick<Parts, "store">,

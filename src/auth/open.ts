@@ -22,10 +22,12 @@ import { ConsoleLogins } from "./console-logins.ts";
 import { type HostCertRequest, issueHostCerts } from "./issue-host.ts";
 import { type IssueMeter, Issuing } from "./issuing.ts";
 import { Joins } from "./join.ts";
+import { sweepLeftovers } from "./leftovers.ts";
 import { Logins } from "./login.ts";
 import type { AuthConfig, Parts } from "./parts.ts";
 import { Presence } from "./presence.ts";
 import { recordRefusal } from "./refusals.ts";
+import { Rotations } from "./rotation/rotations.ts";
 import { SecurityKeys } from "./security-keys.ts";
 import { Signups } from "./signup.ts";
 import { ClusterState } from "./state.ts";
@@ -56,8 +58,10 @@ export interface Auth extends AsyncDisposable {
   refused(refused: Parameters<typeof recordRefusal>[1]): Promise<void>;
   /** Certificates for this process itself, which needs no token: its own identity, the admin's, its proxy's and node's. */
   issueHost(request: HostCertRequest): Promise<HostCerts>;
+  /** Calls back when the authorities, or their rotations, have changed; the answer stops it. */
+  onAuthorities(listener: () => void): () => void;
   /** Keeps this auth server in the list of auth servers while it runs. */
-  announcer(server: AuthServer, leaving: Leaving): Service;
+  announcer(server: () => AuthServer, leaving: Leaving): Service & { changed(): void };
   // What the handlers work with.
   readonly parts: Parts;
   readonly callers: Callers;
@@ -68,6 +72,7 @@ export interface Auth extends AsyncDisposable {
   readonly sessions: WebSessions;
   readonly consoleLogins: ConsoleLogins;
   readonly users: Users;
+  readonly rotations: Rotations;
   readonly state: ClusterState;
 }
 
@@ -81,6 +86,8 @@ export async function openAuth(options: AuthOptions): Promise<Auth> {
   const parts = await withLock({ backend, clock }, "auth-start", () => initialize(store, options));
   const state = new ClusterState({ store, clock, log });
   await state.start();
+  const stop = new AbortController();
+  const sweeping = sweepLeftovers(parts, stop.signal);
 
   const sessions = new WebSessions(parts);
   const keys = new SecurityKeys(parts);
@@ -92,6 +99,7 @@ export async function openAuth(options: AuthOptions): Promise<Auth> {
     clusterName: parts.clusterName,
     clusterId: parts.clusterId,
     authorities: () => state.authorities(),
+    onAuthorities: (listener) => state.onAuthorities(listener),
     callerOf: ofCallers.callerOf,
     refused: (refused) => recordRefusal(parts, refused),
     issueHost: (request) => issueHostCerts(parts, request),
@@ -105,8 +113,11 @@ export async function openAuth(options: AuthOptions): Promise<Auth> {
     sessions,
     consoleLogins: new ConsoleLogins(parts, logins),
     users: new Users(parts, logins, sessions),
+    rotations: new Rotations(parts, state),
     state,
     async [Symbol.asyncDispose]() {
+      stop.abort();
+      await sweeping;
       await state[Symbol.asyncDispose]();
       await presence[Symbol.asyncDispose]();
     },

@@ -87,6 +87,21 @@ suite("AUTH-43: records with an end", () => {
   });
 });
 
+suite("connectors.list", () => {
+  test("is told in the audit log when it hands out secrets", async () => {
+    await using c = await cluster();
+    const told = () => c.events.flatMap((event) => (event.code === "T4132W" ? [event.names] : []));
+    await c.admin["connectors.list"]({ secrets: true });
+    const spec = { client_id: "id", client_secret: "s", redirect_url: "https://p/" };
+    const connector = Connector.parse({ kind: "github", version: "v3", metadata: { name: "corp" }, spec });
+    await c.admin["connectors.put"]({ connector });
+    await c.admin["connectors.list"]({});
+    assert.deepEqual(told(), []);
+    await c.admin["connectors.list"]({ secrets: true });
+    assert.deepEqual(told(), [["github/corp"]]);
+  });
+});
+
 suite("nodes.remove", () => {
   test("is told in the audit log when it is not the node itself that leaves", async () => {
     await using c = await cluster();

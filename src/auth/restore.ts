@@ -16,6 +16,21 @@ export async function restoreAuthorities(
   force: boolean,
   caller: Caller,
 ): Promise<void> {
+  try {
+    await restore(parts, given, force, caller);
+  } catch (err) {
+    const error = err instanceof Fault ? err.message : "internal error";
+    await record(parts, { code: "T4130W", user: caller.name, success: false, error });
+    throw err;
+  }
+}
+
+async function restore(
+  parts: Parts,
+  given: readonly CertAuthority[],
+  force: boolean,
+  caller: Caller,
+): Promise<void> {
   const { store, clusterName } = parts;
   const types = given.map(({ spec }) => spec.type);
   if (new Set(types).size < types.length)
@@ -47,7 +62,13 @@ export async function restoreAuthorities(
   );
   for (const { type, after } of changed) {
     const print = fingerprint(sshKey(after, 0));
-    await record(parts, { code: "T4130I", user: caller.name, kind: type, fingerprint: print });
+    await record(parts, {
+      code: "T4130I",
+      user: caller.name,
+      success: true,
+      kind: type,
+      fingerprint: print,
+    });
   }
 }
 

@@ -5,8 +5,9 @@ import type { KeyAnswer, KeyRequest } from "#contract/webauthn";
 import { hour, minute, TestClock } from "#core/clock";
 import { Fault, type FaultKind } from "#core/errors";
 import { AuthPreference, ProxyServer } from "#model";
+import { parsePublicKeyLine } from "#ssh/keys";
 import { relyingParty } from "./relying-party.ts";
-import { account, type Cluster, cluster, hostId, publicKeys } from "./testing/cluster.ts";
+import { account, type Cluster, cluster, hostId, publicKeys, role } from "./testing/cluster.ts";
 import { type Deviation, SoftwareKey } from "./testing/software-key.ts";
 
 const origin = "https://proxy.example.com:3080";
@@ -480,6 +481,27 @@ suite("tsh login with a security key", () => {
       await refused(c.proxy["console_logins.complete"]({ ...two, webauthn, client_addr })),
       invalid,
     );
+  });
+
+  test("S18: the certificates are bound to where tsh runs, and both it and the browser have to be let in", async () => {
+    await using c = await cluster(config);
+    const options = { pin_source_ip: true, source_addresses: ["10.0.0.0/8", "203.0.113.0/24"] };
+    await c.admin["roles.put"]({ role: role("here", { options, allow: { logins: ["joe"] } }) });
+    const { token } = await c.admin["signups.create"]({
+      user: "joe",
+      roles: ["here"],
+      traits: {},
+      ttl: hour,
+    });
+    const key = new SoftwareKey(origin);
+    const webauthn = [key.create(await c.proxy["signups.challenge"]({ token }))];
+    await c.proxy["signups.complete"]({ token, password, webauthn, client_addr });
+    const { certs } = await finish(c, (await begin(c, { client_addr: "10.1.2.3:40000" })).id, key);
+    const { certificate } = parsePublicKeyLine(certs.cert ?? "").key;
+    assert.equal(certificate?.criticalOptions.get("source-address"), "10.1.2.3/32");
+    const { id } = await begin(c, { client_addr: "192.0.2.1:40000" });
+    assert.match(await refused(finish(c, id, key)), /you come from 192\.0\.2\.1/);
+    assert.equal(c.events.at(-1)?.code, "T1000W");
   });
 
   test("is over after five minutes", async () => {

@@ -95,14 +95,18 @@ export function describe(e: AuditEvent): string {
       return `${e.user} deleted the ${e.kind} connector ${e.name}`;
     case "T4130I":
       return `${e.user} restored the ${e.kind} certificate authority ${e.fingerprint}`;
+    case "T4130W":
+      return `${e.user} failed to restore certificate authorities: ${e.error}`;
     case "T4131I":
       return `${e.user} took the node ${e.hostname} (${e.server_id}) off the list`;
-    case "T4132I":
-      return `${e.user} read the secrets of every ${e.resource}`;
+    case "T4132W":
+      return `${e.user} took out the secrets of the connectors ${list(e.names)}`;
     case "T4020I":
       return `the ${e.kind} certificate authority ${e.fingerprint} was created`;
     case "T4021I":
       return `${e.user ?? "the cluster"} rotates the ${e.kind} certificate authority: ${e.phase}, ${e.state}`;
+    case "T4150W":
+      return `${e.user ?? "the cluster"} did not rotate the ${e.kind} certificate authority: ${e.phase}: ${e.error}`;
     case "T4160I":
       return `${e.user} issued a ${e.kind} certificate for ${certified(e)}`;
     case "T4160W":
@@ -125,6 +129,10 @@ export function describe(e: AuditEvent): string {
       return `${as(e)} forwarded the ${e.direction} socket ${e.path} on ${e.server_id}`;
     case "T4033E":
       return `${as(e)} failed to forward the ${e.direction} socket ${e.path} on ${e.server_id}: ${e.error}`;
+    case "T4120I":
+      return `${as(e)} lent the agent to ${e.server_id}`;
+    case "T4120W":
+      return `${as(e)} could not lend the agent to ${e.server_id}: ${e.error}`;
     case "T4050W":
       return `${e.user} was refused to join a session on ${e.server_id}: ${e.error}`;
     case "T4051W":

@@ -92,15 +92,26 @@ const samples: { [C in Code]: [Omit<Draft<EventOf<C>>, "code">, string] } = {
   T4141I: [{ user: "ada", kind: "oidc", name: "corp" }, "ada changed the oidc connector corp"],
   T4142I: [{ user: "ada", kind: "saml", name: "corp" }, "ada deleted the saml connector corp"],
   T4130I: [
-    { user: "ada", kind: "host", fingerprint: "SHA256:x" },
+    { user: "ada", kind: "host", fingerprint: "SHA256:x", success: true },
     "ada restored the host certificate authority SHA256:x",
   ],
+  T4130W: [
+    { user: "ada", success: false, error: "keys do not match" },
+    "ada failed to restore certificate authorities: keys do not match",
+  ],
   T4131I: [{ user: "ada", server_id: "id-1", hostname: "db" }, "ada took the node db (id-1) off the list"],
-  T4132I: [{ user: "ada", resource: "auth_connector" }, "ada read the secrets of every auth_connector"],
+  T4132W: [
+    { user: "ada", names: ["github/corp", "oidc/okta"] },
+    "ada took out the secrets of the connectors github/corp, oidc/okta",
+  ],
   T4020I: [{ kind: "host", fingerprint: "SHA256:x" }, "the host certificate authority SHA256:x was created"],
   T4021I: [
     { kind: "user", phase: "init", state: "in_progress" },
     "the cluster rotates the user certificate authority: init, in_progress",
+  ],
+  T4150W: [
+    { user: "ada", kind: "host", phase: "init", ...failed },
+    "ada did not rotate the host certificate authority: init: no",
   ],
   T4030I: [
     { user: "ada", target: "db:0", addr: "10.0.0.2:22", ...addrs, ...ok },
@@ -128,6 +139,8 @@ const samples: { [C in Code]: [Omit<Draft<EventOf<C>>, "code">, string] } = {
     { ...on, ...addrs, path: "/run/x", direction: "remote", ...failed },
     `ada as root failed to forward the remote socket /run/x on ${id}: no`,
   ],
+  T4120I: [{ ...on, ...addrs, ...ok }, `ada as root lent the agent to ${id}`],
+  T4120W: [{ ...on, ...addrs, ...failed }, `ada as root could not lend the agent to ${id}: no`],
   T4050W: [{ ...session, ...failed }, `ada was refused to join a session on ${id}: no`],
   T4100I: [{ user: "ada", name: "joe", message: "on leave" }, "ada locked the account joe: on leave"],
   T4101W: [

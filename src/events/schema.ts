@@ -88,6 +88,7 @@ const route = {
 /** A certificate made by an administrator, not by a login. `names`: logins, or names of the host. */
 const signing = {
   ...user,
+  ...from,
   kind: z.enum(["user", "host"]),
   /** The account that it is for. */
   account: z.string().optional(),
@@ -97,7 +98,7 @@ const signing = {
 /**
  * Every event that the audit log can hold. T1xxx to T3xxx are those of the product's guide; T4xxx are our own:
  * T400x members and invitations, T401x roles, T402x authorities, T403x and T404x what passes through SSH, T405x refusals, T410x locks,
- * T411x security keys, T413x resources, T414x connectors, T416x signing.
+ * T411x security keys, T412x what roles decide beside, T413x resources, T414x connectors, T416x signing.
  */
 export const AuditEvent = z.discriminatedUnion("code", [
   // Users.
@@ -193,11 +194,17 @@ export const AuditEvent = z.discriminatedUnion("code", [
 
   // What else an administrator does to resources.
   /** An authority was put back from a file, with its keys. */
-  event("ca.restore", "T4130I", { ...user, kind: z.enum(["user", "host"]), fingerprint: z.string() }),
+  event("ca.restore", "T4130I", {
+    ...user,
+    ...ok,
+    kind: z.enum(["user", "host"]),
+    fingerprint: z.string(),
+  }),
+  event("ca.restore", "T4130W", { ...user, ...failed }),
   /** Taken off the list; it is on it again as soon as it says that it is there. */
   event("node.delete", "T4131I", { ...user, server_id: z.string(), hostname: z.string() }),
-  /** Private keys of authorities, or secrets of connectors, were handed out. */
-  event("secrets.read", "T4132I", { ...user, resource: z.literal("auth_connector") }),
+  /** Secrets of connectors, by kind and name, left the auth server. */
+  event("connector.export", "T4132W", { ...user, names: z.array(z.string()) }),
 
   // Authorities. `user` is absent when the cluster itself did it.
   event("ca.create", "T4020I", { kind: z.enum(["user", "host"]), fingerprint: z.string() }),
@@ -206,6 +213,14 @@ export const AuditEvent = z.discriminatedUnion("code", [
     kind: z.enum(["user", "host"]),
     phase: z.string(),
     state: z.string(),
+    mode: z.string().optional(),
+  }),
+  /** `phase` was asked for, or was due by itself. */
+  event("ca.rotate", "T4150W", {
+    user: z.string().optional(),
+    kind: z.enum(["user", "host"]),
+    phase: z.string(),
+    ...failed,
   }),
   event("cert.create", "T4160I", {
     ...signing,
@@ -219,7 +234,7 @@ export const AuditEvent = z.discriminatedUnion("code", [
   }),
   event("cert.create", "T4160W", { ...signing, ...failed }),
   /** Private keys of authorities left the auth server. */
-  event("ca.export", "T4161W", { ...user, fingerprints: z.array(z.string()) }),
+  event("ca.export", "T4161W", { ...user, ...from, fingerprints: z.array(z.string()) }),
 
   // What passes through SSH.
   event("proxy.connect", "T4030I", { ...route, ...ok }),
@@ -231,6 +246,9 @@ export const AuditEvent = z.discriminatedUnion("code", [
   event("port.remote", "T4032E", { ...forward, ...failed }),
   event("socket", "T4033I", { ...socket, ...ok }),
   event("socket", "T4033E", { ...socket, ...failed }),
+  /** A session asked for the client's agent. */
+  event("agent", "T4120I", { ...on, ...addrs, ...ok }),
+  event("agent", "T4120W", { ...on, ...addrs, ...failed }),
 
   // Refusals.
   event("session.join", "T4050W", { ...session, ...from, ...failed }),

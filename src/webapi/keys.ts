@@ -62,6 +62,7 @@ export function keyRoutes(api: App, { auth, clock }: WebApiOptions, { logins }: 
       ...asked,
       ...(tls_pub_key && { tls_pub_key }),
       ttl: milliseconds(ttl),
+      client_addr: clientAddress(request.raw.socket),
     });
   });
 

@@ -71,7 +71,7 @@ export async function apply(
   { prune, dryRun, format = "text" }: Options,
   signal: AbortSignal,
 ): Promise<number> {
-  const plan = planOf(wanted, await whatIsThere(auth, wanted, signal), prune);
+  const plan = planOf(wanted, await whatIsThere(auth, wanted, prune, signal), prune);
   const isText = format === "text";
   let done = 0;
   let failure: unknown;
@@ -97,11 +97,13 @@ export async function apply(
 async function whatIsThere(
   auth: AuthClient,
   wanted: readonly Wanted[],
+  prune: boolean,
   signal: AbortSignal,
 ): Promise<Single[]> {
   const resources = wanted.map(({ resource }) => resource);
   const people = [...(await auth["roles.list"]({}, signal)), ...(await auth["users.list"]({}, signal))];
-  if (resources.every(({ kind }) => kind === "role" || kind === "user")) return people;
+  // Connectors name roles, so that it takes them to say which may go.
+  if (!prune && resources.every(({ kind }) => kind === "role" || kind === "user")) return people;
   // Each reading of secrets is an event of the audit log: they are read only to be compared.
   const secrets = resources.some(bringsSecret);
   return [...people, ...(await auth["connectors.list"]({ secrets }, signal))];

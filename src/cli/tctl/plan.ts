@@ -79,7 +79,6 @@ function check(wanted: readonly Wanted[], there: readonly Single[], steps: reado
     else after.set(keyOf(resource), resource);
   }
   const left = [...after.values()];
-  const users = left.filter((one) => one.kind === "user");
   const roles = new Set(left.flatMap((one) => (one.kind === "role" ? [one.metadata.name] : [])));
   for (const { resource, place } of wanted) {
     if (resource.kind !== "user") continue;
@@ -92,7 +91,7 @@ function check(wanted: readonly Wanted[], there: readonly Single[], steps: reado
   }
   const deleted = steps.filter(({ action }) => action === "delete").map(({ resource }) => resource);
   for (const role of deleted.filter(({ kind }) => kind === "role")) {
-    const holder = users.find(({ spec }) => spec.roles.includes(role.metadata.name));
+    const holder = left.find((one) => rolesOf(one).includes(role.metadata.name));
     if (holder)
       throw new Fault(
         "bad_parameter",
@@ -100,11 +99,27 @@ function check(wanted: readonly Wanted[], there: readonly Single[], steps: reado
       );
   }
   const lost = deleted.find((one) => one.kind === "user" && isAdmin(one));
-  if (lost && !users.some(isAdmin))
+  if (lost && !left.some((one) => one.kind === "user" && isAdmin(one)))
     throw new Fault(
       "access_denied",
       `this would delete ${printable(keyOf(lost))}, the last account with the role ${adminRoleName}; nothing was changed`,
     );
+}
+
+/** The roles that somebody has by it. */
+function rolesOf(resource: Single): readonly string[] {
+  switch (resource.kind) {
+    case "role":
+      return [];
+    case "user":
+      return resource.spec.roles;
+    case "github":
+      return resource.spec.teams_to_logins.flatMap(({ roles }) => roles ?? []);
+    case "oidc":
+      return resource.spec.claims_to_roles.flatMap(({ roles }) => roles);
+    case "saml":
+      return resource.spec.attributes_to_roles.flatMap(({ roles }) => roles);
+  }
 }
 
 const isAdmin = (user: User): boolean => user.spec.roles.includes(adminRoleName) && !isLocked(user);
