@@ -87,11 +87,13 @@ export const configKeys: Readonly<Record<string, string>> = {
   "auth_service.authentication.type":
     "The default way to log in ([sso.md](sso.md)); others go on beside it. `saml` is refused at start.",
   "auth_service.authentication.second_factor":
-    "`otp`: password and a six-digit code; `off`: password alone. `webauthn` is refused at start in this version.",
+    "`otp`: password and a six-digit code; `off`: password alone. `webauthn` (or `u2f`, which means the same): password and a security key ([security-keys.md](security-keys.md)).",
   "auth_service.authentication.connector_name":
     "Which connector of that type is the default. Left out: the first by name.",
-  "auth_service.authentication.u2f.app_id": none,
-  "auth_service.authentication.u2f.facets": none,
+  "auth_service.authentication.u2f.app_id":
+    "Needed with `webauthn`: the address of the proxy's pages, whose host security keys are bound to. It must never change.",
+  "auth_service.authentication.u2f.facets":
+    "Further addresses of the pages, under the same host. Those of `proxy_service.public_addr` need not be named.",
   "auth_service.authentication.local_auth":
     "`no` refuses every login by password, every invitation and every reset.",
   "auth_service.session_recording":

@@ -4,6 +4,7 @@ import type { KeyAnswer, KeyRequest } from "#contract/webauthn";
 import { type Millis, minute } from "#core/clock";
 import { sha256 } from "#core/digest";
 import { Fault } from "#core/errors";
+import { Crowd } from "./crowd.ts";
 import { issueUserCerts, readSshKey } from "./issue-user.ts";
 import type { Logins } from "./login.ts";
 import { newToken, type Parts } from "./parts.ts";
@@ -19,16 +20,21 @@ interface ConsoleLoginRequest {
   readonly tls_pub_key?: string | undefined;
   readonly ttl: Millis;
   readonly compatibility: "" | "standard" | "oldssh";
+  /** Where `tsh` runs, and so where the certificates are used. */
+  readonly client_addr: string;
 }
 
 /** Logins of `tsh` that happen on a page of the proxy, since only a browser asks a security key (AUTH-38). */
 export class ConsoleLogins {
   readonly #parts: Parts;
   readonly #logins: Logins;
+  readonly #strangers: Crowd;
 
   constructor(parts: Parts, logins: Logins) {
+    const { backend, consoleLogins } = parts.store;
     this.#parts = parts;
     this.#logins = logins;
+    this.#strangers = new Crowd({ backend, prefix: consoleLogins.prefix }, () => false);
   }
 
   /** Throws `bad_parameter` for keys that are none, and for an answer that would go to another machine (S67). */
@@ -48,8 +54,10 @@ export class ConsoleLogins {
       ...(request.tls_pub_key !== undefined && { tlsPubKey: request.tls_pub_key }),
       ttl: request.ttl,
       compatibility: request.compatibility,
+      clientAddr: request.client_addr,
       expires: clock.now() + life,
     });
+    await this.#strangers.added();
     return { id };
   }
 
@@ -75,7 +83,7 @@ export class ConsoleLogins {
     const { value: asked, revision } = await this.#find(id);
     const { user, hash } = asked;
     const person = await this.#logins.verify(
-      { user, password: "", otp_token: "", client_addr, webauthn },
+      { user, password: "", otp_token: "", client_addr, used_at: asked.clientAddr, webauthn },
       { purpose: "console", about: hash },
     );
     const { store } = this.#parts;

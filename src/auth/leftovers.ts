@@ -24,9 +24,9 @@ export async function sweepLeftovers(parts: Parts, signal: AbortSignal): Promise
 }
 
 async function sweep(parts: Parts): Promise<void> {
-  const { users, passwords, otps } = parts.store;
+  const { users, passwords, otps, securityKeys } = parts.store;
   // First the secrets: an account that is made after them is not in their list.
-  const secrets = [...(await passwords.list()), ...(await otps.list())];
+  const secrets = [...(await passwords.list()), ...(await otps.list()), ...(await securityKeys.list())];
   if (secrets.length === 0) return;
   const there = new Set((await users.list()).map(({ metadata }) => metadata.name));
   for (const name of new Set(secrets.map(({ user }) => user)))

@@ -1,4 +1,4 @@
-import type { Condition, Revision } from "#backend";
+import type { Condition } from "#backend";
 import type { KeyAnswer, KeyRequest } from "#contract/webauthn";
 import type { Millis } from "#core/clock";
 import { Fault } from "#core/errors";
@@ -26,11 +26,13 @@ export interface Credentials {
   readonly password: string;
   readonly otp_token: string;
   readonly client_addr: string;
+  /** Where the certificates are used when that is not where the login comes from: a browser may be elsewhere than `tsh`. */
+  readonly used_at?: string;
   /** The answer of a security key to `challenge`, which checked the password. */
   readonly webauthn?: KeyAnswer | undefined;
 }
 
-/** What a security key is asked for, and with which invitation or login of `tsh` that hangs together. */
+/** What a security key is asked for, and with which login of `tsh` that hangs together. */
 type KeyPurpose = Omit<Purpose, "user">;
 
 /** Somebody whose credentials were right, and what the roles of now let them do. */
@@ -144,12 +146,10 @@ export class Logins {
     const { user: name, webauthn, client_addr } = credentials;
     if (!webauthn || !purpose) throw new Fault("access_denied", "missing second factor");
     const user = await this.#unlocked(credentials);
-    // A reset takes the keys away too: a password of after it has no key yet that could be shown.
-    const held = isName(name) ? await this.#parts.store.passwords.findVersioned(name) : undefined;
-    const why = await this.#keys.check(webauthn, { user: name, ...purpose }, client_addr);
-    if (!user || !held || why !== undefined)
+    const { why, password } = await this.#keys.check(webauthn, { user: name, ...purpose }, client_addr);
+    if (!user || why !== undefined)
       return this.#refuse(credentials, user, "invalid response of the security key; begin anew", why);
-    return this.#admit(credentials, user, this.#proof(name, held.revision));
+    return this.#admit(credentials, user, password);
   }
 
   async #challenge(
@@ -164,11 +164,11 @@ export class Logins {
     const proof = await this.#knows(user, name, password);
     if (!user || !proof) return this.#refuse(credentials, user, wrongFactors, "wrong user name or password");
     refuseLockedByAdministrator(user, this.#parts.clock.now());
-    const request = await this.#keys.request({ user: name, ...purpose });
+    const request = await this.#keys.request({ user: name, ...purpose }, proof);
     return request ?? this.#refuse(credentials, user, wrongFactors, "the account has no security key");
   }
 
-  /** The account of the name, if there is one. Throws while failed logins lock it, or where they come from. */
+  /** The account of the name, if there is one. Throws `access_denied` while failed logins lock it, or where they come from. */
   async #unlocked({ user: name, client_addr }: Credentials): Promise<User | undefined> {
     const user = isName(name) ? await this.#parts.store.users.find(name) : undefined;
     await this.#sources.refuseLocked(client_addr);
@@ -176,18 +176,14 @@ export class Logins {
     return user;
   }
 
-  /** Whether it is the password: then that it is the one of now. */
+  /** Whether it is the password: then what holds as long as it is. */
   async #knows(user: User | undefined, name: string, password: string): Promise<Condition | undefined> {
     const { store, config } = this.#parts;
     const held = isName(name) ? await store.passwords.findVersioned(name) : undefined;
     // A password left by a local account of the same name is not that of who logs in by a connector (S24).
     const own = user && !user.spec.created_by?.connector ? held : undefined;
     const good = await verifyPassword(own?.value, password, config.passwordCost ?? defaultPasswordCost);
-    return good && own ? this.#proof(name, own.revision) : undefined;
-  }
-
-  #proof(name: string, revision: Revision): Condition {
-    return { key: this.#parts.store.passwords.key(name), revision };
+    return good && own ? { key: store.passwords.key(name), revision: own.revision } : undefined;
   }
 
   /** Counts the failure. `sentence` is for the client, `why` for the log. */
@@ -202,10 +198,12 @@ export class Logins {
     throw new Fault("access_denied", sentence, { cause: new Error(why) });
   }
 
-  async #admit({ client_addr }: Credentials, user: User, proof: Condition): Promise<Person> {
+  async #admit({ client_addr, used_at }: Credentials, user: User, proof: Condition): Promise<Person> {
     refuseLockedByAdministrator(user, this.#parts.clock.now());
     await this.#attempts.forget(user);
-    return personAt(client_addr, user, await accessOfUser(this.#parts, user), proof);
+    const access = await accessOfUser(this.#parts, user);
+    const person = personAt(client_addr, user, access, proof);
+    return used_at === undefined ? person : personAt(used_at, user, access, proof);
   }
 
   /** Marks the code's step as used; false when another login was faster, on this or another auth server (S22). */

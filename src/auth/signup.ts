@@ -98,7 +98,7 @@ export class Signups {
     token: string;
     password: string;
     otp_token: string;
-    webauthn?: KeyCreated | undefined;
+    webauthn: readonly KeyCreated[];
     client_addr: string;
   }): Promise<WebSession> {
     const { store, clock, config } = this.#parts;
@@ -108,7 +108,7 @@ export class Signups {
     const { value: signup, revision } = found;
     checkNewPassword(request.password);
     const otp = second_factor === "otp" ? this.#enrol(signup, request.otp_token) : undefined;
-    const key = second_factor === "webauthn" ? await this.#enrolKey(signup.user, request) : undefined;
+    const keys = second_factor === "webauthn" ? await this.#enrolKeys(signup.user, request) : undefined;
     const password = await hashPassword(
       signup.user,
       request.password,
@@ -130,8 +130,8 @@ export class Signups {
           { type: "delete", key: signupKey },
           account,
           otp ? store.otps.putting(otp) : store.otps.deleting(signup.user),
-          key
-            ? store.securityKeys.putting({ user: signup.user, keys: [key] })
+          keys
+            ? store.securityKeys.putting({ user: signup.user, keys })
             : store.securityKeys.deleting(signup.user),
           store.attempts.deleting(sha256(signup.user)),
           // The last, since its revision is the one that is told.
@@ -158,17 +158,26 @@ export class Signups {
         ? { code: "T4005I", user: signup.user, by, ...at }
         : { code: "T1002I", user: signup.user, roles, connector: "local", by },
     );
-    if (key) await record(this.#parts, { code: "T4110I", user: signup.user, key: key.id, ...at });
+    for (const { id } of keys ?? [])
+      await record(this.#parts, { code: "T4110I", user: signup.user, key: id, ...at });
     const proof = { key: store.passwords.key(signup.user), revision: written };
     const session = await this.#sessions.open({ ...person, proof });
     await this.#logins.recordSuccess(person, from, sha256(session.id));
     return session;
   }
 
-  #enrolKey(user: string, { token, webauthn }: { token: string; webauthn?: KeyCreated | undefined }) {
-    if (!webauthn)
+  async #enrolKeys(
+    user: string,
+    { token, webauthn, client_addr }: { token: string; webauthn: readonly KeyCreated[]; client_addr: string },
+  ) {
+    if (webauthn.length === 0)
       throw new Fault("access_denied", "this cluster asks for a security key, which this page did not send");
-    return this.#keys.enrol(webauthn, user, sha256(token));
+    const keys = await Promise.all(
+      webauthn.map((created) => this.#keys.enrol(created, user, sha256(token), client_addr)),
+    );
+    if (new Set(keys.map(({ id }) => id)).size < keys.length)
+      throw new Fault("access_denied", "one security key was enrolled twice; use another one in reserve");
+    return keys;
   }
 
   #enrol(signup: { user: string; seed?: string | undefined }, code: string) {

@@ -61,14 +61,14 @@ export async function login(
     ttl: request.ttl * 1_000_000,
     compatibility: request.compatibility,
   };
-  const answer = await callWeb(web, "POST", `/v1${webPaths.certs}`, signal, body);
-  return answered(answer, keys, request.user);
+  return certified(await callWeb(web, "POST", `/v1${webPaths.certs}`, signal, body), keys, request.user);
 }
 
 /** Keys of one login, and how a request names their public halves. */
 interface LoginKeys {
   readonly key: PrivateKey;
-  readonly tlsKey: Awaited<ReturnType<typeof makeTlsKey>>;
+  /** PEM, PKCS#8. */
+  readonly tlsKey: string;
   readonly asked: { readonly pub_key: string; readonly tls_pub_key: string };
 }
 
@@ -84,7 +84,7 @@ export async function loginOnPage(
   const keys = await newKeys();
   const { browserLogin } = await import("./browser-login.ts");
   const answer = await browserLogin({ ...browser, start: (redirectUrl) => begin(redirectUrl, keys.asked) });
-  return answered(answer, keys, user);
+  return certified(answer, keys, user);
 }
 
 async function newKeys(): Promise<LoginKeys> {
@@ -93,28 +93,24 @@ async function newKeys(): Promise<LoginKeys> {
     pub_key: base64(formatPublicKeyLine({ key: key.publicKey })),
     tls_pub_key: base64(tlsKey.publicKey),
   };
-  return { key, tlsKey, asked };
+  return { key, tlsKey: tlsKey.privateKey, asked };
 }
 
 /** Throws `access_denied` for a refusal, `protocol` for certificates that are not of these keys or, where one is named, of this user. */
-function answered(certs: unknown, { key, tlsKey }: LoginKeys, user: string | undefined): Credentials {
+function certified(certs: unknown, keys: LoginKeys, user: string | undefined): Credentials {
   const refusal = SsoRefusal.safeParse(certs);
   if (refusal.success) throw new Fault("access_denied", refusal.data.error);
   const answer = understood(CertsAnswer, certs);
-  const credentials = credentialsOf(
-    user ?? answer.username,
-    { key, tlsKey: tlsKey.privateKey },
-    {
-      username: answer.username,
-      cert: answer.cert === undefined ? undefined : text(answer.cert),
-      tls_cert: answer.tls_cert === undefined ? undefined : text(answer.tls_cert),
-      host_signers: answer.host_signers.map((one) => ({
-        domain_name: one.domain_name,
-        checking_keys: one.checking_keys.map(text),
-        tls_certs: one.tls_certs.map(text),
-      })),
-    },
-  );
+  const credentials = credentialsOf(user ?? answer.username, keys, {
+    username: answer.username,
+    cert: answer.cert === undefined ? undefined : text(answer.cert),
+    tls_cert: answer.tls_cert === undefined ? undefined : text(answer.tls_cert),
+    host_signers: answer.host_signers.map((one) => ({
+      domain_name: one.domain_name,
+      checking_keys: one.checking_keys.map(text),
+      tls_certs: one.tls_certs.map(text),
+    })),
+  });
   if (!credentials) throw senseless();
   return credentials;
 }

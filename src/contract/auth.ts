@@ -21,7 +21,7 @@ import {
   User,
 } from "#model";
 import { call, feed, upload } from "./rpc.ts";
-import { KeyAnswer, KeyCreated, KeyCreation, KeyRequest } from "./webauthn.ts";
+import { KeyAnswer, KeyCreation, KeyRequest, KeysCreated } from "./webauthn.ts";
 
 /** No rotation takes longer: what it is to replace would be trusted for as long. */
 const longestGrace: Millis = 366 * day;
@@ -84,15 +84,15 @@ const credentials = {
   client_addr: z.string().default(""),
 };
 
+/** With the answer of a security key, where the cluster asks for one: then the password was checked when the key was asked. */
+const withKey = { ...credentials, webauthn: KeyAnswer.optional() };
+const { otp_token: _, ...passwordOnly } = credentials;
 const webCredentials = z.strictObject({
   user: z.string(),
   id: z.string().max(64),
   bearer: z.string().max(64),
   client_addr: credentials.client_addr,
 });
-/** With the answer of a security key, where the cluster asks for one: then the password was checked when the key was asked. */
-const withKey = { ...credentials, webauthn: KeyAnswer.optional() };
-const { otp_token: _, ...passwordOnly } = credentials;
 
 const HostCerts = z.object({
   /** SSH host certificate, authorized_keys line. */
@@ -499,7 +499,7 @@ export const authContract = {
       token: z.string().max(256),
       password: credentials.password,
       otp_token: credentials.otp_token,
-      webauthn: KeyCreated.optional(),
+      webauthn: KeysCreated,
       client_addr: credentials.client_addr,
     }),
     output: WebSession,
@@ -539,6 +539,7 @@ export const authContract = {
       tls_pub_key: tlsPublicKey.optional(),
       ttl,
       compatibility: z.enum(["", "standard", "oldssh"]).default(""),
+      client_addr: credentials.client_addr,
     }),
     output: z.object({ id: z.string() }),
     allow: system("Proxy"),

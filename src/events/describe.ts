@@ -77,6 +77,8 @@ export function describe(e: AuditEvent): string {
       return `${e.user} unlocked logins from ${e.source}`;
     case "T4110I":
       return `${e.user} enrolled the security key ${e.key}${at(e)}`;
+    case "T4110W":
+      return `${e.user} failed to enrol a security key${at(e)}: ${e.message}`;
     case "T4111W":
       return `the security key ${e.key} of ${e.user} counted ${e.given} after ${e.stored}${at(e)}: it may have been copied`;
     case "T4010I":

@@ -172,6 +172,7 @@ export const AuditEvent = z.discriminatedUnion("code", [
 
   // Security keys. `key` is the id that the key itself chose.
   event("user.key", "T4110I", { ...user, ...from, key: z.string() }),
+  event("user.key", "T4110W", { ...user, ...from, ...failed, message: z.string() }),
   /** The key counted less than before: there may be a copy of it. The login was refused. */
   event("user.key.counter", "T4111W", {
     ...user,

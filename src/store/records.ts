@@ -44,6 +44,8 @@ export const ChallengeRecord = z.strictObject({
   purpose: z.enum(["enrol", "web", "console", "password"]),
   /** SHA-256 of the invitation or the console login that it is for, if it is for one. */
   about: z.string().optional(),
+  /** The revision of the password that was checked before. */
+  password: z.string().optional(),
   expires: z.number(),
 });
 export type ChallengeRecord = z.output<typeof ChallengeRecord>;
@@ -60,6 +62,8 @@ export const ConsoleLoginRecord = z.strictObject({
   /** Milliseconds. */
   ttl: z.number(),
   compatibility: z.enum(["", "standard", "oldssh"]),
+  /** Where `tsh` runs: `ip:port`. */
+  clientAddr: z.string(),
   expires: z.number(),
 });
 

@@ -24,11 +24,12 @@ export function signupRoutes(api: App, { auth, clock }: WebApiOptions, { logins 
 
   api.post("/users", async (request, reply) => {
     logins.take(request.raw.socket);
-    const { invite_token, pass, second_factor_token } = parse(SignupRequest, request.body);
+    const { invite_token, pass, second_factor_token, webauthn } = parse(SignupRequest, request.body);
     const session = await auth["signups.complete"]({
       token: invite_token,
       password: pass,
       otp_token: second_factor_token,
+      webauthn,
       client_addr: clientAddress(request.raw.socket),
     });
     return openSession(session, reply, clock);
@@ -37,12 +38,16 @@ export function signupRoutes(api: App, { auth, clock }: WebApiOptions, { logins 
   api.put("/users/password", async (request, reply) => {
     logins.take(request.raw.socket);
     const { user } = await authenticate(request, auth);
-    const { old_password, new_password, second_factor_token } = parse(PasswordRequest, request.body);
+    const { old_password, new_password, second_factor_token, webauthn } = parse(
+      PasswordRequest,
+      request.body,
+    );
     const session = await auth["users.change_password"]({
       user: user.metadata.name,
       password: old_password,
       new_password,
       otp_token: second_factor_token,
+      ...(webauthn && { webauthn }),
       client_addr: clientAddress(request.raw.socket),
     });
     return { message: "ok", ...openSession(session, reply, clock) };

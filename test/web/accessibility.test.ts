@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { after, before, suite, test } from "node:test";
 import type { Page } from "playwright-core";
-import { accessibilityFaults, connector, openSite, type Site, skip } from "./browser.ts";
+import { accessibilityFaults } from "./axe.ts";
+import { connector, openSite, type Site, skip } from "./browser.ts";
 import { totp } from "./totp.ts";
 
 suite("accessibility", { skip }, () => {

@@ -163,6 +163,14 @@ export class FakeAuth implements WebAuth {
     return this.#open(change.user);
   };
 
+  // Pages with security keys are tested before a real auth service.
+  "signups.challenge" = noKeys;
+  "logins.challenge" = noKeys;
+  "console_logins.create" = noKeys;
+  "console_logins.get" = noKeys;
+  "console_logins.challenge" = noKeys;
+  "console_logins.complete" = noKeys;
+
   "web_sessions.get": WebAuth["web_sessions.get"] = async (given) => {
     this.#check();
     const { user, expires, bearer_expires } = this.#session(given);
@@ -234,3 +242,6 @@ export class FakeAuth implements WebAuth {
     return `JBSWY3DPEHPK3PX${"ABCDEFGH"[++this.#made % 8]}`;
   }
 }
+
+const noKeys = (): Promise<never> =>
+  Promise.reject(new Fault("bad_parameter", "this cluster does not ask for security keys"));

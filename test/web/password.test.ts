@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { after, before, suite, test } from "node:test";
 import type { Page } from "playwright-core";
 import { minute } from "#core/clock";
-import { accessibilityFaults, openSite, type Site, skip } from "./browser.ts";
+import { accessibilityFaults } from "./axe.ts";
+import { openSite, type Site, skip } from "./browser.ts";
 import { totp } from "./totp.ts";
 
 suite("a password with a browser", { skip }, () => {

@@ -48,8 +48,9 @@ function bySshPort({ flags }: TshContext, login: Login): Login {
 }
 
 /**
- * Logs in with password and second factor, and keeps what it brings (OVW-26) unless `keep` is false. `profile` is the one of this
- * proxy from before; `positional` is a cluster, or the user when nothing else names one (TSH-34).
+ * Logs in with password and second factor, or in the browser where that is a security key or a provider's, and keeps what it brings
+ * (OVW-26) unless `keep` is false. `profile` is the one of this proxy from before; `positional` is a cluster, or the user when nothing
+ * else names one (TSH-34).
  */
 export async function logIn(
   context: TshContext,
@@ -83,9 +84,15 @@ export async function logIn(
       );
     }
     if (user === "") throw new Fault("bad_parameter", "nobody knows your name here: give it with --user");
-    const password = await io.askSecret(`Enter password for Teleport user ${printable(user)}:`, signal);
-    const otpToken = await secondFactor(context, answer.auth.second_factor);
-    credentials = await api.login(web, { user, password, otpToken, ...asked }, signal);
+    if (answer.auth.second_factor === "webauthn") {
+      const { logInWithKey } = await import("./key-login.ts");
+      credentials = await logInWithKey(context, web, answer.auth, { user, ...asked });
+    } else {
+      const password = await io.askSecret(`Enter password for Teleport user ${printable(user)}:`, signal);
+      const otpToken =
+        answer.auth.second_factor === "otp" ? await io.askSecret("Enter your OTP token:", signal) : "";
+      credentials = await api.login(web, { user, password, otpToken, ...asked }, signal);
+    }
   } else {
     const { logInByProvider } = await import("./sso-login.ts");
     credentials = await logInByProvider(context, web, answer.auth, asked);
@@ -170,15 +177,6 @@ async function checkVersion({ flags }: TshContext, needed: string): Promise<void
   throw new Fault(
     "protocol",
     `this tsh is ${own}, the proxy needs at least ${printable(needed)}: upgrade tsh, or go on at your own risk with --skip-version-check`,
-  );
-}
-
-async function secondFactor({ io, signal }: TshContext, kind: string): Promise<string> {
-  if (kind === "off") return "";
-  if (kind === "otp") return io.askSecret("Enter your OTP token:", signal);
-  throw new Fault(
-    "access_denied",
-    "people log in to this proxy with a security key, which tsh cannot use: log in with a browser",
   );
 }
 

@@ -8,7 +8,9 @@ import { CardScreen, Title } from "../ui/screen.tsx";
 /** A new password for who knows the old one and holds the second factor (AUTH-41, WEB-50). */
 export function ChangePassword(): ReactElement {
   const [done, setDone] = useState(false);
-  const asksCode = "auth" in config && config.auth.second_factor === "otp";
+  const factor = "auth" in config ? config.auth.second_factor : "off";
+  const asksCode = factor === "otp";
+  const asksKey = factor === "webauthn";
   if (done) {
     return (
       <CardScreen>
@@ -29,12 +31,13 @@ export function ChangePassword(): ReactElement {
         names={names}
         check={complaints(asksCode)}
         submit={async ({ before, password, code }) => {
-          await changePassword(before, password, digits(code));
+          await changePassword(before, password, asksKey ? "key" : { code: digits(code) });
           setDone(true);
         }}
         retry="before"
         refused="Your password was not changed"
-        button="Change password"
+        button={asksKey ? "Change password with security key" : "Change password"}
+        {...(asksKey && { busy: "Touch your security key…" })}
       >
         <PasswordField name="before" label="Current password" autoComplete="current-password" />
         <PasswordField

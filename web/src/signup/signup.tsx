@@ -3,9 +3,9 @@ import { useLocation } from "wouter";
 import { Invite, webPaths } from "#contract/web";
 import { Fault } from "#core/errors";
 import { request } from "../api/request.ts";
-import { signUp } from "../session/actions.ts";
+import { signUp, signUpWithKeys } from "../session/actions.ts";
 import { Copy } from "../ui/copy.tsx";
-import { CodeField, type Complaints, Form, PasswordField, TextField } from "../ui/form.tsx";
+import { Checkbox, CodeField, type Complaints, Form, PasswordField, TextField } from "../ui/form.tsx";
 import { Notice } from "../ui/notice.tsx";
 import { CardScreen, Title } from "../ui/screen.tsx";
 import "./signup.css";
@@ -104,25 +104,30 @@ function Welcome({ invite, onExpired }: { invite: Invite; onExpired: () => void 
   const { user, otp_secret } = invite;
   const say = words[invite.reset ? "reset" : "signup"];
   const asksCode = invite.second_factor === "otp";
-  const names = asksCode ? (["password", "again", "code"] as const) : (["password", "again"] as const);
+  const asksKey = invite.second_factor === "webauthn";
+  const [touch, setTouch] = useState(1);
+  const names = (["password", "again", "code", "spare"] as const).filter(
+    (name) => (name !== "code" || asksCode) && (name !== "spare" || asksKey),
+  );
   return (
     <CardScreen wide={asksCode}>
       <Title>{say.title}</Title>
       <p className="lead">
         {asksCode
           ? "Choose a password and connect an authenticator app. You will need both to sign in."
-          : "Choose a password to sign in with."}
+          : asksKey
+            ? "Choose a password, then insert your security key and touch it. You will need both to sign in."
+            : "Choose a password to sign in with."}
       </p>
       <Form<Field>
         names={names}
         check={complaints(asksCode)}
-        submit={async ({ password, code }) => {
-          await signUp({
-            invite_token: invite.invite_token,
-            user,
-            pass: password,
-            second_factor_token: (code ?? "").replace(/\s/g, ""),
-          }).catch((error: unknown) => {
+        submit={async ({ password, code, spare }) => {
+          const account = { invite_token: invite.invite_token, user, pass: password };
+          const done = asksKey
+            ? signUpWithKeys(account, spare === "on" ? 2 : 1, setTouch)
+            : signUp({ ...account, second_factor_token: (code ?? "").replace(/\s/g, "") });
+          await done.catch((error: unknown) => {
             // While the page was open, its time was over or someone else used it.
             if (Fault.is(error, "not_found")) onExpired();
             throw error;
@@ -132,7 +137,10 @@ function Welcome({ invite, onExpired }: { invite: Invite; onExpired: () => void 
         }}
         retry={asksCode ? "code" : "password"}
         refused={say.refused}
-        button={say.button}
+        button={asksKey ? `${say.button} with security key` : say.button}
+        {...(asksKey && {
+          busy: touch === 1 ? "Touch your security key…" : "Now insert and touch the spare key…",
+        })}
       >
         <TextField name="user" label="User name" autoComplete="username" initial={user} fixed />
         <PasswordField
@@ -142,6 +150,7 @@ function Welcome({ invite, onExpired }: { invite: Invite; onExpired: () => void 
           autoComplete="new-password"
         />
         <PasswordField name="again" label="Password again" autoComplete="new-password" />
+        {asksKey && <Checkbox name="spare" label="Enrol a second key too, in case this one gets lost" />}
         {asksCode && (
           <>
             <section className="authenticator" aria-labelledby="authenticator">
@@ -172,7 +181,7 @@ function Welcome({ invite, onExpired }: { invite: Invite; onExpired: () => void 
   );
 }
 
-type Field = "password" | "again" | "code";
+type Field = "password" | "again" | "code" | "spare";
 
 const complaints =
   (asksCode: boolean) =>
