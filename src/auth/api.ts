@@ -96,9 +96,7 @@ export function authApi(options: AuthApiOptions): FastifyInstance<Server> {
     checkSource(identity, request.raw.socket.remoteAddress ?? "");
     // Members' heartbeats must not stop because a client of the same address asks too much.
     if (identity.kind !== "system") options.count?.(request.raw.socket);
-    const caller = await options.callerOf(
-      identity.kind === "anonymous" ? { ...identity, from: addressOf(request) } : identity,
-    );
+    const caller = await options.callerOf({ ...identity, from: addressOf(request) });
     callers.set(request, caller);
     return caller;
   };

@@ -18,6 +18,12 @@ import {
 
 type Name = keyof AuthContract;
 const sid = "8c9e6679-7425-40de-944b-e07fc1f90ae7";
+const keyAnswer = {
+  id: "AA",
+  rawId: "AA",
+  type: "public-key",
+  response: { clientDataJSON: "AA", authenticatorData: "AA", signature: "AA" },
+};
 const kinds = ["Admin", "Auth", "Proxy", "Node", "superuser", "admin", "anonymous"] as const;
 type Kind = (typeof kinds)[number];
 
@@ -97,10 +103,23 @@ async function full(): Promise<{
     "users.sign": { user: "joe", pub_key: ssh, tls_pub_key: tls, ttl: hour },
     "signups.create": { user: "eve", traits: {}, ttl: hour },
     "signups.get": { token },
+    "signups.challenge": { token },
     "signups.complete": { token: "nothing", password: "correct horse" },
     "users.change_password": { ...credentials, new_password: "correct horse" },
     "logins.certs": { ...credentials, pub_key: ssh, tls_pub_key: tls, ttl: hour },
+    "logins.challenge": { ...credentials, purpose: "web" },
+    "console_logins.create": {
+      user: "joe",
+      redirect_url: `http://127.0.0.1:4242/?secret_key=${"ab".repeat(32)}`,
+      pub_key: ssh,
+      ttl: hour,
+    },
+    "console_logins.get": { id: "nothing" },
+    "console_logins.challenge": { id: "nothing", password: "correct horse" },
+    "console_logins.complete": { id: "nothing", webauthn: keyAnswer },
     "logins.web": credentials,
+    "sso.start": { kind: "github", flow: { type: "web", redirect_url: "/web", csrf_token: "ab".repeat(32) } },
+    "sso.finish": { kind: "github", query: "state=nothing" },
     "web_sessions.get": web,
     "web_sessions.renew": web,
     "web_sessions.certs": { ...web, pub_key: ssh, tls_pub_key: tls },
@@ -208,10 +227,18 @@ const policy: Record<Name, string> = {
   "users.sign": "Admin Auth",
   "signups.create": "Admin Auth superuser",
   "signups.get": "Admin Auth Proxy",
+  "signups.challenge": "Admin Auth Proxy",
   "signups.complete": "Admin Auth Proxy",
   "users.change_password": "Admin Auth Proxy",
   "logins.certs": "Admin Auth Proxy",
+  "logins.challenge": "Admin Auth Proxy",
+  "console_logins.create": "Admin Auth Proxy",
+  "console_logins.get": "Admin Auth Proxy",
+  "console_logins.challenge": "Admin Auth Proxy",
+  "console_logins.complete": "Admin Auth Proxy",
   "logins.web": "Admin Auth Proxy",
+  "sso.start": "Admin Auth Proxy",
+  "sso.finish": "Admin Auth Proxy",
   "web_sessions.get": "Admin Auth Proxy",
   "web_sessions.renew": "Admin Auth Proxy",
   "web_sessions.certs": "Admin Auth Proxy",
@@ -271,6 +298,32 @@ suite("S35: every call of the auth API, as every kind of caller", () => {
     });
   }
 
+  test("refused everything: who has no account here, or one that is locked, whatever the certificate says", async () => {
+    const { c, input } = await full();
+    await using _ = c;
+    await c.addUser("locked", { roles: ["superuser"], status: { is_locked: true } });
+    const person = {
+      kind: "user",
+      roles: ["superuser"],
+      logins: [],
+      traits: {},
+      expires: c.clock.now() + hour,
+    } as const;
+    for (const identity of [
+      { ...person, user: "superuser", cluster: "east" },
+      { ...person, user: "gone", cluster: "main" },
+      { ...person, user: "locked", cluster: "main" },
+      { ...person, user: "superuser", cluster: "main", roles: ["superuser", "gone"] },
+      { ...system("Admin"), cluster: "east" },
+    ])
+      for (const name of Object.keys(policy) as Name[])
+        assert.equal(
+          await attempt(c, identity, name, input[name]),
+          "refused",
+          `${JSON.stringify(identity)} ${name}`,
+        );
+  });
+
   test("who may not call learns nothing of the input either", async () => {
     const { c, identity } = await full();
     await using _ = c;
@@ -283,10 +336,26 @@ suite("S34: private keys", () => {
     for (const kind of kinds) {
       const { c, identity, input } = await full();
       await using _ = c;
-      for (const name of Object.keys(policy) as Name[]) {
-        const answer = JSON.stringify(await attempt(c, identity(kind), name, input[name])) ?? "";
-        assert.ok(!answer.includes("PRIVATE KEY"), `${kind} ${name}`);
-      }
+      const authorities = await c.auth.parts.store.authorities.list();
+      const body = (pem = ""): string => pem.replaceAll(/-----[^-]+-----|\s/g, "");
+      // Without armour, and only that part of each which is in no public key.
+      const keys = authorities.flatMap(({ spec }) => [
+        ...(spec.signing_keys ?? []).map((key) => body(key).slice(-98, -60)),
+        ...spec.tls_key_pairs.map(({ key }) => body(key).slice(50, 88)),
+      ]);
+      assert.deepEqual(
+        keys.map(({ length }) => length),
+        [38, 38, 38, 38],
+      );
+      const check = (where: string, said: unknown): void => {
+        const text = (JSON.stringify(said) ?? "").replaceAll("\\n", "");
+        assert.ok(!text.includes("PRIVATE KEY"), `${kind} ${where}`);
+        for (const key of keys) assert.ok(!text.includes(key), `${kind} ${where}`);
+      };
+      for (const name of Object.keys(policy) as Name[])
+        check(name, await attempt(c, identity(kind), name, input[name]));
+      check("events", c.events);
+      check("log", c.log.lines);
       const secrets = await attempt(c, identity(kind), "authorities.list", { secrets: true });
       assert.equal(
         JSON.stringify(secrets).includes("PRIVATE KEY"),

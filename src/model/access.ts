@@ -146,13 +146,13 @@ export function access({ user, roles, traits }: Subject): Access {
           role,
           "options.forward_agent",
         );
-      if (rule)
+      if (rule && nearest?.rule !== "options.forward_agent")
         nearest = nothing(
           `role ${role.name} allows the login ${login}, but its forward_agent is not set`,
           role,
           "options.forward_agent",
         );
-      else if (role.forwardsAgent)
+      else if (!rule && role.forwardsAgent)
         nearest ??= nothing(
           `role ${role.name} forwards agents, but allows ${loginsOf(role)}`,
           role,

@@ -3,6 +3,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { request } from "node:https";
 import { connect } from "node:net";
 import { after, before, suite, test } from "node:test";
+import { fetchOwn } from "../support/https.ts";
 import { skipUnless } from "../support/installed.ts";
 import { mustRun, type Ran, run } from "../support/run.ts";
 import { ask, type Server, serve, shouting } from "../support/sockets.ts";
@@ -19,6 +20,8 @@ suite("what roles decide", { skip: skipUnless("ssh", "sshd", "ssh-agent") }, () 
   /** A way to the proxy that comes from 127.0.0.2. */
   let away: string;
   let awaySsh: number;
+  /** Of the last of the users. */
+  let invitation: string;
 
   before(async () => {
     there = stack.use(await shouting());
@@ -51,8 +54,8 @@ suite("what roles decide", { skip: skipUnless("ssh", "sshd", "ssh-agent") }, () 
     await writeFile(file("roles.yaml"), JSON.stringify(written));
     await cluster.mustTctl("create", file("roles.yaml"));
     for (const [user] of roles) {
-      const invitation = await cluster.mustTctl("users", "add", user, login, `--roles=${user}`);
-      await signUp(cluster.web, invitation);
+      invitation = await cluster.mustTctl("users", "add", user, login, `--roles=${user}`);
+      if (user !== "office") await signUp(cluster.web, invitation);
     }
     for (const user of ["right", "label", "denied", "login", "ports", "some", "not"])
       await cluster.logIn(user);
@@ -88,6 +91,9 @@ suite("what roles decide", { skip: skipUnless("ssh", "sshd", "ssh-agent") }, () 
   const key = (user: string): string => `${cluster.home}/.tsh/keys/127.0.0.1/${user}`;
   /** Stock ssh with the user's certificate, from an address of this machine to a port of it. */
   const ssh = (user: string, from: string, port: number, ...args: string[]): Promise<Ran> =>
+    asking(user, from, port, "", ...args);
+  /** The same, with something to say. */
+  const asking = (user: string, from: string, port: number, input: string, ...args: string[]): Promise<Ran> =>
     run(
       "ssh",
       [
@@ -96,7 +102,7 @@ suite("what roles decide", { skip: skipUnless("ssh", "sshd", "ssh-agent") }, () 
         ...["-o", `UserKnownHostsFile=${file("known_hosts")}`, "-o", "GlobalKnownHostsFile=/dev/null"],
         ...args,
       ],
-      { env: { ...quiet, HOME: cluster.home } },
+      { env: { ...quiet, HOME: cluster.home }, input },
     );
   const told = (what: string, fields: object): Promise<Event> =>
     cluster.event(`${what} ${JSON.stringify(fields)}`, (event) =>
@@ -204,12 +210,9 @@ suite("what roles decide", { skip: skipUnless("ssh", "sshd", "ssh-agent") }, () 
 
   test("forward_to: by name and by address, whatever it is spelled like; the node decides on the address that it dials", async () => {
     const port = portOf(there);
+    // By stock ssh, at the node itself.
     const through = (user: string, place: string): Promise<Ran> =>
-      run(
-        programs.tsh,
-        ["ssh", "--insecure", `--proxy=${cluster.proxy}`, `--user=${user}`, "-W", place, `${login}@${node}`],
-        { env: { ...quiet, HOME: cluster.home }, input: "hello" },
-      );
+      asking(user, "127.0.0.1", cluster.ports.node, "hello", "-W", place, "127.0.0.1");
     for (const [user, place, open] of [
       ["some", `localhost:${port}`, true],
       ["some", `127.0.0.1:${port}`, true],
@@ -359,19 +362,25 @@ suite("what roles decide", { skip: skipUnless("ssh", "sshd", "ssh-agent") }, () 
   });
 
   test("a client's own word about its address is not believed", async () => {
-    const lying = stack.use(
-      await serve(undefined, (socket) => {
-        const far = connect({ host: "127.0.0.1", port: cluster.ports.node, allowHalfOpen: true });
+    const lying = async (port: number): Promise<number> => {
+      const server = await serve(undefined, (socket) => {
+        const far = connect({ host: "127.0.0.1", port, allowHalfOpen: true });
         far.on("error", () => socket.destroy());
-        far.write(`Teleport-Proxy${JSON.stringify({ clientAddr: "127.0.0.2:1234" })}\0`);
+        far.write(`Teleport-Proxy${JSON.stringify({ clientAddr: "127.0.0.2:1234", vouched: "1.AAAA" })}\0`);
         socket.pipe(far).pipe(socket);
-      }),
-    );
-    const got = await ssh("pinned", "127.0.0.1", portOf(lying), "127.0.0.1", "true");
+      });
+      return portOf(stack.use(server));
+    };
+    const got = await ssh("pinned", "127.0.0.1", await lying(cluster.ports.node), "127.0.0.1", "true");
     assert.equal(got.code, 255);
+    assert.equal(await api("pinned", "127.0.0.1", "nodes.list", await lying(cluster.ports.auth)), 403);
   });
 
   test("source_addresses: logins and certificates are good there only", async () => {
+    await assert.rejects(signUp(cluster.web, invitation), /you come from 127\.0\.0\.1/);
+    const webAway = (path: string, asked: Parameters<typeof fetchOwn>[1]) =>
+      fetchOwn(`https://${away.split(",")[0]}${path}`, asked);
+    await signUp(webAway, invitation);
     const here = await cluster.tsh(["login", "--insecure", `--proxy=${cluster.proxy}`, "--user=office"], {
       input: `${password}\n`,
     });
@@ -381,12 +390,12 @@ suite("what roles decide", { skip: skipUnless("ssh", "sshd", "ssh-agent") }, () 
     assert.equal((await loginAway("office")).code, 0);
     const got = await asAway("office", "ssh", `${login}@${node}`, "echo in");
     assert.equal(got.out, "in\n", got.err);
-    const { code } = await ssh("office", "127.0.0.3", awaySsh, "-s", "127.0.0.1", "proxysites");
-    assert.equal(code, 0, "the relay comes from an address that is listed");
-    assert.equal(
-      (await ssh("office", "127.0.0.1", cluster.ports.proxy, "-s", "127.0.0.1", "proxysites")).code,
-      255,
-    );
+    // By stock ssh: sshd or the proxy, who is asked makes no difference.
+    const sites = (from: string, port: number): Promise<Ran> =>
+      ssh("office", from, port, "-s", "127.0.0.1", "proxysites");
+    assert.match((await sites("127.0.0.3", awaySsh)).out, /"main"/);
+    assert.match((await sites("127.0.0.3", cluster.ports.proxy)).out, /"main"/);
+    assert.match((await sites("127.0.0.1", cluster.ports.proxy)).err, /Permission denied/);
   });
 
   test("what the API refuses to people is told with the reason", async () => {
@@ -428,7 +437,12 @@ suite("what roles decide", { skip: skipUnless("ssh", "sshd", "ssh-agent") }, () 
   }
 
   /** The status of a call of the auth API, straight to its port from an address of this machine. */
-  async function api(user: string, from: string, name = "nodes.list"): Promise<number> {
+  async function api(
+    user: string,
+    from: string,
+    name = "nodes.list",
+    port = cluster.ports.auth,
+  ): Promise<number> {
     const [cert, secret] = await Promise.all([
       readFile(`${key(user)}-x509.pem`),
       readFile(`${key(user)}-x509-key.pem`),
@@ -436,7 +450,7 @@ suite("what roles decide", { skip: skipUnless("ssh", "sshd", "ssh-agent") }, () 
     return new Promise((resolve, reject) => {
       const asked = request(
         {
-          ...{ host: "127.0.0.1", port: cluster.ports.auth, localAddress: from, agent: false },
+          ...{ host: "127.0.0.1", port, localAddress: from, agent: false },
           ...{ method: "POST", path: `/v2/${name}`, cert, key: secret, rejectUnauthorized: false },
           headers: { "content-type": "application/json" },
         },
