@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { isLoopbackHost } from "#contract/loopback";
 import { SsoRefusal } from "#contract/web";
@@ -117,12 +118,16 @@ async function listening(server: Server, bind: { host: string; port: number }): 
   return typeof address === "object" && address ? address.port : 0;
 }
 
+const style =
+  ":root{color-scheme:light dark;font:1rem/1.5 system-ui,sans-serif}body{max-width:28rem;margin:15vh auto;padding:0 1rem}";
+const styleHash = createHash("sha256").update(style).digest("base64");
+
 /** The address of a page holds a sealed certificate; no page that follows is to hear of it. */
 const headers = {
   "cache-control": "no-store",
   "referrer-policy": "no-referrer",
   "x-content-type-options": "nosniff",
-  "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+  "content-security-policy": `default-src 'none'; style-src 'sha256-${styleHash}'; frame-ancestors 'none'`,
   connection: "close",
 } as const;
 
@@ -140,6 +145,6 @@ const pages = {
 function say(response: ServerResponse, status: number, [title, text]: readonly [string, string]): void {
   response.writeHead(status, { ...headers, "content-type": "text/html; charset=utf-8" });
   response.end(
-    `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>${title} · Teleport</title></head><body><h1>${title}</h1><p>${text}</p></body></html>\n`,
+    `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${title} · Teleport</title><style>${style}</style></head><body><main><h1>${title}</h1><p>${text}</p></main></body></html>\n`,
   );
 }

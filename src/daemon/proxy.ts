@@ -14,6 +14,7 @@ import { authIsAway, webApi } from "#webapi";
 import { listeners, reachableHost } from "./addresses.ts";
 import type { Heartbeat } from "./heartbeat.ts";
 import type { Asked } from "./identity.ts";
+import { keyPageTrouble } from "./key-pages.ts";
 import { requestRates, sshLimits } from "./limits.ts";
 import type { Member } from "./member.ts";
 import { unawaited } from "./mirror.ts";
@@ -131,6 +132,8 @@ function webDoor(config: Config, world: World, member: Member, mirror: Mirror): 
         if (own.https_cert_file === undefined) log.info(say);
         else log.warn(say, { file: own.https_cert_file });
       }
+      const trouble = keyPageTrouble(config, pair?.selfSigned ?? false);
+      if (trouble !== undefined) log.warn(trouble);
       const rates = requestRates(config, world);
       const app = await webApi({
         auth: member.client,

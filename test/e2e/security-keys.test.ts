@@ -232,6 +232,8 @@ suite("security keys before a real daemon", { skip: skip || skipUnless("openssl"
     await logInForTsh(joe);
     await doneFor(joe);
     await joe.page.getByText("You can close this window").waitFor();
+    assert.deepEqual(await accessibilityFaults(joe.page), []);
+    assert.equal(await joe.page.evaluate("getComputedStyle(document.body).maxWidth"), "448px");
     const said: Ran = await ending;
     assert.equal(said.code, 0, said.err);
     assert.ok(said.err.includes(`  ${address}\n`), "the address is printed too");
