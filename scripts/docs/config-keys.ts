@@ -85,13 +85,15 @@ export const configKeys: Readonly<Record<string, string>> = {
   "auth_service.tokens":
     "Static invite tokens, written `node,proxy:TOKEN`. They never expire: prefer `tctl nodes add`.",
   "auth_service.authentication.type":
-    "How people log in. Only `local` is offered; the others are refused at start.",
+    "The default way to log in ([sso.md](sso.md)); others go on beside it. `saml` is refused at start.",
   "auth_service.authentication.second_factor":
     "`otp`: password and a six-digit code; `off`: password alone. `webauthn` is refused at start in this version.",
-  "auth_service.authentication.connector_name": none,
+  "auth_service.authentication.connector_name":
+    "Which connector of that type is the default. Left out: the first by name.",
   "auth_service.authentication.u2f.app_id": none,
   "auth_service.authentication.u2f.facets": none,
-  "auth_service.authentication.local_auth": "`no` refuses every login by password.",
+  "auth_service.authentication.local_auth":
+    "`no` refuses every login by password, every invitation and every reset.",
   "auth_service.session_recording":
     "`node`: nodes record; `off`: nobody records but for roles that demand it (`record_session: required`), events are kept. `proxy` is refused at start in this version.",
   "auth_service.proxy_checks_host_keys": `${none} It belongs to recording at the proxy.`,
@@ -102,7 +104,7 @@ export const configKeys: Readonly<Record<string, string>> = {
     "How often the node and the proxy ask a client whether it is still there.",
   "auth_service.keep_alive_count_max": "Unanswered questions after which a client counts as gone.",
   "auth_service.license_file":
-    "No license is needed for anything. One that is named here, in the data folder where the path is relative, and is missing or broken gets a warning at start.",
+    "No license is needed for anything. A good one, named here or `license.pem` in the data folder, is shown by `tctl status`. A path that is relative is one in the data folder. One that is named here and is missing, broken or over gets a warning at start.",
   "auth_service.proxy_protocol": "As `proxy_service.proxy_protocol`, for the auth API's port.",
   "auth_service.exec_recording_limit":
     "How much output of a command without a terminal is recorded; of the rest the event holds size and SHA-256.",

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Server } from "node:https";
-import type { TLSSocket } from "node:tls";
+import { createSecureContext, type SecureContext, type TLSSocket } from "node:tls";
 import { type FastifyInstance, type FastifyRequest, fastify } from "fastify";
 import type { z } from "zod";
 import { type AuthContract, authContract } from "#contract/auth";
@@ -12,10 +12,14 @@ import type { Log } from "#core/log";
 import { isOlder } from "#core/version";
 import type { Caller, CertAuthority, Identity } from "#model";
 import { type Address, formatAddress, lookAhead, parseAddress } from "#net";
+import type { TlsPair } from "#pki";
 import { readBrought, vouchedAddress } from "#ssh/brought";
 import { type PublicKey, parsePublicKeyLine, sameKey } from "#ssh/keys";
+import { answerText } from "./answer.ts";
+import { endOutdated } from "./outdated.ts";
 import { checkSource, identify } from "./peer.ts";
 import type { Refused } from "./refusals.ts";
+import { jsonOf, Said } from "./said.ts";
 
 export interface AuthApiOptions {
   readonly handlers: Handlers<AuthContract>;
@@ -30,8 +34,12 @@ export interface AuthApiOptions {
   }) => Promise<void>;
   /** Whose certificates are let in, now. */
   readonly authorities: () => readonly CertAuthority[];
+  /** Calls back when that has changed. */
+  readonly onAuthorities?: (listener: () => void) => () => void;
   /** The server's own certificate and key, PEM. */
-  readonly certificate: { readonly cert: string; readonly key: string };
+  readonly certificate: TlsPair;
+  /** Another certificate for who asks for the server by this name. */
+  readonly certificateFor?: (serverName: string) => TlsPair | undefined;
   /** OpenSSL's list of cipher suites; default Node's. */
   readonly ciphers?: string;
   /** Peers of whom a PROXY line is taken; default nobody. */
@@ -43,7 +51,6 @@ export interface AuthApiOptions {
 }
 
 const bodyLimit = 4 * 1024 * 1024; // bytes of one JSON request
-const lineLimit = 64 * 1024; // bytes of one line that is said to a feed
 /** For a handshake, and for the headers of a request: strangers may not hold connections by being slow (S14). */
 const patience: Millis = 10 * second;
 /** For the whole of a request that is no upload. */
@@ -51,10 +58,11 @@ const bodyPatience: Millis = minute;
 
 /** The auth API's HTTPS server, not yet listening: mutual TLS in, contract operations out (see `contract/wire.ts`). */
 export function authApi(options: AuthApiOptions): FastifyInstance<Server> {
-  const { handlers, clock, log } = options;
+  const { handlers, clock, log, certificateFor } = options;
   const app = fastify({
     https: {
       ...options.certificate,
+      ...(certificateFor && { SNICallback: choosing(certificateFor, options) }),
       requestCert: true,
       // A stranger may join; who shows a certificate is checked by `identify`, with the reason in the answer.
       rejectUnauthorized: false,
@@ -75,6 +83,9 @@ export function authApi(options: AuthApiOptions): FastifyInstance<Server> {
   const { mayBring = () => false } = options;
   lookAhead(app.server, { mayBring, brought: (line) => broughtBy(line, options), patience });
 
+  const { onAuthorities } = options;
+  if (onAuthorities) endOutdated(app.server, { ...options, onAuthorities });
+
   // What a connection's certificate says does not change; whether it still counts is asked at each request.
   const callers = new WeakMap<FastifyRequest, Refused>();
   const callerFor = async (request: FastifyRequest): Promise<Caller> => {
@@ -85,9 +96,7 @@ export function authApi(options: AuthApiOptions): FastifyInstance<Server> {
     checkSource(identity, request.raw.socket.remoteAddress ?? "");
     // Members' heartbeats must not stop because a client of the same address asks too much.
     if (identity.kind !== "system") options.count?.(request.raw.socket);
-    const caller = await options.callerOf(
-      identity.kind === "anonymous" ? { ...identity, from: addressOf(request) } : identity,
-    );
+    const caller = await options.callerOf({ ...identity, from: addressOf(request) });
     callers.set(request, caller);
     return caller;
   };
@@ -124,21 +133,21 @@ export function authApi(options: AuthApiOptions): FastifyInstance<Server> {
   app.post<{ Params: { name: string } }>("/v2/:name", async (request, reply) => {
     const caller = await callerFor(request);
     const { name } = request.params;
-    const talking = request.headers["content-type"] === linesType ? saidLines(request.raw) : undefined;
-    const body = talking ? jsonOf((await talking.next()).value) : request.body;
+    const talking = request.headers["content-type"] === linesType ? new Said(request.raw) : undefined;
+    const body = talking ? ((await talking.next()) ?? {}) : request.body;
     const { operation, input } = admit(authContract, name, body, caller);
     const signal = whenGone(reply.raw);
     if (talking && !("said" in operation)) throw new Fault("bad_parameter", `nothing can be said to ${name}`);
     if (operation.shape === "call") {
       const handle = handlers[name as keyof AuthContract] as Answering;
-      const value = (operation.output as z.ZodType).parse(await handle(input, caller, signal));
-      return reply.type("application/json").send(value === undefined ? "" : JSON.stringify(value));
+      const value = await handle(input, caller, signal);
+      return reply.type("application/json").send(answerText(operation, value));
     }
     if (operation.shape === "feed") {
       const handle = handlers[name as keyof AuthContract] as Feeding;
       const { said } = operation as { said?: z.ZodType };
       if (talking) timed.get(request.raw)?.abort();
-      const values = await handle(input, caller, signal, talking && said && readSaid(talking, said));
+      const values = await handle(input, caller, signal, said && talking?.values(said));
       reply.hijack();
       await sendFeed(reply.raw, values, log);
       return reply;
@@ -172,6 +181,24 @@ function broughtBy(line: string, { authorities, clock }: AuthApiOptions): Addres
   const isAuthority = (key: PublicKey): boolean => keys.some((known) => sameKey(known, key));
   vouchedAddress(brought, { audience: "auth", user: "", now: clock.now(), isAuthority });
   return parseAddress(brought.clientAddress, 0);
+}
+
+/** By the name that the client asks for; the server's own certificate where there is no other. */
+function choosing(
+  certificateFor: (name: string) => TlsPair | undefined,
+  { ciphers }: Pick<AuthApiOptions, "ciphers">,
+) {
+  const contexts = new WeakMap<TlsPair, SecureContext>();
+  return (name: string, done: (err: null, context?: SecureContext) => void): void => {
+    const pair = certificateFor(name);
+    const made = pair && contexts.get(pair);
+    const context =
+      made ??
+      (pair &&
+        createSecureContext({ ...pair, minVersion: "TLSv1.2", ...(ciphers !== undefined && { ciphers }) }));
+    if (pair && context) contexts.set(pair, context);
+    done(null, context);
+  };
 }
 
 const addressOf = ({ raw: { socket } }: FastifyRequest): string =>
@@ -239,39 +266,11 @@ function timeBody(request: IncomingMessage, clock: Clock): AbortController {
   return whole;
 }
 
-/** The lines of a body that goes on. Throws `limit_exceeded` for one that is too long. */
-async function* saidLines(body: AsyncIterable<Buffer>): AsyncGenerator<string, undefined> {
-  let held = "";
-  for await (const part of body) {
-    const lines = (held + part.toString("latin1")).split("\n");
-    held = lines.pop() ?? "";
-    if (held.length > lineLimit || lines.some(({ length }) => length > lineLimit))
-      throw new Fault("limit_exceeded", "a line of the request is too long");
-    for (const line of lines) yield Buffer.from(line, "latin1").toString();
-  }
-}
-
-async function* readSaid(lines: AsyncIterable<string>, schema: z.ZodType): AsyncGenerator<unknown> {
-  for await (const line of lines) {
-    const { success, data } = schema.safeParse(jsonOf(line));
-    if (!success) throw new Fault("bad_parameter", "what was said makes no sense");
-    yield data;
-  }
-}
-
 /** Aborts when the answer can no longer be sent. */
 function whenGone(response: { once(event: "close", listener: () => void): unknown }): AbortSignal {
   const gone = new AbortController();
   response.once("close", () => gone.abort(new Fault("unreachable", "the caller has gone")));
   return gone.signal;
-}
-
-function jsonOf(text: string | undefined): unknown {
-  try {
-    return JSON.parse(text ?? "{}");
-  } catch (cause) {
-    throw new Fault("bad_parameter", "the input is not JSON", { cause });
-  }
 }
 
 /** Fastify's own refusals (a body too large, not JSON) are the caller's mistake; all else is ours. */

@@ -42,7 +42,7 @@ export function callers(parts: Parts): Callers {
       if (identity.kind === "system") return systemCaller(identity);
       const user = await parts.store.users.find(identity.user);
       if (!user) throw new Fault("access_denied", `the user ${identity.user} does not exist any more`);
-      const problem = accountProblem(user, parts.clock.now());
+      const problem = accountProblem(user, parts.clock.now(), identity.validFrom);
       if (problem !== undefined) throw new Fault("access_denied", `${problem}; ask your administrator`);
       // Roles and traits are those of the certificate; what the roles say is what they say now.
       const decide = access({

@@ -6,11 +6,18 @@ import { Fault } from "#core/errors";
 import { allLabels, type Caller, publicPart, type ResourceKind, type SystemRole, type Verb } from "#model";
 import { authorityPin } from "#pki";
 import type { RecordingEvent } from "#recording";
+import { record } from "./audit.ts";
 import { tlsCerts } from "./authorities.ts";
+import { deleteConnector, listConnectors, putConnector } from "./connectors.ts";
 import { explain } from "./explain.ts";
 import { issueUserCerts } from "./issue-user.ts";
+import { listLocks, lockUser, unlockSource, unlockUser } from "./locks.ts";
 import type { Auth } from "./open.ts";
+import { createReset } from "./resets.ts";
+import { restoreAuthorities } from "./restore.ts";
 import { deleteRole, putRole } from "./roles.ts";
+import { rotationWish } from "./rotation/rotations.ts";
+import { recordExport, signHost, signUser } from "./sign.ts";
 import { createToken, deleteToken, listTokens } from "./tokens.ts";
 import { accountEnd } from "./web-session.ts";
 
@@ -19,12 +26,13 @@ import { accountEnd } from "./web-session.ts";
  * says of the resource itself is asked here, where the resource is known.
  */
 export function handlers(auth: Auth): Handlers<AuthContract> {
-  const { parts, callers, joins, presence, users, logins, signups, sessions, state } = auth;
+  const { parts, callers, joins, presence, users, logins, signups, sso, sessions, consoleLogins } = auth;
+  const { state, rotations } = auth;
   const { store, audit } = parts;
   const hostCa = () => store.authorities.get(`host/${parts.clusterName}`);
 
   return {
-    "cluster.status": async () => {
+    "cluster.status": async (_input, caller) => {
       const cas = await store.authorities.list();
       return {
         cluster_name: parts.clusterName,
@@ -32,16 +40,29 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
         cas: cas.map(publicPart),
         ca_pins: tlsCerts(await hostCa()).map(authorityPin),
         ...(parts.config.license !== undefined && { license: parts.config.license }),
+        ...(caller.can("rotate", "cert_authority") && { behind: await rotations.behind(cas) }),
       };
     },
     "cluster.config": () => store.config.get("config"),
     "cluster.preference": () => store.preference.get("preference"),
     "cluster.ca": async () => ({ tls_ca_certs: tlsCerts(await hostCa()) }),
-    "authorities.list": async ({ type, secrets }) => {
+    "authorities.list": async ({ type, secrets }, caller) => {
       const all = await store.authorities.list();
       const asked = all.filter((ca) => type === undefined || ca.spec.type === type);
-      return secrets ? asked : asked.map(publicPart);
+      if (!secrets) return asked.map(publicPart);
+      await recordExport(parts, asked, caller);
+      return asked;
     },
+    "authorities.restore": ({ authorities, force }, caller) =>
+      restoreAuthorities(parts, authorities, force, caller),
+    "authorities.rotate": (request, caller) => {
+      for (const type of request.types) {
+        const about = { metadata: { name: parts.clusterName }, spec: { type } };
+        require(caller, "rotate", "cert_authority", about);
+      }
+      return rotations.rotate(rotationWish(request), caller);
+    },
+    "authorities.rehearse": (request) => rotations.rehearse(rotationWish(request)),
     "mirror.watch": (_input, caller, signal, said) => {
       const { role, hostId } = member(caller);
       return state.watch(role, signal, said && { said, alive: (kinds) => presence.alive(hostId, kinds) });
@@ -56,15 +77,21 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
     "hosts.renew": (input) => joins.renew(input),
     "hosts.companion": ({ process, ...keys }) =>
       joins.companion({ ...keys, host_id: companionId(keys.host_id, process) }),
+    "hosts.sign": (request, caller) => signHost(parts, request, caller),
     "nodes.list": async (_input, caller) =>
       only(caller, "list", "node", await store.nodes.list()).filter((node) =>
         callers.sees(caller, allLabels(node)),
       ),
     "nodes.announce": (node) => presence.announceNode(node),
     "nodes.remove": async ({ name }, caller) => {
-      const own = caller.kind === "system" && caller.hostId === name;
-      if (!own) require(caller, "delete", "node", await store.nodes.get(name));
+      const own = caller.kind === "system" && caller.role === "Node" && caller.hostId === name;
+      const node = own ? undefined : await store.nodes.get(name);
+      if (node) require(caller, "delete", "node", node);
       await store.nodes.delete(name);
+      if (node) {
+        const { hostname } = node.spec;
+        await record(parts, { code: "T4131I", user: caller.name, server_id: name, hostname });
+      }
     },
     "proxies.list": async (_input, caller) => only(caller, "list", "proxy", await store.proxies.list()),
     "proxies.announce": (proxy) => presence.announceProxy(proxy),
@@ -82,10 +109,17 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
       if (!(caller.kind === "user" && caller.user === name)) require(caller, "read", "user", user);
       return user;
     },
-    "users.put": ({ user, force }, caller) => users.put(user, force, caller),
+    "users.put": ({ user, force, was }, caller) => users.put(user, force, caller, was),
     "users.delete": ({ name }, caller) => users.delete(name, caller),
+    "users.change": (request, caller) => users.change(request, caller),
+    "users.lock": (request, caller) => lockUser(parts, request, caller),
+    "users.unlock": ({ name }, caller) => unlockUser(parts, name, caller),
+    "users.reset": (request, caller) => createReset(parts, logins, request, caller),
+    "sources.unlock": ({ source }, caller) => unlockSource(parts, source, caller),
+    "locks.list": (_input, caller) => listLocks(parts, caller),
     "users.change_password": ({ new_password, ...credentials }) =>
       users.changePassword(credentials, new_password),
+    "users.sign": (request, caller) => signUser(parts, request, caller),
     "signups.create": (request, caller) => {
       require(caller, "create", "user", {
         metadata: { name: request.user },
@@ -94,6 +128,7 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
       return signups.create(request, caller.name);
     },
     "signups.get": ({ token }) => signups.show(token),
+    "signups.challenge": ({ token }) => signups.challenge(token),
     "signups.complete": (request) => signups.complete(request),
 
     "logins.certs": async ({ pub_key, tls_pub_key, ttl, compatibility, ...credentials }) => {
@@ -111,12 +146,22 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
       await logins.recordSuccess(person, credentials.client_addr);
       return certs;
     },
+    "logins.challenge": ({ purpose, ...credentials }) =>
+      logins.challenge({ ...credentials, otp_token: "" }, { purpose }),
+    "console_logins.create": (request) => consoleLogins.create(request),
+    "console_logins.get": ({ id }) => consoleLogins.get(id),
+    "console_logins.challenge": ({ id, password, client_addr }) =>
+      consoleLogins.challenge(id, password, client_addr),
+    "console_logins.complete": ({ id, webauthn, client_addr }) =>
+      consoleLogins.complete(id, webauthn, client_addr),
     "logins.web": async (credentials) => {
-      const person = await logins.verify(credentials);
+      const person = await logins.verify(credentials, { purpose: "web" });
       const session = await sessions.open(person);
       await logins.recordSuccess(person, credentials.client_addr, sha256(session.id));
       return session;
     },
+    "sso.start": ({ kind, connector, flow }) => sso.start(kind, connector, flow),
+    "sso.finish": (answer) => sso.finish(answer),
     "web_sessions.get": async (credentials) => {
       const { session, user, access } = await sessions.check(credentials);
       return {
@@ -138,9 +183,13 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
       require(caller, "read", "role", role);
       return role;
     },
-    "roles.put": ({ role, force }, caller) => putRole(parts, role, force, caller),
+    "roles.put": ({ role, force, was }, caller) => putRole(parts, role, force, caller, was),
     "roles.delete": ({ name }, caller) => deleteRole(parts, name, caller),
 
+    "connectors.list": ({ secrets }, caller) => listConnectors(parts, secrets, caller),
+    "connectors.put": ({ connector, force, was }, caller) =>
+      putConnector(parts, connector, force, caller, was),
+    "connectors.delete": ({ kind, name }, caller) => deleteConnector(parts, kind, name, caller),
     "access.explain": (asked, caller) => explain(parts, asked, caller),
 
     "audit.emit": async ({ events, again }) => {

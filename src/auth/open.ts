@@ -18,14 +18,19 @@ import { openStore, type Store, withLock } from "#store";
 import type { AuditLog } from "./audit.ts";
 import { ensureAuthorities } from "./authorities.ts";
 import { type Callers, callers } from "./callers.ts";
+import { ConsoleLogins } from "./console-logins.ts";
 import { type HostCertRequest, issueHostCerts } from "./issue-host.ts";
 import { type IssueMeter, Issuing } from "./issuing.ts";
 import { Joins } from "./join.ts";
+import { sweepLeftovers } from "./leftovers.ts";
 import { Logins } from "./login.ts";
 import type { AuthConfig, Parts } from "./parts.ts";
 import { Presence } from "./presence.ts";
 import { recordRefusal } from "./refusals.ts";
+import { Rotations } from "./rotation/rotations.ts";
+import { SecurityKeys } from "./security-keys.ts";
 import { Signups } from "./signup.ts";
+import { SsoLogins } from "./sso/logins.ts";
 import { ClusterState } from "./state.ts";
 import { Users } from "./users.ts";
 import { WebSessions } from "./web-session.ts";
@@ -54,8 +59,10 @@ export interface Auth extends AsyncDisposable {
   refused(refused: Parameters<typeof recordRefusal>[1]): Promise<void>;
   /** Certificates for this process itself, which needs no token: its own identity, the admin's, its proxy's and node's. */
   issueHost(request: HostCertRequest): Promise<HostCerts>;
+  /** Calls back when the authorities, or their rotations, have changed; the answer stops it. */
+  onAuthorities(listener: () => void): () => void;
   /** Keeps this auth server in the list of auth servers while it runs. */
-  announcer(server: AuthServer, leaving: Leaving): Service;
+  announcer(server: () => AuthServer, leaving: Leaving): Service & { changed(): void };
   // What the handlers work with.
   readonly parts: Parts;
   readonly callers: Callers;
@@ -63,8 +70,11 @@ export interface Auth extends AsyncDisposable {
   readonly presence: Presence;
   readonly logins: Logins;
   readonly signups: Signups;
+  readonly sso: SsoLogins;
   readonly sessions: WebSessions;
+  readonly consoleLogins: ConsoleLogins;
   readonly users: Users;
+  readonly rotations: Rotations;
   readonly state: ClusterState;
 }
 
@@ -78,9 +88,12 @@ export async function openAuth(options: AuthOptions): Promise<Auth> {
   const parts = await withLock({ backend, clock }, "auth-start", () => initialize(store, options));
   const state = new ClusterState({ store, clock, log });
   await state.start();
+  const stop = new AbortController();
+  const sweeping = sweepLeftovers(parts, stop.signal);
 
   const sessions = new WebSessions(parts);
-  const logins = new Logins(parts);
+  const keys = new SecurityKeys(parts);
+  const logins = new Logins(parts, keys);
   const presence = new Presence(parts, state);
   const ofCallers = callers(parts);
   log.info("auth service is open", { cluster: parts.clusterName, version: config.version });
@@ -88,6 +101,7 @@ export async function openAuth(options: AuthOptions): Promise<Auth> {
     clusterName: parts.clusterName,
     clusterId: parts.clusterId,
     authorities: () => state.authorities(),
+    onAuthorities: (listener) => state.onAuthorities(listener),
     callerOf: ofCallers.callerOf,
     refused: (refused) => recordRefusal(parts, refused),
     issueHost: (request) => issueHostCerts(parts, request),
@@ -97,11 +111,16 @@ export async function openAuth(options: AuthOptions): Promise<Auth> {
     joins: new Joins(parts),
     presence,
     logins,
-    signups: new Signups(parts, logins, sessions),
+    signups: new Signups(parts, logins, sessions, keys),
+    sso: new SsoLogins(parts, sessions),
     sessions,
+    consoleLogins: new ConsoleLogins(parts, logins),
     users: new Users(parts, logins, sessions),
+    rotations: new Rotations(parts, state),
     state,
     async [Symbol.asyncDispose]() {
+      stop.abort();
+      await sweeping;
       await state[Symbol.asyncDispose]();
       await presence[Symbol.asyncDispose]();
     },

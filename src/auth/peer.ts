@@ -53,6 +53,7 @@ export function identify(
       logins: subject.localities ?? [],
       traits: traitsOf(subject.postalCode),
       cluster,
+      validFrom: notBefore,
       expires: notAfter,
       ...(sources.length > 0 && { sources }),
     };

@@ -3,7 +3,7 @@ import { suite, test } from "node:test";
 import { type AuthContract, authContract } from "#contract/auth";
 import { hour } from "#core/clock";
 import { Fault } from "#core/errors";
-import { type Identity, Node, ProxyServer } from "#model";
+import { type Identity, Node, ProxyServer, publicPart } from "#model";
 import {
   account,
   type Cluster,
@@ -18,6 +18,12 @@ import {
 
 type Name = keyof AuthContract;
 const sid = "8c9e6679-7425-40de-944b-e07fc1f90ae7";
+const keyAnswer = {
+  id: "AA",
+  rawId: "AA",
+  type: "public-key",
+  response: { clientDataJSON: "AA", authenticatorData: "AA", signature: "AA" },
+};
 const kinds = ["Admin", "Auth", "Proxy", "Node", "superuser", "admin", "anonymous"] as const;
 type Kind = (typeof kinds)[number];
 
@@ -50,6 +56,13 @@ async function full(): Promise<{
   await c.proxy["proxies.announce"](proxy);
   const { token } = await c.admin["signups.create"]({ user: "ann", traits: {}, ttl: hour });
   const { ssh, tls } = await publicKeys();
+  const connector = {
+    kind: "github",
+    version: "v3",
+    metadata: { name: "corp" },
+    spec: { client_id: "id", client_secret: "secret", redirect_url: "https://px/v1/webapi/github/callback" },
+  };
+  const ca = await c.auth.parts.store.authorities.get("host/main");
   const web = { user: "joe", id: session.id, bearer: session.bearer };
   const credentials = { user: "joe", password: "correct horse" };
   const { role: _, ...keys } = await joinRequest("Node", {});
@@ -59,10 +72,14 @@ async function full(): Promise<{
     "cluster.preference": {},
     "cluster.ca": {},
     "authorities.list": { secrets: false },
+    "authorities.restore": { authorities: [publicPart(ca)] },
+    "authorities.rotate": { types: ["user"] },
+    "authorities.rehearse": { phase: "init" },
     "mirror.watch": {},
     "hosts.join": { ...keys, role: "Node", token: "static/token" },
     "hosts.renew": { ...keys, host_id: hostId, role: "Node" },
     "hosts.companion": { ...keys, host_id: hostId, process: 2 },
+    "hosts.sign": { names: ["db.example.com"], pub_key: ssh },
     "nodes.list": {},
     "nodes.announce": node,
     "nodes.remove": { name: otherId },
@@ -77,12 +94,32 @@ async function full(): Promise<{
     "users.get": { name: "joe" },
     "users.put": { user: account("joe"), force: true },
     "users.delete": { name: "nobody" },
+    "users.change": { name: "nobody", roles: ["admin"] },
+    "users.lock": { name: "nobody" },
+    "users.unlock": { name: "nobody" },
+    "users.reset": { name: "nobody", ttl: hour },
+    "sources.unlock": { source: "192.0.2.1" },
+    "locks.list": {},
+    "users.sign": { user: "joe", pub_key: ssh, tls_pub_key: tls, ttl: hour },
     "signups.create": { user: "eve", traits: {}, ttl: hour },
     "signups.get": { token },
+    "signups.challenge": { token },
     "signups.complete": { token: "nothing", password: "correct horse" },
     "users.change_password": { ...credentials, new_password: "correct horse" },
     "logins.certs": { ...credentials, pub_key: ssh, tls_pub_key: tls, ttl: hour },
+    "logins.challenge": { ...credentials, purpose: "web" },
+    "console_logins.create": {
+      user: "joe",
+      redirect_url: `http://127.0.0.1:4242/?secret_key=${"ab".repeat(32)}`,
+      pub_key: ssh,
+      ttl: hour,
+    },
+    "console_logins.get": { id: "nothing" },
+    "console_logins.challenge": { id: "nothing", password: "correct horse" },
+    "console_logins.complete": { id: "nothing", webauthn: keyAnswer },
     "logins.web": credentials,
+    "sso.start": { kind: "github", flow: { type: "web", redirect_url: "/web", csrf_token: "ab".repeat(32) } },
+    "sso.finish": { kind: "github", query: "state=nothing" },
     "web_sessions.get": web,
     "web_sessions.renew": web,
     "web_sessions.certs": { ...web, pub_key: ssh, tls_pub_key: tls },
@@ -91,6 +128,9 @@ async function full(): Promise<{
     "roles.get": { name: "admin" },
     "roles.put": { role: role("new", {}), force: true },
     "roles.delete": { name: "nothing" },
+    "connectors.list": {},
+    "connectors.put": { connector, force: true },
+    "connectors.delete": { kind: "github", name: "nothing" },
     "access.explain": { user: "joe", target: "joe@db" },
     "audit.emit": {
       events: [
@@ -156,10 +196,14 @@ const policy: Record<Name, string> = {
   "cluster.preference": "Admin Auth Proxy",
   "cluster.ca": all,
   "authorities.list": `${members} ${people}`,
+  "authorities.restore": "Admin Auth",
+  "authorities.rotate": "Admin Auth superuser",
+  "authorities.rehearse": "Admin Auth superuser",
   "mirror.watch": members,
   "hosts.join": all,
   "hosts.renew": "Node",
   "hosts.companion": "Proxy",
+  "hosts.sign": "Admin Auth",
   "nodes.list": `${members} ${people}`,
   "nodes.announce": "Admin Auth Node",
   "nodes.remove": "Admin Auth superuser",
@@ -174,12 +218,27 @@ const policy: Record<Name, string> = {
   "users.get": `${members} superuser`,
   "users.put": "Admin Auth superuser",
   "users.delete": "Admin Auth superuser",
+  "users.change": "Admin Auth superuser",
+  "users.lock": "Admin Auth superuser",
+  "users.unlock": "Admin Auth superuser",
+  "users.reset": "Admin Auth superuser",
+  "sources.unlock": "Admin Auth superuser",
+  "locks.list": `${members} superuser`,
+  "users.sign": "Admin Auth",
   "signups.create": "Admin Auth superuser",
   "signups.get": "Admin Auth Proxy",
+  "signups.challenge": "Admin Auth Proxy",
   "signups.complete": "Admin Auth Proxy",
   "users.change_password": "Admin Auth Proxy",
   "logins.certs": "Admin Auth Proxy",
+  "logins.challenge": "Admin Auth Proxy",
+  "console_logins.create": "Admin Auth Proxy",
+  "console_logins.get": "Admin Auth Proxy",
+  "console_logins.challenge": "Admin Auth Proxy",
+  "console_logins.complete": "Admin Auth Proxy",
   "logins.web": "Admin Auth Proxy",
+  "sso.start": "Admin Auth Proxy",
+  "sso.finish": "Admin Auth Proxy",
   "web_sessions.get": "Admin Auth Proxy",
   "web_sessions.renew": "Admin Auth Proxy",
   "web_sessions.certs": "Admin Auth Proxy",
@@ -188,6 +247,9 @@ const policy: Record<Name, string> = {
   "roles.get": `${members} ${people}`,
   "roles.put": "Admin Auth superuser admin",
   "roles.delete": "Admin Auth superuser admin",
+  "connectors.list": `Admin Auth Proxy ${people}`,
+  "connectors.put": `Admin Auth ${people}`,
+  "connectors.delete": `Admin Auth ${people}`,
   "access.explain": "Admin Auth superuser",
   "audit.emit": members,
   "audit.search": "Admin Auth Proxy superuser admin",
@@ -225,6 +287,7 @@ suite("S35: every call of the auth API, as every kind of caller", () => {
     ["a proxy announces another", system("Proxy", otherId), "proxies.announce", undefined],
     ["a proxy asks for private keys", system("Proxy"), "authorities.list", { secrets: true }],
     ["a node asks for private keys", system("Node"), "authorities.list", { secrets: true }],
+    ["a proxy asks for clients' secrets", system("Proxy"), "connectors.list", { secrets: true }],
     ["a node tells what happened elsewhere", system("Node", otherId), "audit.emit", undefined],
   ] as const) {
     test(`refused: ${why}`, async () => {
@@ -234,6 +297,32 @@ suite("S35: every call of the auth API, as every kind of caller", () => {
       assert.equal(await attempt(c, identity, name, given), "refused");
     });
   }
+
+  test("refused everything: who has no account here, or one that is locked, whatever the certificate says", async () => {
+    const { c, input } = await full();
+    await using _ = c;
+    await c.addUser("locked", { roles: ["superuser"], status: { is_locked: true } });
+    const person = {
+      kind: "user",
+      roles: ["superuser"],
+      logins: [],
+      traits: {},
+      expires: c.clock.now() + hour,
+    } as const;
+    for (const identity of [
+      { ...person, user: "superuser", cluster: "east" },
+      { ...person, user: "gone", cluster: "main" },
+      { ...person, user: "locked", cluster: "main" },
+      { ...person, user: "superuser", cluster: "main", roles: ["superuser", "gone"] },
+      { ...system("Admin"), cluster: "east" },
+    ])
+      for (const name of Object.keys(policy) as Name[])
+        assert.equal(
+          await attempt(c, identity, name, input[name]),
+          "refused",
+          `${JSON.stringify(identity)} ${name}`,
+        );
+  });
 
   test("who may not call learns nothing of the input either", async () => {
     const { c, identity } = await full();
@@ -247,10 +336,26 @@ suite("S34: private keys", () => {
     for (const kind of kinds) {
       const { c, identity, input } = await full();
       await using _ = c;
-      for (const name of Object.keys(policy) as Name[]) {
-        const answer = JSON.stringify(await attempt(c, identity(kind), name, input[name])) ?? "";
-        assert.ok(!answer.includes("PRIVATE KEY"), `${kind} ${name}`);
-      }
+      const authorities = await c.auth.parts.store.authorities.list();
+      const body = (pem = ""): string => pem.replaceAll(/-----[^-]+-----|\s/g, "");
+      // Without armour, and only that part of each which is in no public key.
+      const keys = authorities.flatMap(({ spec }) => [
+        ...(spec.signing_keys ?? []).map((key) => body(key).slice(-98, -60)),
+        ...spec.tls_key_pairs.map(({ key }) => body(key).slice(50, 88)),
+      ]);
+      assert.deepEqual(
+        keys.map(({ length }) => length),
+        [38, 38, 38, 38],
+      );
+      const check = (where: string, said: unknown): void => {
+        const text = (JSON.stringify(said) ?? "").replaceAll("\\n", "");
+        assert.ok(!text.includes("PRIVATE KEY"), `${kind} ${where}`);
+        for (const key of keys) assert.ok(!text.includes(key), `${kind} ${where}`);
+      };
+      for (const name of Object.keys(policy) as Name[])
+        check(name, await attempt(c, identity(kind), name, input[name]));
+      check("events", c.events);
+      check("log", c.log.lines);
       const secrets = await attempt(c, identity(kind), "authorities.list", { secrets: true });
       assert.equal(
         JSON.stringify(secrets).includes("PRIVATE KEY"),

@@ -10,7 +10,7 @@ import type { ClusterState } from "./state.ts";
 /** A member that has said nothing for so long is gone from all lists (OVW-34). */
 const presenceTtl: Millis = 30 * second;
 /** Keep-alives come every 5 s. What they say is stored for all members together this often, or all storage would do is this. */
-const storeEvery: Millis = 10 * second;
+const storeEvery: Millis = 15 * second;
 const renewEvery: Millis = 8 * second;
 
 /** Records of members, which end unless the member keeps saying that it is there. */
@@ -67,25 +67,29 @@ export class Presence implements AsyncDisposable {
   }
 
   /** Keeps the record of this auth server while it runs. */
-  announcer(server: AuthServer, leaving: Leaving): Service {
+  announcer(server: () => AuthServer, leaving: Leaving): Service & { changed(): void } {
     const { store, clock, log } = this.#parts;
+    let wake = new AbortController();
     return {
       name: "auth-presence",
+      changed: () => wake.abort(),
       run: async (end, ready) => {
         const signal = AbortSignal.any([end, leaving.begun]);
-        await store.authServers.put(server, this.#end());
+        await store.authServers.put(server(), this.#end());
         ready();
         while (!signal.aborted) {
-          await clock.sleep(renewEvery, signal, { background: true }).catch(() => {});
+          const now = AbortSignal.any([signal, wake.signal]);
+          await clock.sleep(renewEvery, now, { background: true }).catch(() => {});
           if (signal.aborted) break;
-          await store.authServers.put(server, this.#end()).catch((err: Error) => {
+          wake = new AbortController();
+          await store.authServers.put(server(), this.#end()).catch((err: Error) => {
             log.warn("could not renew this auth server's record", { error: err.message });
           });
         }
         // Of the process that serves now.
         if (leaving.replaced) return;
         // A clean stop is seen at once.
-        await store.authServers.delete(server.metadata.name).catch((err: unknown) => {
+        await store.authServers.delete(server().metadata.name).catch((err: unknown) => {
           if (!Fault.is(err, "not_found")) throw err;
         });
       },

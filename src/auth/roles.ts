@@ -1,6 +1,7 @@
 import { Fault } from "#core/errors";
 import { adminRoleName, type Caller, type Role, validateRole } from "#model";
 import { record } from "./audit.ts";
+import { refuseExpired, refuseOvertaken } from "./overtaken.ts";
 import type { Parts } from "./parts.ts";
 
 /** Creates or, with `force`, replaces a role. Throws `bad_parameter` for one that makes no sense. */
@@ -9,12 +10,15 @@ export async function putRole(
   role: Role,
   force: boolean,
   caller: Caller,
+  was?: Role,
 ): Promise<{ created: boolean }> {
   const { name } = role.metadata;
   validateRole(role);
+  refuseExpired(role, parts.clock.now());
   let created = false;
   await parts.store.roles.update(name, (now) => {
     created = now === undefined;
+    if (was) refuseOvertaken(was, now);
     if (now && !force) throw new Fault("already_exists", `role '${name}' already exists`);
     const verb = now ? "update" : "create";
     for (const about of now ? [now, role] : [role]) {

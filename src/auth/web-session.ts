@@ -1,3 +1,4 @@
+import type { Condition } from "#backend";
 import type { IssuedCerts, WebSession } from "#contract/auth";
 import { inAddressList } from "#core/cidr";
 import { hour, type Millis, minute } from "#core/clock";
@@ -9,7 +10,8 @@ import { issueUserCerts } from "./issue-user.ts";
 import { accessOfUser, hostOf, type Person } from "./login.ts";
 import { newToken, type Parts } from "./parts.ts";
 
-const sessionLife: Millis = 12 * hour;
+/** How long a web login lasts where no role says less. */
+export const sessionLife: Millis = 12 * hour;
 const bearerLife: Millis = 10 * minute;
 /** How long a renewed session still answers, for requests that were on their way. */
 const overlap: Millis = 1 * minute;
@@ -31,9 +33,10 @@ export class WebSessions {
     this.#parts = parts;
   }
 
-  open({ user, access, sources }: Person): Promise<WebSession> {
-    const life = Math.min(sessionLife, access.options().maxSessionTtl);
-    return this.#create(user.metadata.name, this.#parts.clock.now() + life, sources);
+  /** Throws `access_denied` when what the person proved to be does not hold any more. */
+  open({ user, access, sources, proof }: Person): Promise<WebSession> {
+    const end = this.#parts.clock.now() + Math.min(sessionLife, access.options().maxSessionTtl);
+    return this.#create(user.metadata.name, Math.min(end, accountEnd(user) ?? end), sources, proof);
   }
 
   /** The session and its user as they are now. Throws `access_denied` when either is over, gone or locked (S46). */
@@ -89,21 +92,22 @@ export class WebSessions {
     });
   }
 
-  closeAll(user: string): Promise<void> {
-    const { store } = this.#parts;
-    return store.backend.deletePrefix(store.webSessions(user).prefix);
-  }
-
-  async #create(user: string, expires: Millis, sources?: readonly string[]): Promise<WebSession> {
+  async #create(
+    user: string,
+    expires: Millis,
+    sources: readonly string[] | undefined,
+    proof?: Condition,
+  ): Promise<WebSession> {
     const [id, bearer] = [newToken(this.#parts), newToken(this.#parts)];
     const bearer_expires = Math.min(this.#parts.clock.now() + bearerLife, expires);
-    await this.#parts.store.webSessions(user).create({
-      user,
-      id: sha256(id),
-      bearer: sha256(bearer),
-      bearerExpires: bearer_expires,
-      expires,
+    const { backend, webSessions } = this.#parts.store;
+    const record = {
+      ...{ user, id: sha256(id), bearer: sha256(bearer) },
+      ...{ bearerExpires: bearer_expires, expires },
       ...(sources && { sources: [...sources] }),
+    };
+    await backend.commit([webSessions(user).putting(record)], proof ? [proof] : []).catch((err: unknown) => {
+      throw Fault.is(err, "compare_failed") ? over() : err;
     });
     return { id, bearer, bearer_expires, expires, user };
   }

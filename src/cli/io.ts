@@ -29,8 +29,8 @@ export interface Io {
   };
   /** What is left of standard input, as it comes. */
   input(): AsyncIterable<Uint8Array>;
-  /** All that is left of standard input. */
-  readAll(signal: AbortSignal): Promise<Uint8Array>;
+  /** All that is left of standard input. Throws `bad_parameter` when that is more than `most` bytes. */
+  readAll(signal: AbortSignal, most?: number): Promise<Uint8Array>;
   /** Asks and reads one line. Throws when the input ends first. */
   ask(question: string, signal: AbortSignal): Promise<string>;
   /** Like `ask`, but what is typed is not shown on a terminal. */
@@ -99,7 +99,7 @@ export function makeIo(world: World): Io {
       suspend: () => world.suspend?.(),
     },
     input: () => input().chunks(),
-    readAll: (signal) => input().rest(signal),
+    readAll: (signal, most) => input().rest(signal, most),
     async ask(question, signal) {
       world.stderr.write(`${question} `);
       return input().line(signal);
@@ -193,8 +193,11 @@ class Lines {
     } while (await this.#more(never));
   }
 
-  async rest(signal: AbortSignal): Promise<Buffer> {
-    while (await this.#more(signal));
+  async rest(signal: AbortSignal, most = Number.POSITIVE_INFINITY): Promise<Buffer> {
+    while (await this.#more(signal)) {
+      if (this.#buffer.length > most)
+        throw new Fault("bad_parameter", `standard input is longer than ${most >> 20} MiB`);
+    }
     const all = this.#buffer;
     this.#buffer = Buffer.alloc(0);
     return all;

@@ -61,7 +61,7 @@ async function read(path: string): Promise<string> {
 }
 
 /** A name with a mark in place of its letters would be believed: bytes that are no text are refused. */
-function textIn(bytes: Uint8Array, path: string): string {
+export function textIn(bytes: Uint8Array, path: string): string {
   const whole = Buffer.from(bytes);
   if (isUtf8(whole)) return whole.toString("utf8");
   let line = 1;

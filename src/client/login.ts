@@ -1,11 +1,20 @@
-import { CertsAnswer, type CertsRequest, ClusterKnown, PingAnswer, webPaths } from "#contract/web";
+import {
+  CertsAnswer,
+  type CertsRequest,
+  ClusterKnown,
+  PingAnswer,
+  SsoRefusal,
+  webPaths,
+} from "#contract/web";
 import { type Millis, minute } from "#core/clock";
 import { Fault } from "#core/errors";
 import { formatAddress, parseAddress } from "#net";
 import { makeTlsKey } from "#pki";
-import { formatPublicKeyLine, generateKey, type PublicKey, parsePublicKeyLine, sameKey } from "#ssh/keys";
+import { formatPublicKeyLine, generateKey, type PrivateKey } from "#ssh/keys";
 import { defaultPorts, type ProxyAddress } from "./address.ts";
-import { type Credentials, type HostAuthority, isClusterName } from "./keystore.ts";
+import type { BrowserLogin } from "./browser-login.ts";
+import { credentialsOf } from "./issued.ts";
+import type { Credentials } from "./keystore.ts";
 import type { Profile } from "./profile.ts";
 import { callWeb, type WebClientOptions } from "./web.ts";
 
@@ -43,40 +52,71 @@ export async function login(
   request: LoginRequest,
   signal: AbortSignal,
 ): Promise<Credentials> {
-  const [key, tlsKey] = await Promise.all([generateKey("ed25519"), makeTlsKey("ecdsa-p256")]);
+  const keys = await newKeys();
   const body: CertsRequest = {
     user: request.user,
     password: request.password,
     otp_token: request.otpToken,
-    pub_key: base64(formatPublicKeyLine({ key: key.publicKey })),
-    tls_pub_key: base64(tlsKey.publicKey),
+    ...keys.asked,
     ttl: request.ttl * 1_000_000,
     compatibility: request.compatibility,
   };
-  const answer = understood(CertsAnswer, await callWeb(web, "POST", `/v1${webPaths.certs}`, signal, body));
-  const certificate = answer.cert === undefined ? undefined : parsePublicKeyLine(text(answer.cert)).key;
-  if (certificate && !certifies(certificate, key.publicKey)) throw senseless();
-  if (answer.username !== request.user) throw senseless();
-  return {
-    user: answer.username,
-    key,
-    certificate,
-    tls: answer.tls_cert === undefined ? undefined : { cert: text(answer.tls_cert), key: tlsKey.privateKey },
-    tlsAuthorities: answer.host_signers.flatMap(({ tls_certs }) => tls_certs.map(text)),
-    hostAuthorities: answer.host_signers.flatMap(({ domain_name, checking_keys }) =>
-      checking_keys.map((line) => authority(domain_name, parsePublicKeyLine(text(line)).key)),
-    ),
-    hostKeys: [],
-  };
+  const answer = await callWeb(web, "POST", `/v1${webPaths.certs}`, signal, body);
+  return answered(answer, keys, request.user);
 }
 
-const certifies = (certificate: PublicKey, key: PublicKey): boolean =>
-  certificate.certificate?.type === "user" && sameKey(certificate.certificate.key, key);
+/** Keys of one login, and how a request names their public halves. */
+interface LoginKeys {
+  readonly key: PrivateKey;
+  readonly tlsKey: Awaited<ReturnType<typeof makeTlsKey>>;
+  readonly asked: { readonly pub_key: string; readonly tls_pub_key: string };
+}
 
-/** The name becomes the first word of a line of `known_hosts`, so it must be one. */
-function authority(cluster: string, key: PublicKey): HostAuthority {
-  if (!isClusterName(cluster) || key.certificate) throw senseless();
-  return { cluster, key };
+/**
+ * Makes keys and has them certified on a page. `begin` tells the proxy of them and of where the answer goes, and answers the
+ * address of the page. `user` is undefined where the page tells who it is.
+ */
+export async function loginOnPage(
+  browser: Omit<BrowserLogin, "start">,
+  begin: (redirectUrl: string, asked: LoginKeys["asked"]) => Promise<string>,
+  user: string | undefined,
+): Promise<Credentials> {
+  const keys = await newKeys();
+  const { browserLogin } = await import("./browser-login.ts");
+  const answer = await browserLogin({ ...browser, start: (redirectUrl) => begin(redirectUrl, keys.asked) });
+  return answered(answer, keys, user);
+}
+
+async function newKeys(): Promise<LoginKeys> {
+  const [key, tlsKey] = await Promise.all([generateKey("ed25519"), makeTlsKey("ecdsa-p256")]);
+  const asked = {
+    pub_key: base64(formatPublicKeyLine({ key: key.publicKey })),
+    tls_pub_key: base64(tlsKey.publicKey),
+  };
+  return { key, tlsKey, asked };
+}
+
+/** Throws `access_denied` for a refusal, `protocol` for certificates that are not of these keys or, where one is named, of this user. */
+function answered(certs: unknown, { key, tlsKey }: LoginKeys, user: string | undefined): Credentials {
+  const refusal = SsoRefusal.safeParse(certs);
+  if (refusal.success) throw new Fault("access_denied", refusal.data.error);
+  const answer = understood(CertsAnswer, certs);
+  const credentials = credentialsOf(
+    user ?? answer.username,
+    { key, tlsKey: tlsKey.privateKey },
+    {
+      username: answer.username,
+      cert: answer.cert === undefined ? undefined : text(answer.cert),
+      tls_cert: answer.tls_cert === undefined ? undefined : text(answer.tls_cert),
+      host_signers: answer.host_signers.map((one) => ({
+        domain_name: one.domain_name,
+        checking_keys: one.checking_keys.map(text),
+        tls_certs: one.tls_certs.map(text),
+      })),
+    },
+  );
+  if (!credentials) throw senseless();
+  return credentials;
 }
 
 /**
@@ -97,7 +137,7 @@ export function profileOf(typed: ProxyAddress, answer: PingAnswer, user: string)
         : parseAddress(ssh.ssh_public_addr, defaultPorts.ssh),
     ),
     user,
-    authType: answer.auth.type,
+    authType: answer.auth[answer.auth.type]?.name ?? answer.auth.type,
     cluster: answer.cluster_name,
     rootCluster: answer.cluster_name,
   };

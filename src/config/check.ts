@@ -1,6 +1,7 @@
 import type { z } from "zod";
 import { closest } from "#core/closest";
 import { Fault } from "#core/errors";
+import { keysAt } from "./known.ts";
 import { yesNoOf } from "./words.ts";
 import type { Tree } from "./yaml.ts";
 
@@ -17,10 +18,10 @@ export function check<S extends z.ZodType>(
   const draft = structuredClone(value);
   // A schema that wants a yes or a number meets text, as the file has only text: it is read as what was wanted.
   for (let round = 0; ; round++) {
-    const parsed = schema.safeParse(draft);
+    const parsed = schema.safeParse(draft, { error: inWords });
     if (parsed.success) return parsed.data;
     if (round > 20 || !interpret(draft, parsed.error.issues)) {
-      throw new Fault("bad_parameter", complaints(parsed.error.issues, tree, name, at).join("\n"));
+      throw new Fault("bad_parameter", complaints(schema, parsed.error.issues, tree, name, at).join("\n"));
     }
   }
 }
@@ -60,6 +61,7 @@ function meant(text: string, expected: string): boolean | number | undefined {
 const most = 50;
 
 function complaints(
+  schema: z.ZodType,
   issues: readonly z.core.$ZodIssue[],
   tree: Tree,
   name: string,
@@ -70,7 +72,7 @@ function complaints(
     const keys = issue.code === "unrecognized_keys" ? issue.keys : [undefined];
     return keys.map((key) => {
       const place = tree.placeOf(path, key);
-      const what = key === undefined ? issue.message : unknownKey(key, issue.message);
+      const what = key === undefined ? issue.message : unknownKey(key, keysAt(schema, issue.path));
       const where = issue.path.length > 0 ? `${issue.path.join(".")}: ` : "";
       return { ...place, text: `${name}:${place.line}:${place.column}: ${where}${what}` };
     });
@@ -90,14 +92,26 @@ function deepest(issue: z.core.$ZodIssue): z.core.$ZodIssue[] {
     : [{ ...issue, message: nested.map((one) => one.message).join(", or ") || issue.message }];
 }
 
-/** Schemas of `section` tell the keys that they know in their message; others have zod's own. */
-function unknownKey(key: string, message: string): string {
-  const [mark, ...known] = message.split(" ");
-  if (mark !== knownKeys) return `unknown key ${JSON.stringify(key)}`;
+function unknownKey(key: string, known: readonly string[]): string {
   const near = closest(key, known);
   const hint = near ? `did you mean ${JSON.stringify(near)}?` : `known here: ${known.join(", ")}`;
   return `unknown key ${JSON.stringify(key)}; ${hint}`;
 }
 
-/** First word of the message of an unknown-key issue, followed by the keys that would have been known. */
-export const knownKeys = "known-keys";
+/** What zod would say of a value of the wrong type in the words of a programmer. Values are not quoted: they may be secret. */
+function inWords(issue: z.core.$ZodRawIssue): string | undefined {
+  if (issue.code === "invalid_value") return `wants ${issue.values.map(String).join(" or ")}`;
+  if (issue.code !== "invalid_type") return undefined;
+  const want = wants[issue.expected] ?? `a ${issue.expected}`;
+  return issue.input === undefined ? `is missing; wants ${want}` : `wants ${want}`;
+}
+
+const wants: Readonly<Record<string, string>> = {
+  string: "a text",
+  boolean: "yes or no",
+  number: "a number",
+  int: "a whole number",
+  array: "a list",
+  object: "keys with values",
+  record: "keys with values",
+};

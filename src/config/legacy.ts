@@ -10,7 +10,7 @@ const services = ["auth_service", "ssh_service", "proxy_service"];
 
 /** Keys of older files that have no meaning any more, anywhere (CFG-61), and what to say about some of them. */
 const ignored: Readonly<Record<string, string>> = {
-  authorities: "",
+  authorities: "put authorities back with tctl create -f",
   reverse_tunnels: "",
   domain_name: "use cluster_name",
   addresses: "",

@@ -6,7 +6,8 @@ import { Role, User } from "#model";
 import { parseResources } from "./resource.ts";
 
 const schemas = { user: User, role: Role };
-const parse = (text: string) => parseResources(text, "r.yaml", schemas);
+const why = (kind: string): string => `creating resources of type ${JSON.stringify(kind)} is not supported`;
+const parse = (text: string) => parseResources(text, "r.yaml", schemas, why);
 const joe = "kind: user\nversion: v2\nmetadata: {name: joe}\nspec: {roles: [admin]}";
 
 suite("resource files", () => {
@@ -43,8 +44,14 @@ suite("resource files", () => {
     ["version: v2", "r.yaml:1:1: kind: wants the kind of the resource, e.g. user"],
     ["kind: dog", 'r.yaml:1:7: creating resources of type "dog" is not supported'],
     ["kind: constructor", 'r.yaml:1:7: creating resources of type "constructor" is not supported'],
-    [`${joe}\n---\n${joe}\nmetdata: {}`, 'r.yaml (document 2):10:1: unknown key "metdata"'],
-    [`${joe.replace("[admin]", "[admin], role: x")}`, 'r.yaml:4:24: spec: unknown key "role"'],
+    [
+      `${joe}\n---\n${joe}\nmetdata: {}`,
+      'r.yaml (document 2):10:1: unknown key "metdata"; did you mean "metadata"?',
+    ],
+    [
+      `${joe.replace("[admin]", "[admin], role: x")}`,
+      'r.yaml:4:24: spec: unknown key "role"; did you mean "roles"?',
+    ],
     [
       `- ${joe.replaceAll("\n", "\n  ")}\n- kind: user\n  version: v9\n  metadata: {name: x}\n  spec: {}`,
       /^r\.yaml:6:12: version: /,
@@ -53,7 +60,19 @@ suite("resource files", () => {
       "kind: user\nversion: v2\nmetadata: {name: a/b}\nspec: {}",
       /^r\.yaml:3:18: metadata\.name: may not hold slashes/,
     ],
-    ["words", /^r\.yaml:1:1: /],
+    ["words", "r.yaml:1:1: wants keys with values"],
+    [
+      "kind: role\nversion: v3\nmetadata: {name: x}\nspec:\n  allow:\n    rules:\n      - resources: [user]\n        verb: [list]",
+      /^r\.yaml:7:9: spec\.allow\.rules\.0\.verbs: is missing; wants a list\nr\.yaml:8:9: spec\.allow\.rules\.0: unknown key "verb"; did you mean "verbs"\?$/,
+    ],
+    [
+      "kind: role\nversion: v3\nmetadata: {name: x}\nspec: {options: {cert_format: newssh}}",
+      "r.yaml:4:31: spec.options.cert_format: wants standard or oldssh",
+    ],
+    [
+      "kind: user\nversion: v2\nmetadata: {name: x}\nspec: {roles: admin}",
+      "r.yaml:4:15: spec.roles: wants a list",
+    ],
   ] as const) {
     test(`refuses ${JSON.stringify(text)}`, () => {
       assert.throws(
@@ -76,6 +95,27 @@ suite("resource files", () => {
     assert.deepEqual(user?.kind === "user" && Object.entries(user.value.spec.traits), [
       ["constructor", ["a"]],
     ]);
+  });
+  test("S61: aliases that stand for millions of values, deep nesting and long files cost little and are refused", () => {
+    const bomb = ["a0: &a0 [x,x,x,x,x,x,x,x,x,x]"];
+    for (let i = 1; i < 9; i++)
+      bomb.push(
+        `a${i}: &a${i} [${Array(10)
+          .fill(`*a${i - 1}`)
+          .join(",")}]`,
+      );
+    const text = `kind: user\nversion: v2\nmetadata: {name: x}\nspec: {traits: {}}\n${bomb.join("\n")}`;
+    assert.throws(() => parse(text), /^Fault: r\.yaml:\d+:\d+: more than 1000000 values$/);
+    assert.throws(() => parse(`kind: ${"[".repeat(200)}${"]".repeat(200)}`), /nested deeper than 50 levels/);
+    assert.throws(() => parse(`# ${"x".repeat(17 << 20)}`), /the file is larger than 16 MiB/);
+  });
+  test("each tells where it stands and what was given", () => {
+    const [one, two] = parse(
+      `${joe}\n---\n- kind: user\n  version: v2\n  metadata: {name: ann}\n  spec: {}\n`,
+    );
+    assert.equal(one?.place, "r.yaml (document 1):1:1");
+    assert.equal(two?.place, "r.yaml (document 2):6:3");
+    assert.deepEqual(two?.given, { kind: "user", version: "v2", metadata: { name: "ann" }, spec: {} });
   });
   test("no text makes the reader throw anything but a complaint", () => {
     const piece = fc.constantFrom(

@@ -3,7 +3,6 @@ import { parseDuration } from "#core/duration";
 import { Fault } from "#core/errors";
 import { Secret } from "#core/secret";
 import { type Address, parseAddress, parseListenAddress } from "./address.ts";
-import { knownKeys } from "./check.ts";
 import { yesNoOf } from "./words.ts";
 
 /** A map with just these keys. A key without a value counts as left out, and so does a section without keys. */
@@ -16,10 +15,7 @@ export const section = <const S extends z.ZodRawShape>(shape: S) =>
           )
         : (value ?? {}),
     z.strictObject(shape, {
-      error: (issue) =>
-        issue.code === "unrecognized_keys"
-          ? [knownKeys, ...Object.keys(shape)].join(" ")
-          : "wants keys with values",
+      error: (issue) => (issue.code === "unrecognized_keys" ? undefined : "wants keys with values"),
     }),
   );
 

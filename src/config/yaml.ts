@@ -24,26 +24,32 @@ export interface Tree {
   placeOf(path: readonly PropertyKey[], key?: string): Place;
 }
 
-/** More than any real file has; hostile ones are refused before they cost memory. */
-const limits = { bytes: 1 << 20, values: 50_000, depth: 50 };
+/** How large a file may be; `values` and `depth` are of one document. */
+export interface Limits {
+  readonly bytes: number;
+  readonly values: number;
+  readonly depth: number;
+}
+/** More than any real file of settings has; hostile ones are refused before they cost memory. */
+const ofSettings: Limits = { bytes: 1 << 20, values: 50_000, depth: 50 };
 
 /**
  * The documents of a YAML (or JSON) text. No value is interpreted: what `on` or `012` means is for the reader of that
  * setting to say. Throws `bad_parameter` with the place, never quoting values, which may be secrets.
  */
-export function readYaml(text: string, name: string): Tree[] {
+export function readYaml(text: string, name: string, limits = ofSettings): Tree[] {
   const lines = new LineCounter();
   const refuse = (offset: number, what: string): Fault => {
     const { line, col } = lines.linePos(offset);
     return new Fault("bad_parameter", `${name}:${Math.max(line, 1)}:${Math.max(col, 1)}: ${what}`);
   };
-  if (text.length > limits.bytes) throw refuse(0, "the file is larger than 1 MiB");
+  if (text.length > limits.bytes) throw refuse(0, `the file is larger than ${limits.bytes >> 20} MiB`);
   const documents = parse(text, lines, name);
   return documents.map((document) => {
     const broken = document.errors[0];
     if (broken) throw refuse(broken.pos[0], `this is not valid YAML: ${reason(broken.message)}`);
     const budget = { left: limits.values };
-    const value = plain(document.contents, { anchors: new Map(), refuse, budget, depth: 0 });
+    const value = plain(document.contents, { anchors: new Map(), refuse, budget, depth: 0, limits });
     return {
       value,
       placeOf(path, key) {
@@ -80,10 +86,11 @@ interface Reading {
   readonly refuse: (offset: number, what: string) => Fault;
   readonly budget: { left: number };
   readonly depth: number;
+  readonly limits: Limits;
 }
 
 function plain(node: Node | null, reading: Reading): unknown {
-  const { anchors, refuse, budget, depth } = reading;
+  const { anchors, refuse, budget, depth, limits } = reading;
   if (node === null) return null;
   const at = node.range?.[0] ?? 0;
   // Aliases of aliases can stand for more values than a machine can hold.

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { day, hour, type Millis } from "#core/clock";
 import { AuditEvent } from "#events";
 import {
   AuthPreference,
@@ -6,23 +7,31 @@ import {
   type Caller,
   CertAuthority,
   ClusterConfig,
+  Connector,
   joinRoles,
   Labels,
   Node,
   ProxyServer,
   type ResourceKind,
   Role,
+  rotationPhases,
   type SystemRole,
   Token,
   Traits,
   User,
 } from "#model";
 import { call, feed, upload } from "./rpc.ts";
+import { KeyAnswer, KeyCreated, KeyCreation, KeyRequest } from "./webauthn.ts";
+
+/** No rotation takes longer: what it is to replace would be trusted for as long. */
+const longestGrace: Millis = 366 * day;
 
 const none = z.strictObject({});
 const name = z.strictObject({ name: z.string().min(1) });
 /** Creating what exists is refused unless `force` (RES-05). */
 const force = z.boolean().default(false);
+/** The record as it was read before it was changed: if it is another by now nothing is written, `compare_failed`. */
+const was = <S extends z.ZodType>(record: S) => record.optional();
 
 const anyone = (): boolean => true;
 const member = (caller: Caller): boolean => caller.kind !== "anonymous";
@@ -81,6 +90,9 @@ const webCredentials = z.strictObject({
   bearer: z.string().max(64),
   client_addr: credentials.client_addr,
 });
+/** With the answer of a security key, where the cluster asks for one: then the password was checked when the key was asked. */
+const withKey = { ...credentials, webauthn: KeyAnswer.optional() };
+const { otp_token: _, ...passwordOnly } = credentials;
 
 const HostCerts = z.object({
   /** SSH host certificate, authorized_keys line. */
@@ -113,6 +125,39 @@ const WebSession = z.object({
   user: z.string(),
 });
 export type WebSession = z.output<typeof WebSession>;
+
+/** What a login by an identity provider is for: a web session, or certificates for keys of tsh. */
+const SsoFlow = z.discriminatedUnion("type", [
+  z.strictObject({
+    type: z.literal("web"),
+    /** The page to go to afterwards. */
+    redirect_url: z.string().max(4096),
+    /** Of the browser that begins: it must be the one that comes back. */
+    csrf_token: z.string().min(32).max(64),
+  }),
+  z.strictObject({
+    type: z.literal("console"),
+    /** Where tsh waits, with the key to seal with. */
+    redirect_url: z.string().max(4096),
+    pub_key: sshPublicKey,
+    tls_pub_key: tlsPublicKey.optional(),
+    ttl,
+    compatibility: z.enum(["", "standard", "oldssh"]).default(""),
+  }),
+]);
+export type SsoFlow = z.output<typeof SsoFlow>;
+
+const SsoFinished = z.discriminatedUnion("type", [
+  z.object({ type: z.literal("web"), session: WebSession, redirect_url: z.string() }),
+  z.object({ type: z.literal("console"), certs: IssuedCerts, redirect_url: z.string() }),
+  z.object({
+    type: z.literal("refused"),
+    flow: z.enum(["web", "console"]),
+    redirect_url: z.string(),
+    error: z.string(),
+  }),
+]);
+export type SsoFinished = z.output<typeof SsoFinished>;
 
 /** A member says that it is there, and which of its records auth should have (OVW-34). */
 const Alive = z.strictObject({
@@ -183,6 +228,34 @@ const AccessExplanation = z.object({
   notes: z.array(z.string()),
 });
 export type AccessExplanation = z.output<typeof AccessExplanation>;
+const authorityType = z.enum(["user", "host"]);
+
+/** A member that does not serve the phase of a rotation, or that a rotation would cut off. */
+const LaggingMember = z.object({
+  kind: z.enum(["node", "proxy", "auth_server"]),
+  name: z.string(),
+  host_id: z.string(),
+  /** It holds good certificates and is not there. */
+  offline: z.boolean(),
+  /** Whose rotation it does not serve. */
+  authorities: z.array(authorityType),
+  /** Up to which phase it has followed the host CA's last rotation, where it has said so. */
+  phase: z.enum(rotationPhases).optional(),
+});
+export type LaggingMember = z.output<typeof LaggingMember>;
+
+/** A rotation to begin, or one step of it by hand (ROT-01, ROT-07). */
+const RotationRequest = z.strictObject({
+  types: z.array(authorityType).min(1).max(2).default(["user", "host"]),
+  /** Milliseconds; 0 replaces the authorities at once (ROT-08). */
+  grace_period: z
+    .number()
+    .nonnegative()
+    .max(longestGrace)
+    .default(48 * hour),
+  /** By hand, to this phase; absent: by itself, in thirds of the grace period. */
+  phase: z.enum(rotationPhases).optional(),
+});
 
 /**
  * The auth API (3025): what machines, proxies and `tctl` ask of the auth service, and who may. Mutual TLS says who calls;
@@ -199,6 +272,8 @@ export const authContract = {
       /** `sha256:<64 hex>` of each host CA certificate (AUTH-16). */
       ca_pins: z.array(z.string()),
       license: z.string().optional(),
+      /** Who does not yet serve the phase of a rotation that is under way; for those who may rotate. */
+      behind: z.array(LaggingMember).optional(),
     }),
     allow: member,
   }),
@@ -210,6 +285,27 @@ export const authContract = {
     input: z.strictObject({ type: z.enum(["user", "host"]).optional(), secrets: z.boolean().default(false) }),
     output: z.array(CertAuthority),
     allow: (caller, { secrets }) => (secrets ? admin(caller) : member(caller)),
+  }),
+  /**
+   * Puts back this cluster's authorities with their private keys, all of those given or none. Where a private key is not
+   * given, the stored one of that public key stays.
+   */
+  "authorities.restore": call({
+    input: z.strictObject({ authorities: z.array(CertAuthority).min(1).max(2), force }),
+    output: z.void(),
+    allow: admin,
+  }),
+  /** Begins a rotation or takes one step of it; answers the authorities, public parts. */
+  "authorities.rotate": call({
+    input: RotationRequest,
+    output: z.array(CertAuthority),
+    allow: ["rotate", "cert_authority"],
+  }),
+  /** Whom such a rotation of the host CA would cut off as things are, or the end of the one under way. Changes nothing. */
+  "authorities.rehearse": call({
+    input: RotationRequest,
+    output: z.array(LaggingMember),
+    allow: ["rotate", "cert_authority"],
   }),
   /** Each `alive` keeps the caller's announced records for another 30 s, and is answered with a beat. */
   "mirror.watch": feed({ input: none, said: Alive, output: MirrorChange, allow: system("Proxy", "Node") }),
@@ -242,7 +338,23 @@ export const authContract = {
     allow: (caller, { host_id }) =>
       caller.kind === "system" && caller.role === "Proxy" && caller.hostId === host_id,
   }),
-  "nodes.list": call({ input: none, output: z.array(Node), allow: readable("node") }),
+  "nodes.list": call({ input: none, output: z.array(Node), many: true, allow: readable("node") }),
+  /**
+   * An SSH certificate for a host that is no member, as one with OpenSSH's sshd, under exactly these names. Without `ttl` it does
+   * not end.
+   */
+  "hosts.sign": call({
+    input: z.strictObject({
+      names: z.array(z.string().max(1024)).max(256),
+      pub_key: sshPublicKey,
+      ttl: ttl.optional(),
+    }),
+    output: z.object({
+      /** authorized_keys line. */
+      cert: z.string(),
+    }),
+    allow: admin,
+  }),
   "nodes.announce": call({ input: Node, output: z.void(), allow: own("Node") }),
   "nodes.remove": call({
     input: name,
@@ -283,11 +395,72 @@ export const authContract = {
       caller.can("read", "user") || (caller.kind === "user" && caller.user === name),
   }),
   "users.put": call({
-    input: z.strictObject({ user: User, force }),
+    input: z.strictObject({ user: User, force, was: was(User) }),
     output: z.object({ created: z.boolean() }),
     allow: (caller, { force }) => caller.can(force ? "update" : "create", "user"),
   }),
   "users.delete": call({ input: name, output: z.void(), allow: ["delete", "user"] }),
+  /** Replaces what is given: roles, and those of the traits that are named. */
+  "users.change": call({
+    input: z.strictObject({
+      ...name.shape,
+      roles: z.array(z.string()).min(1).optional(),
+      traits: Traits.optional(),
+    }),
+    output: z.void(),
+    allow: ["update", "user"],
+  }),
+  /** Closes an account, also to certificates and sessions that are there (AUTH-44). */
+  "users.lock": call({
+    input: z.strictObject({ ...name.shape, message: z.string().max(1000).optional() }),
+    output: z.void(),
+    allow: ["update", "user"],
+  }),
+  "users.unlock": call({ input: name, output: z.void(), allow: ["update", "user"] }),
+  /** An address, or what `locks.list` names. */
+  "sources.unlock": call({
+    input: z.strictObject({ source: z.string().min(1).max(64) }),
+    output: z.void(),
+    allow: ["update", "user"],
+  }),
+  "locks.list": call({
+    input: none,
+    output: z.array(
+      z.object({
+        kind: z.enum(["user", "source"]),
+        name: z.string(),
+        /** RFC 3339; absent: until it is lifted. */
+        until: z.string().optional(),
+        message: z.string().optional(),
+      }),
+    ),
+    allow: ["list", "user"],
+  }),
+  /** Voids password, second factor and web sessions, and invites their owner to choose new ones. */
+  "users.reset": call({
+    input: z.strictObject({ ...name.shape, ttl }),
+    output: z.object({
+      token: z.string(),
+      expires: z.number(),
+      /** https://…/web/reset/<token> */ url: z.string(),
+    }),
+    allow: ["update", "user"],
+  }),
+  /**
+   * Certificates of an account without a login, for programs: by the roles and traits of now, but for as long as is asked. For
+   * either key or both.
+   */
+  "users.sign": call({
+    input: z.strictObject({
+      user: z.string().min(1).max(255),
+      pub_key: sshPublicKey.optional(),
+      tls_pub_key: tlsPublicKey.optional(),
+      ttl,
+      compatibility: z.enum(["", "standard", "oldssh"]).default(""),
+    }),
+    output: IssuedCerts,
+    allow: admin,
+  }),
   "signups.create": call({
     input: z.strictObject({
       user: z.string().min(1).max(255),
@@ -310,7 +483,15 @@ export const authContract = {
       second_factor: AuthPreference.shape.second_factor.unwrap(),
       /** otpauth:// URI when a code is asked for. */
       otp_uri: z.string().optional(),
+      /** The account is there, and gets a new password. */
+      reset: z.literal(true).optional(),
     }),
+    allow: system("Proxy"),
+  }),
+  /** What the signup page asks a new security key for. */
+  "signups.challenge": call({
+    input: z.strictObject({ token: z.string().max(256) }),
+    output: KeyCreation,
     allow: system("Proxy"),
   }),
   "signups.complete": call({
@@ -318,14 +499,16 @@ export const authContract = {
       token: z.string().max(256),
       password: credentials.password,
       otp_token: credentials.otp_token,
+      webauthn: KeyCreated.optional(),
       client_addr: credentials.client_addr,
     }),
     output: WebSession,
     allow: system("Proxy"),
   }),
+  /** Ends all web sessions of the user; the answer is a new one. */
   "users.change_password": call({
-    input: z.strictObject({ ...credentials, new_password: z.string().max(1024) }),
-    output: z.void(),
+    input: z.strictObject({ ...withKey, new_password: z.string().max(1024) }),
+    output: WebSession,
     allow: system("Proxy"),
   }),
 
@@ -341,7 +524,72 @@ export const authContract = {
     output: IssuedCerts,
     allow: system("Proxy"),
   }),
-  "logins.web": call({ input: z.strictObject(credentials), output: WebSession, allow: system("Proxy") }),
+  /** Checks the password, and says what a security key has to sign for the rest of it. */
+  "logins.challenge": call({
+    input: z.strictObject({ ...passwordOnly, purpose: z.enum(["web", "password"]) }),
+    output: KeyRequest,
+    allow: system("Proxy"),
+  }),
+  /** `tsh login` on a page of the proxy, where a security key can be asked (AUTH-38). `redirect_url`: `#contract/loopback`. */
+  "console_logins.create": call({
+    input: z.strictObject({
+      user: credentials.user,
+      redirect_url: z.string().max(1024),
+      pub_key: sshPublicKey,
+      tls_pub_key: tlsPublicKey.optional(),
+      ttl,
+      compatibility: z.enum(["", "standard", "oldssh"]).default(""),
+    }),
+    output: z.object({ id: z.string() }),
+    allow: system("Proxy"),
+  }),
+  "console_logins.get": call({
+    input: z.strictObject({ id: z.string().max(64) }),
+    output: z.object({ user: z.string() }),
+    allow: system("Proxy"),
+  }),
+  "console_logins.challenge": call({
+    input: z.strictObject({
+      id: z.string().max(64),
+      password: credentials.password,
+      client_addr: credentials.client_addr,
+    }),
+    output: KeyRequest,
+    allow: system("Proxy"),
+  }),
+  /** Certificates for the keys that it began with, and where they go, sealed. */
+  "console_logins.complete": call({
+    input: z.strictObject({
+      id: z.string().max(64),
+      webauthn: KeyAnswer,
+      client_addr: credentials.client_addr,
+    }),
+    output: z.object({ certs: IssuedCerts, redirect_url: z.string() }),
+    allow: system("Proxy"),
+  }),
+  "logins.web": call({ input: z.strictObject(withKey), output: WebSession, allow: system("Proxy") }),
+  /** Logging in by an identity provider (AUTH-61): where the browser is to go. */
+  "sso.start": call({
+    input: z.strictObject({
+      kind: z.enum(["github", "oidc"]),
+      /** Absent: the default one of its kind. */
+      connector: z.string().max(255).optional(),
+      flow: SsoFlow,
+    }),
+    output: z.object({ redirect_url: z.string() }),
+    allow: system("Proxy"),
+  }),
+  /** The end of it, with the query by which the provider sent the browser back (AUTH-62). */
+  "sso.finish": call({
+    input: z.strictObject({
+      kind: z.enum(["github", "oidc"]),
+      query: z.string().max(16_384),
+      csrf_token: z.string().max(64).default(""),
+      client_addr: credentials.client_addr,
+    }),
+    output: SsoFinished,
+    allow: system("Proxy"),
+  }),
   "web_sessions.get": call({
     input: webCredentials,
     output: z.object({
@@ -378,11 +626,33 @@ export const authContract = {
   "roles.list": call({ input: none, output: z.array(Role), allow: readable("role") }),
   "roles.get": call({ input: name, output: Role, allow: (caller) => readable("role")(caller) }),
   "roles.put": call({
-    input: z.strictObject({ role: Role, force }),
+    input: z.strictObject({ role: Role, force, was: was(Role) }),
     output: z.object({ created: z.boolean() }),
     allow: (caller, { force }) => caller.can(force ? "update" : "create", "role"),
   }),
   "roles.delete": call({ input: name, output: z.void(), allow: ["delete", "role"] }),
+
+  // Connectors: other places where people log in.
+  /** Client secrets and private keys only when asked for. */
+  "connectors.list": call({
+    input: z.strictObject({ secrets: z.boolean().default(false) }),
+    output: z.array(Connector),
+    allow: (caller, { secrets }) =>
+      secrets
+        ? caller.can("read", "auth_connector")
+        : caller.can("list", "auth_connector") || caller.can("readnosecrets", "auth_connector"),
+  }),
+  /** A connector without its secret keeps the secret that is stored. */
+  "connectors.put": call({
+    input: z.strictObject({ connector: Connector, force, was: was(Connector) }),
+    output: z.object({ created: z.boolean() }),
+    allow: (caller, { force }) => caller.can(force ? "update" : "create", "auth_connector"),
+  }),
+  "connectors.delete": call({
+    input: z.strictObject({ kind: z.enum(["github", "oidc", "saml"]), name: z.string().min(1) }),
+    output: z.void(),
+    allow: ["delete", "auth_connector"],
+  }),
 
   /** What the roles of now decide for a user, and which rule; `target`: LOGIN@NODE. The handler asks for `read` of user and node too. */
   "access.explain": call({

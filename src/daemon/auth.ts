@@ -4,14 +4,18 @@ import { type Auth, authApi, handlers, openAuth } from "#auth";
 import { measured, openBackend } from "#backend";
 import { type Config, load } from "#config";
 import { type Millis, second } from "#core/clock";
+import { Fault } from "#core/errors";
 import type { Service } from "#core/service";
 import type { AuthServer } from "#model";
 import { type Address, ConnectionCap, formatAddress, isNearby, tlsCiphers } from "#net";
 import { reachableHost } from "./addresses.ts";
 import { openAudit } from "./audit.ts";
+import { DoorCertificates } from "./door-certificates.ts";
 import { type Asked, IdentityKeeper } from "./identity.ts";
+import { license } from "./license.ts";
 import { requestRates } from "./limits.ts";
 import { hostAuthorities } from "./member.ts";
+import { hostAuthorityOf, rotationOf } from "./rotation.ts";
 import { refuseSecondAuth } from "./second-auth.ts";
 import type { World } from "./world.ts";
 
@@ -51,6 +55,7 @@ export async function authRole(config: Config, world: World, stack: AsyncDisposa
       token: (await resolveSecret(token, readText)).reveal(),
     })),
   );
+  const licensed = await license(config, clock);
   const auth = stack.use(
     await openAuth({
       backend,
@@ -59,9 +64,11 @@ export async function authRole(config: Config, world: World, stack: AsyncDisposa
         ...(own.cluster_name !== undefined && { clusterName: own.cluster_name }),
         hostName: teleport.nodename,
         version,
+        ...(licensed && "good" in licensed && { license: licensed.good }),
         keyType: teleport.key_type === "rsa" ? "rsa" : "default",
         staticTokens,
         preference: preferenceOf(config),
+        sso: ssoOf(world.own.env),
         cluster: {
           session_recording: own.session_recording,
           proxy_checks_host_keys: own.proxy_checks_host_keys,
@@ -100,8 +107,10 @@ export async function authRole(config: Config, world: World, stack: AsyncDisposa
     });
   };
   const [keeper, adminKeeper] = [await keep("Auth"), await keep("Admin")];
-  const door = apiDoor({ auth, keeper, config, world });
-  const record: AuthServer = {
+  const source = hostAuthorityOf(auth);
+  for (const one of [keeper, adminKeeper]) one.follow(source);
+  const door = apiDoor({ auth, keeper, asked, config, world });
+  const record = (): AuthServer => ({
     kind: "auth_server",
     version: "v2",
     metadata: { name: hostId },
@@ -110,9 +119,13 @@ export async function authRole(config: Config, world: World, stack: AsyncDisposa
       addr: formatAddress(announcedAddress(config)),
       ...(own.public_addr[0] && { public_addr: formatAddress(own.public_addr[0]) }),
       version,
+      ...rotationOf(auth.authorities(), auth.clusterName, keeper.served),
     },
-  };
-  return { auth, services: [keeper, adminKeeper, door, auth.announcer(record, world.leaving)] };
+  });
+  const announcer = auth.announcer(record, world.leaving);
+  keeper.onServed(() => announcer.changed());
+  stack.defer(auth.onAuthorities(() => announcer.changed()));
+  return { auth, services: [keeper, adminKeeper, door, announcer, auth.rotations.service] };
 }
 
 /** By which members find this auth server. A port in `advertise_ip` is the node's, unless there is none here. */
@@ -136,22 +149,50 @@ function preferenceOf(config: Config) {
   };
 }
 
+/** The environment variables that name another GitHub, as of an Enterprise Server (AUTH-68). */
+function ssoOf({ TELEPORT_GITHUB_URL: web, TELEPORT_GITHUB_API_URL: api }: World["own"]["env"]) {
+  if (!web) return {};
+  const base = (name: string, text: string): string => {
+    if (URL.canParse(text) && new URL(text).protocol === "https:") return text.replace(/\/+$/, "");
+    throw new Fault("bad_parameter", `${name}: ${JSON.stringify(text)} is no https:// address`);
+  };
+  const at = base("TELEPORT_GITHUB_URL", web);
+  return { github: { web: at, api: api ? base("TELEPORT_GITHUB_API_URL", api) : `${at}/api/v3` } };
+}
+
 /** What is being asked when the process begins to leave may be answered; then members look for the next one. */
 const lastWords: Millis = 5 * second;
 
-function apiDoor(parts: { auth: Auth; keeper: IdentityKeeper; config: Config; world: World }): Service {
-  const { auth, keeper, config, world } = parts;
+function apiDoor(parts: {
+  auth: Auth;
+  keeper: IdentityKeeper;
+  asked: Asked;
+  config: Config;
+  world: World;
+}): Service {
+  const { auth, keeper, asked, config, world } = parts;
   const ciphers = tlsCiphers(config.teleport.ciphersuites);
   const rates = requestRates(config, world);
   const log = world.log.with({ component: "auth" });
   return {
     name: "auth API",
     async run(signal, ready) {
+      using certificates = new DoorCertificates({
+        keeper,
+        authorities: () => hostAuthorities(auth),
+        onAuthorities: (listener) => auth.onAuthorities(listener),
+        issue: (request) => auth.issueHost(request),
+        hostId: world.hostId,
+        asked,
+        log,
+      });
       const app = authApi({
         handlers: world.metrics.calls.ofHandlers(handlers(auth), world.clock),
         callerOf: (identity) => auth.callerOf(identity),
         refused: (refused) => auth.refused(refused),
         authorities: () => auth.authorities(),
+        onAuthorities: (listener) => auth.onAuthorities(listener),
+        certificateFor: (name) => certificates.certificateFor(name),
         certificate: keeper.identity.tls,
         ciphers,
         ...(config.auth_service.proxy_protocol && { mayBring: isNearby }),

@@ -21,7 +21,7 @@ import { Health } from "./health.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { readIdentity } from "./identity.ts";
 import { idleMemory, thisEngine } from "./idle-memory.ts";
-import { licenseWarning } from "./license.ts";
+import { license } from "./license.ts";
 import { Lifecycle } from "./lifecycle.ts";
 import { Listeners } from "./listeners.ts";
 import { type Member, openMember, type RemoteAuth } from "./member.ts";
@@ -34,6 +34,7 @@ import { notifier } from "./notify.ts";
 import type { OwnProcess } from "./own-process.ts";
 import { companionConfig, type ProcessesParts, proxyProcesses, vouchedBy } from "./processes.ts";
 import { proxyNames, proxyRole } from "./proxy.ts";
+import { followRotations } from "./rotation.ts";
 import type { World } from "./world.ts";
 
 export interface DaemonParts {
@@ -65,9 +66,9 @@ export async function startDaemon(given: Config, parts: DaemonParts, told: Abort
   const wrong = contradictions(config);
   if (wrong.length > 0) throw new Fault("bad_parameter", wrong.join("\n"));
   if (companion === undefined) for (const line of notYet(config)) parts.warn(line);
-  const unlicensed = config.auth_service.enabled ? await licenseWarning(config) : undefined;
-  if (unlicensed !== undefined) parts.warn(unlicensed);
   const clock = systemClock;
+  const licensed = config.auth_service.enabled ? await license(config, clock) : undefined;
+  if (licensed && "warning" in licensed) parts.warn(licensed.warning);
   const health = new Health(clock);
   await using stack = new AsyncDisposableStack();
   const { warning } = await openDataDir(teleport.data_dir);
@@ -260,14 +261,20 @@ async function memberServices(
   world.metrics.show("trusted_clusters", () => otherClusters(mirror));
   const of = (member: Member | undefined): readonly Service[] => member?.services ?? [];
   const followed = auth ? [] : [servers.follow(watcher.client)];
-  const here = node && (await nodeRole(config, world, node, mirror, heartbeat, stack));
+  // Else the watch would go on by a certificate that is refused one day.
+  if (!auth) watcher.keeper.onRenewed(() => mirror.again());
+  const here =
+    node &&
+    (await nodeRole(config, world, node, mirror, followRotations(node, mirror, world), heartbeat, stack));
   return [
     ...of(proxy),
     ...of(node),
     mirror,
     ...followed,
     ...(here?.services ?? []),
-    ...(proxy ? await proxyRole(config, world, proxy, mirror, heartbeat, here) : []),
+    ...(proxy
+      ? await proxyRole(config, world, proxy, mirror, followRotations(proxy, mirror, world), heartbeat, here)
+      : []),
     ...(proxy ? furtherProcesses(config, world, proxy) : []),
   ];
 }

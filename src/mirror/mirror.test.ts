@@ -3,7 +3,7 @@ import { suite, test } from "node:test";
 import type { MirrorChange } from "#contract/auth";
 import { second, TestClock } from "#core/clock";
 import { Fault } from "#core/errors";
-import { silentLog } from "#core/log";
+import { memoryLog, silentLog } from "#core/log";
 import { Queue } from "#core/queue";
 import { ClusterConfig, Role } from "#model";
 import { Mirror } from "./index.ts";
@@ -91,6 +91,27 @@ suite("mirror", () => {
     await done;
   });
 
+  test("by another certificate it watches anew at once, and is connected all the while", async () => {
+    const client = auth();
+    const clock = new TestClock();
+    const log = memoryLog();
+    const mirror = new Mirror({ client, clock, log });
+    const stop = new AbortController();
+    const done = mirror.run(stop.signal, () => {});
+    for (const change of [config, role("old"), { type: "live" } as const]) client.watches[0]?.push(change);
+    await turn();
+    mirror.again();
+    await turn();
+    assert.equal(client.watches.length, 2);
+    assert.ok(mirror.connected && mirror.role("old"));
+    for (const change of [config, { type: "live" } as const]) client.watches[1]?.push(change);
+    await turn();
+    assert.equal(mirror.role("old"), undefined);
+    assert.deepEqual(log.lines, []);
+    stop.abort();
+    await done;
+  });
+
   test("a watch that falls silent is replaced", async () => {
     const client = auth();
     const clock = new TestClock();
@@ -99,7 +120,7 @@ suite("mirror", () => {
     const done = mirror.run(stop.signal, () => {});
     for (const change of [config, { type: "live" } as const]) client.watches[0]?.push(change);
     await turn();
-    for (let i = 0; i < 5; i++) await clock.advance(5 * second);
+    for (let i = 0; i < 8; i++) await clock.advance(5 * second);
     assert.ok(client.watches.length >= 2);
     stop.abort();
     await done;

@@ -62,7 +62,7 @@ export function personOf(
     throw new Fault("access_denied", `users of cluster ${cluster} have no roles here`);
   }
   const user = certificate.keyId;
-  const problem = userProblem(user, view, at.now);
+  const problem = userProblem({ user, certificate }, view, at.now);
   if (problem !== undefined) throw new Fault("access_denied", problem);
   const record = view.user(user);
   const roles = rolesIn(certificate) ?? record?.spec.roles ?? [];
@@ -94,12 +94,38 @@ function notFor(login: string, user: string, labels: Labels | undefined, decide:
 }
 
 /**
- * Why a local user may not get in, or stay in, although the certificate is good (AUTH-44): deleted, or locked by an
- * administrator. A lock by failed logins stops logins only.
+ * Why a local user may not get in, or stay in, although the certificate is good (AUTH-44): deleted, locked by an
+ * administrator, or somebody else by now. A lock by failed logins stops logins only.
  */
-export function userProblem(user: string, view: Pick<ClusterView, "user">, now: Millis): string | undefined {
+export function userProblem(
+  { user, certificate }: Pick<Person, "user" | "certificate">,
+  view: Pick<ClusterView, "user">,
+  now: Millis,
+): string | undefined {
   const record = view.user(user);
-  return record ? accountProblem(record, now) : `user ${user} does not exist any more`;
+  return record
+    ? accountProblem(record, now, Number(certificate.validAfter) * 1000)
+    : `user ${user} does not exist any more`;
+}
+
+/**
+ * Why the certificate that opened a connection opens nothing more (S36): its authority has been rotated out. `everything` when
+ * that was done at once, as with an authority that fell into wrong hands: then what is open ends too (ROT-08).
+ */
+export function authorityProblem(
+  { certificate, cluster }: Pick<Person, "certificate" | "cluster">,
+  view: Pick<ClusterView, "authorities">,
+): { readonly reason: string; readonly everything: boolean } | undefined {
+  const all = view.authorities("user");
+  // Nothing is known any more (CFG-23): nobody new gets in, which says nothing of who is in.
+  if (all.length === 0) return undefined;
+  const authority = all.find(({ spec }) => spec.cluster_name === cluster);
+  if (authority?.spec.checking_keys.some((line) => sameKey(keyOf(line), certificate.signatureKey)))
+    return undefined;
+  return {
+    reason: `the certificate authority of ${cluster} has been rotated since you logged in; log in again`,
+    everything: authority?.spec.rotation?.grace_period === "0s",
+  };
 }
 
 /** The role must exist: the missing one may be the one that denies. */

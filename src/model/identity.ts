@@ -7,7 +7,10 @@ export const systemRoles = ["Admin", "Auth", "Proxy", "Node"] as const;
 export type SystemRole = (typeof systemRoles)[number];
 
 /** Who is on the other end of an authenticated connection, as its certificate says. */
-export type Identity =
+export type Identity = {
+  /** Address and port of the connection; absent where there is none. */
+  readonly from?: string;
+} & (
   | { readonly kind: "system"; readonly role: SystemRole; readonly hostId: string; readonly cluster: string }
   | {
       readonly kind: "user";
@@ -16,15 +19,14 @@ export type Identity =
       readonly logins: readonly string[];
       readonly traits: Traits;
       readonly cluster: string;
+      /** From when on the certificate counts; absent where there is none. */
+      readonly validFrom?: Millis;
       readonly expires: Millis;
       /** Where alone the certificate is good, as ranges; absent: anywhere. */
       readonly sources?: readonly string[];
     }
-  | {
-      readonly kind: "anonymous";
-      /** Address and port of the connection; absent where there is none. */
-      readonly from?: string;
-    };
+  | { readonly kind: "anonymous" }
+);
 
 /** A caller of the auth API: who it is, and what its roles let it do. */
 export type Caller = Identity & {

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { MemberRotation } from "./authority.ts";
 import { type Labels, Metadata, named } from "./resource.ts";
 
 const spec = {
@@ -7,6 +8,8 @@ const spec = {
   hostname: z.string(),
   public_addr: z.string().optional(),
   version: z.string().optional(),
+  /** Which phase of the authorities' rotations it serves (ROT-09). */
+  rotation: MemberRotation.optional(),
 };
 
 /** A registered machine (RES-30). `metadata.name` is its host UUID. */
@@ -21,7 +24,6 @@ export const Node = z.strictObject({
       z.strictObject({ command: z.array(z.string()), period: z.string(), result: z.string() }),
     ).optional(),
     use_tunnel: z.boolean().optional(),
-    rotation: z.unknown().optional(),
   }),
 });
 export type Node = z.output<typeof Node>;

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { Millis } from "#core/clock";
+import { type Millis, minute, second } from "#core/clock";
 import { Metadata, neverTime, Time, Traits } from "./resource.ts";
 
 const ExternalIdentity = z.strictObject({ connector_id: z.string(), username: z.string() });
@@ -51,13 +51,26 @@ export function lockOf(
 }
 
 /**
- * Why nobody may act as this account at `now`, whatever certificates there are (AUTH-44): it has expired, or is locked by an
- * administrator. A lock by failed logins stops logins only.
+ * Why nobody may act as this account at `now` by a certificate that counts from `certifiedFrom` on, whatever it says (AUTH-44): the
+ * account has expired, is locked by an administrator, or is another's who has the name now. A lock by failed logins stops logins only.
  */
-export function accountProblem(account: User, now: Millis): string | undefined {
+export function accountProblem(account: User, now: Millis, certifiedFrom?: Millis): string | undefined {
   const { name } = account.metadata;
   for (const end of [account.spec.expires, account.metadata.expires]) {
     if (end !== undefined && end !== neverTime && Date.parse(end) <= now) return `user ${name} has expired`;
   }
+  if (certifiedFrom !== undefined && isOfEarlierAccount(account, certifiedFrom))
+    return `the certificate is of an earlier account of the name ${name}`;
   return lockOf(account, now) === "administrator" ? `user ${name} is locked` : undefined;
 }
+
+/**
+ * Whether a certificate that counts from `validFrom` on was made for somebody who had this name before: certificates tell
+ * only the name. Not asked of accounts that a connector makes anew at each login, where the provider vouches for the name.
+ */
+export function isOfEarlierAccount({ spec: { created_by } }: User, validFrom: Millis): boolean {
+  if (created_by?.time === undefined || created_by.connector) return false;
+  return validFrom < Date.parse(created_by.time) - leeway;
+}
+/** Certificates count from a minute before they are made (OVW-43), in whole seconds, and a clock may be set back a little. */
+const leeway: Millis = minute + 2 * second;

@@ -8,7 +8,7 @@ export { Gate, type GateOptions, type GateRefusal, type Guest, gateRefusals } fr
 import type { App, AppOptions, Reply, Request } from "./http/app.ts";
 
 export { AddressBuckets, clientAddress } from "./http/clients.ts";
-export { checkCsrf, csrfToken } from "./http/csrf.ts";
+export { checkCsrf, csrfToken, heldCsrfToken } from "./http/csrf.ts";
 export { type HttpsListener, listenHttps } from "./http/listen.ts";
 export { parse } from "./http/parse.ts";
 export { addressesOf, addressesOfAll } from "./lookup.ts";
@@ -16,7 +16,7 @@ export { memorySockets } from "./memory-socket.ts";
 export { lookAhead } from "./opening.ts";
 export { isNearby, readProxyLine } from "./proxy-line.ts";
 export { RequestRates } from "./rates.ts";
-export { inRanges } from "./source.ts";
+export { inRanges, sourceOf } from "./source.ts";
 export { checkTlsPair, type TlsPair, tlsCiphers } from "./tls.ts";
 export type { App, Reply, Request };
 

@@ -1,6 +1,6 @@
 import type { Duplex } from "node:stream";
 import { Fault } from "#core/errors";
-import { refusals, userProblem } from "#mirror";
+import { authorityProblem, refusals, userProblem } from "#mirror";
 import { type Address, formatAddress, type Guest, parseAddress } from "#net";
 import { activity, Seats, tell, untilLimit, type Who } from "#session";
 import { type Accepted, type Algorithms, accept, OpenFailure, type ServerOptions } from "#ssh";
@@ -120,8 +120,10 @@ export class NodeServer {
       return disconnect("too many users are on this node");
     }
     const leave = view.onChange(() => {
-      const problem = userProblem(person.user, view, clock.now());
+      const problem = userProblem(person, view, clock.now());
+      const outdated = authorityProblem(person, view);
       if (problem !== undefined) disconnect(problem);
+      else if (outdated?.everything) disconnect(outdated.reason);
     });
     const limits = person.access.options(view.config());
     const expires = limits.disconnectExpiredCert ? person.expires : undefined;
@@ -131,9 +133,25 @@ export class NodeServer {
       },
     );
     const listening = remoteForwards(visit, this.#options);
-    connection.onRequest((name, payload) => listening.answer(name, payload) ?? this.#global(name));
+    // What runs goes on over a rotation; nothing more begins by what is not trusted any more.
+    let told = false;
+    const outdated = (): string | undefined => {
+      const problem = authorityProblem(person, view);
+      // Once: a client may try without end.
+      if (problem && !told)
+        tell({ code: "T3007W", ...who, error: problem.reason, success: "false" }, telling);
+      told ||= problem !== undefined;
+      return problem?.reason;
+    };
+    connection.onRequest((name, payload) =>
+      /^(tcpip|streamlocal)-forward/.test(name) && outdated() !== undefined
+        ? false
+        : (listening.answer(name, payload) ?? this.#global(name)),
+    );
     let sessions = 0;
     connection.onOpen((request) => {
+      const refusal = outdated();
+      if (refusal !== undefined) return request.reject(OpenFailure.administrativelyProhibited, refusal);
       if (request.kind === "session") {
         if (sessions >= this.#options.limits.maxSessions) {
           this.#options.limits.onLimit?.("sessions");

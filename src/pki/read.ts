@@ -44,6 +44,12 @@ export function authorityPin(cert: string): string {
   return `sha256:${createHash("sha256").update(spki).digest("hex")}`;
 }
 
+/** Whether `authority` (PEM) has signed `cert` (PEM or DER). Times are not looked at. */
+export function issuedBy(cert: string | Uint8Array, authority: string): boolean {
+  const [leaf, ca] = [open(cert), open(authority)];
+  return leaf.checkIssued(ca) && leaf.verify(ca.publicKey);
+}
+
 /** TLS allows no difference of clocks, SSH as we check it two minutes beside one of back-dating: X.509 begins as much before. */
 export const tlsBackdating: Millis = 3 * minute;
 
@@ -51,6 +57,15 @@ export const tlsBackdating: Millis = 3 * minute;
 export function validity(cert: string | Uint8Array): { notBefore: Millis; notAfter: Millis } {
   const { validFrom, validTo } = open(cert);
   return { notBefore: Date.parse(validFrom), notAfter: Date.parse(validTo) };
+}
+
+/** The serial number, in hex as openssl prints it. */
+export const readSerial = (cert: string | Uint8Array): string => open(cert).serialNumber;
+
+/** The common name of who signed it, which for a CA of ours is its cluster. Undefined when that has none. */
+export function readIssuer(cert: string | Uint8Array): string | undefined {
+  const { issuer } = open(cert).toLegacyObject() as unknown as { issuer: Record<string, string | string[]> };
+  return [issuer.CN ?? []].flat()[0];
 }
 
 function open(cert: string | Uint8Array): X509Certificate {

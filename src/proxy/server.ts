@@ -1,9 +1,10 @@
 import type { Socket } from "node:net";
+import { authoritiesDigest, authoritiesRequest } from "#contract/names";
 import { type Clock, second } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
 import type { Draft, Emitter } from "#events";
-import { type ClusterView, type Person, personOf, refusals, userProblem } from "#mirror";
+import { authorityProblem, type ClusterView, type Person, personOf, refusals, userProblem } from "#mirror";
 import { formatAddress, type Guest, readProxyLine } from "#net";
 import { Seats } from "#session";
 import {
@@ -135,7 +136,9 @@ export class ProxyServer {
     }
     this.#live.add(connection);
     const leave = view.onChange(() => {
-      const problem = userProblem(person.user, view, clock.now());
+      const outdated = authorityProblem(person, view);
+      const problem =
+        userProblem(person, view, clock.now()) ?? (outdated?.everything ? outdated.reason : undefined);
       if (problem === undefined) return;
       carrier.report({ code: "T3006I", reason: problem, server_id: this.#options.hostId });
       connection.disconnect(problem);
@@ -149,11 +152,26 @@ export class ProxyServer {
         left > 0 ? `${refusal.error} (${left} more refusals were not written down)` : refusal.error;
       carrier.report({ ...refusal, error, server_id: this.#options.hostId } as Refusal);
     };
-    connection.onOpen((request) => open(request, carrier, refused));
+    let told = false;
+    connection.onOpen(async (request) => {
+      // What runs goes on over a rotation; nothing more begins by what is not trusted any more.
+      const outdated = authorityProblem(person, view);
+      if (!outdated) return await open(request, carrier, refused);
+      const { reason } = outdated;
+      // Once: a client may try without end.
+      if (!told)
+        carrier.report({ code: "T3007W", error: reason, success: "false", server_id: this.#options.hostId });
+      told = true;
+      request.reject(OpenFailure.administrativelyProhibited, reason);
+    });
     connection.onRequest((name, payload) => {
       if (name === "x-teleport-version") return Buffer.from(this.#options.version);
       if (name === "recording-proxy@teleport.com") {
         return Buffer.from(String(view.config().session_recording === "proxy"));
+      }
+      if (name === authoritiesRequest) {
+        const own = view.authorities("host").find(({ spec }) => spec.cluster_name === person.cluster);
+        return Buffer.from(authoritiesDigest(own?.spec.checking_keys ?? []));
       }
       const refusal = refusedRequest(name, payload);
       if (refusal) refused(refusal);

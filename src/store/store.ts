@@ -8,6 +8,8 @@ import {
   AuthServer,
   CertAuthority,
   ClusterConfig,
+  Connector,
+  lockOf,
   Node,
   neverTime,
   ProxyServer,
@@ -20,10 +22,16 @@ import { withLock } from "./lock.ts";
 import { decode, encode, keyPart } from "./record.ts";
 import {
   AttemptsRecord,
+  ChallengeRecord,
   ClusterNameRecord,
+  ConsoleLoginRecord,
+  HostRecord,
   OtpRecord,
   PasswordRecord,
+  SecurityKeysRecord,
   SignupRecord,
+  SourceRecord,
+  SsoRequestRecord,
   WebSessionRecord,
 } from "./records.ts";
 
@@ -69,6 +77,20 @@ function collections(backend: Backend) {
     });
   const byUser = <S extends z.ZodType<{ user: string }>>(what: string, prefix: string, schema: S) =>
     new Collection({ backend, what, prefix, schema, nameOf: (value) => value.user });
+  /** Things of a short life that are known by a secret. */
+  const byHash = <S extends z.ZodType<{ hash: string; expires: number }>>(
+    what: string,
+    prefix: string,
+    schema: S,
+  ) =>
+    new Collection({
+      backend,
+      what,
+      prefix,
+      schema,
+      nameOf: (value) => value.hash,
+      expiresOf: (value) => value.expires,
+    });
 
   return {
     backend,
@@ -90,15 +112,35 @@ function collections(backend: Backend) {
       schema: User,
       nameOf: (user) => user.metadata.name,
       expiresOf: (user) => {
+        // With the record an administrator's lock would go, and who logs in by a connector could come back.
+        if (lockOf(user, 0) === "administrator") return undefined;
         const ends = [ending(user.spec.expires), ending(user.metadata.expires)].filter(
           (end) => end !== undefined,
         );
         return ends.length > 0 ? Math.min(...ends) : undefined;
       },
     }),
+    /** By kind and name: `github/corp`. */
+    connectors: new Collection({
+      backend,
+      what: "connector",
+      prefix: "/connectors/",
+      schema: Connector,
+      nameOf: ({ kind, metadata }) => `${kind}/${metadata.name}`,
+      expiresOf: ({ metadata }) => ending(metadata.expires),
+    }),
     nodes: named("node", "/nodes/", Node, true),
     proxies: named("proxy", "/proxies/", ProxyServer),
     authServers: named("auth server", "/auth_servers/", AuthServer),
+    /** Who holds certificates of the host authority; gone when the last of them has run out. */
+    hosts: new Collection({
+      backend,
+      what: "host",
+      prefix: "/hosts/",
+      schema: HostRecord,
+      nameOf: ({ kind, host_id }) => `${kind}/${host_id}`,
+      expiresOf: ({ expires }) => expires,
+    }),
     /** By the SHA-256 of the token. */
     tokens: new Collection({
       backend,
@@ -117,8 +159,20 @@ function collections(backend: Backend) {
       nameOf: (signup) => sha256(signup.token),
       expiresOf: (signup) => signup.expires,
     }),
+    /** By the SHA-256 of the state. */
+    ssoRequests: new Collection({
+      backend,
+      what: "login request",
+      prefix: "/sso_requests/",
+      schema: SsoRequestRecord,
+      nameOf: (request) => request.state,
+      expiresOf: (request) => request.expires,
+    }),
     passwords: byUser("password", "/passwords/", PasswordRecord),
     otps: byUser("second factor", "/otp/", OtpRecord),
+    securityKeys: byUser("security keys", "/security_keys/", SecurityKeysRecord),
+    challenges: byHash("challenge", "/challenges/", ChallengeRecord),
+    consoleLogins: byHash("login", "/console_logins/", ConsoleLoginRecord),
     /** By the SHA-256 of the name, which is whatever somebody typed. */
     attempts: new Collection({
       backend,
@@ -126,6 +180,14 @@ function collections(backend: Backend) {
       prefix: "/attempts/",
       schema: AttemptsRecord,
       nameOf: (attempts) => sha256(attempts.user),
+    }),
+    /** By `network/bits`. */
+    sources: new Collection({
+      backend,
+      what: "login source",
+      prefix: "/sources/",
+      schema: SourceRecord,
+      nameOf: ({ source }) => source,
     }),
     /** The web sessions of one user, by the hash of their id. */
     webSessions: (user: string) =>

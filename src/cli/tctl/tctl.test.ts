@@ -165,16 +165,121 @@ suite("tctl users", () => {
       );
     });
   }
-  test("update changes the roles and nothing else", async () => {
-    const { out, sent } = await tctl("users update joe --set-roles=dev", {
-      "users.get": async () => joe,
-      "users.put": async () => ({ created: false }),
+  test("rm goes on after one that is not there, says so, and fails", async () => {
+    const { out, err, code, sent } = await tctl("users rm a,b,c", {
+      "users.delete": async ({ name }) => {
+        if (name !== "b") return;
+        throw notFound("user", name);
+      },
     });
-    assert.equal(out, "User 'joe' has been updated\n");
-    assert.deepEqual(sent[1], [
-      "users.put",
-      { user: { ...joe, spec: { ...joe.spec, roles: ["dev"] } }, force: true },
-    ]);
+    assert.deepEqual(
+      [out, err, code, sent.length],
+      ["User 'a' has been deleted\nUser 'c' has been deleted\n", 'error: user "b" is not found\n', 1, 3],
+    );
+    const both = await tctl("users rm a,b", {
+      "users.delete": async ({ name }) => Promise.reject(notFound("user", name)),
+    });
+    assert.deepEqual(
+      [both.err, both.code],
+      ['error: user "a" is not found\nerror: user "b" is not found\n', 1],
+    );
+    const away = await tctl("users rm a,b", {
+      "users.delete": async () => Promise.reject(new Fault("unreachable", "away")),
+    });
+    assert.deepEqual([away.err, away.code, away.sent.length], ["error: away\n", 1, 1]);
+    assert.equal((await tctl("users rm ,")).code, 2);
+  });
+  for (const [flags, change] of [
+    ["--set-roles=dev", { roles: ["dev"], traits: {} }],
+    ["--set-logins=root,joe", { traits: { logins: ["root", "joe"] } }],
+    ["--set-logins=", { traits: { logins: [] } }],
+    [
+      "--set-roles=dev,ops --set-k8s-groups=system:masters",
+      { roles: ["dev", "ops"], traits: { kubernetes_groups: ["system:masters"] } },
+    ],
+  ] as const) {
+    test(`update ${flags} (TCT-42)`, async () => {
+      const { out, sent } = await tctl(`users update joe ${flags}`, { "users.change": async () => {} });
+      assert.equal(out, "User 'joe' has been updated\n");
+      assert.deepEqual(sent, [["users.change", { name: "joe", ...change }]]);
+    });
+  }
+  for (const flags of ["", " --set-roles="]) {
+    test(`update${flags} says what is missing`, async () => {
+      const { code, sent } = await tctl(`users update joe${flags}`);
+      assert.deepEqual([code, sent], [2, []]);
+    });
+  }
+  test("reset prints where to choose a new password", async () => {
+    const reset: Calls = {
+      "users.reset": async () => ({
+        token: "abc",
+        expires: Date.UTC(2026, 0, 1),
+        url: "https://proxy.example.com:3080/web/reset/abc",
+      }),
+    };
+    const { out, sent } = await tctl("users reset joe --ttl=90m", reset);
+    assert.deepEqual(sent, [["users.reset", { name: "joe", ttl: 5_400_000 }]]);
+    assert.equal(
+      out,
+      "Password, second factor and web sessions of 'joe' are void. New ones can be chosen for 1.5 hours. Share this URL with the user:\nhttps://proxy.example.com:3080/web/reset/abc\n\nNOTE: Make sure proxy.example.com:3080 points at a Teleport proxy which users can access.\n",
+    );
+    assert.deepEqual(JSON.parse((await tctl("users reset joe --format=json", reset)).out), {
+      user: "joe",
+      url: "https://proxy.example.com:3080/web/reset/abc",
+      token: "abc",
+      expires: "2026-01-01T00:00:00.000Z",
+    });
+  });
+  for (const [line, said, call] of [
+    ["lock joe", "User 'joe' has been locked\n", ["users.lock", { name: "joe" }]],
+    [
+      "lock joe --message=gone",
+      "User 'joe' has been locked\n",
+      ["users.lock", { name: "joe", message: "gone" }],
+    ],
+    ["unlock joe", "User 'joe' has been unlocked\n", ["users.unlock", { name: "joe" }]],
+    [
+      "unlock --source=192.0.2.1",
+      "Logins from '192.0.2.1' have been unlocked\n",
+      ["sources.unlock", { source: "192.0.2.1" }],
+    ],
+  ] as const) {
+    test(`tctl users ${line}`, async () => {
+      const done = async () => {};
+      const { out, sent } = await tctl(`users ${line}`, {
+        "users.lock": done,
+        "users.unlock": done,
+        "sources.unlock": done,
+      });
+      assert.deepEqual([out, sent], [said, [call]]);
+    });
+  }
+  for (const line of ["users unlock", "users unlock joe --source=192.0.2.1"])
+    test(`tctl ${line} is wrong usage`, async () => assert.equal((await tctl(line)).code, 2));
+  test("locks lists accounts and addresses", async () => {
+    const until = "2026-01-01T00:20:00.000Z";
+    const calls: Calls = {
+      "locks.list": async () => [
+        { kind: "user", name: "ann", message: "on leave" },
+        { kind: "source", name: "192.0.2.1/32", until },
+      ],
+    };
+    assert.equal(
+      (await tctl("users locks", calls)).out,
+      [
+        "Locked       Type    Until                       Reason",
+        "------------ ------- --------------------------- --------",
+        "ann          User    an administrator unlocks it on leave",
+        `192.0.2.1/32 Address ${until}`,
+        "",
+      ].join("\n"),
+    );
+    assert.deepEqual(
+      JSON.parse((await tctl("users locks --format=json", calls)).out),
+      await calls["locks.list"]?.({}),
+    );
+    assert.equal((await tctl("users locks", { "locks.list": async () => [] })).out, "Nothing is locked\n");
   });
   test("S66: names cannot drive the terminal", async () => {
     const evil = { ...joe, spec: { ...joe.spec, traits: { logins: ["\u001b]0;x\u0007root"] } } };
@@ -430,6 +535,36 @@ suite("tctl status (TCT-60)", () => {
       `Cluster main\nUser CA never updated\nHost CA never updated\nCA pin  sha256:${"ab".repeat(32)}\n`,
     );
   });
+  test("ROT-11: every phase in words; who is behind by name, escaped, and not without end", async () => {
+    const rotation = { mode: "manual", started: "2026-11-02T09:07:49Z", grace_period: "48h0m0s" };
+    for (const [phase, words] of [
+      ["init", "initialized"],
+      ["update_clients", "rotating clients"],
+      ["update_servers", "rotating servers"],
+      ["rollback", "rolling back"],
+    ]) {
+      const cas = [
+        caOf("user", "main"),
+        caOf("host", "main", { rotation: { state: "in_progress", phase, ...rotation } }),
+      ];
+      const { out } = await tctl("status", { "cluster.status": status({ cas }) });
+      const facts = "mode: manual, started: Nov 2 09:07:49 UTC, ending: Nov 4 09:07:49 UTC";
+      assert.ok(out.includes(`Host CA ${words} (${facts})\n`), out);
+    }
+    const behind = Array.from({ length: 22 }, (_, i) => ({
+      kind: "node",
+      name: `db${i}\u001b[2J`,
+      host_id: "6a1b",
+      offline: i > 0,
+      authorities: ["user", "host"],
+      ...(i === 0 && { phase: "init" }),
+    }));
+    const { out } = await tctl("status", { "cluster.status": status({ behind }) });
+    assert.match(out, /^Behind {2}node db0\S* \[6a1b\]: at phase init \(user CA and host CA\)$/m);
+    assert.match(out, /^Behind {2}node db1\S* \[6a1b\]: offline \(user CA and host CA\)$/m);
+    assert.match(out, /^Behind {2}and 2 more: --format=json names all of them$/m);
+    assert.ok(!out.includes("\u001b"));
+  });
   test("during and after a rotation, with a license", async () => {
     const cas = [
       caOf("user", "main", { rotation: { state: "standby", last_rotated: "2026-11-22T09:27:49Z" } }),
@@ -439,7 +574,11 @@ suite("tctl status (TCT-60)", () => {
           phase: "update_clients",
           mode: "manual",
           started: "2026-11-22T09:27:49Z",
-          schedule: { update_clients: "", update_servers: "", standby: "2026-11-24T09:27:49Z" },
+          schedule: {
+            update_clients: "2026-11-23T01:27:49Z",
+            update_servers: "2026-11-23T17:27:49Z",
+            standby: "2026-11-24T09:27:49Z",
+          },
         },
       }),
     ];
@@ -447,9 +586,12 @@ suite("tctl status (TCT-60)", () => {
     assert.match(out, /^User CA rotated Nov 22 09:27:49 UTC$/m);
     assert.match(
       out,
-      /^Host CA rotating \(phase: update clients, mode: manual, started: Nov 22 09:27:49 UTC, ending: Nov 24 09:27:49 UTC\)$/m,
+      /^Host CA rotating clients \(mode: manual, started: Nov 22 09:27:49 UTC, ending: Nov 24 09:27:49 UTC\)$/m,
     );
-    assert.match(out, /CA pin[^\n]*\nLicense valid until 2030\n$/);
+    assert.match(
+      out,
+      /CA pin[^\n]*\nLicense valid until 2030\nNext {4}host CA: update_servers Nov 23 17:27:49 UTC, standby Nov 24 09:27:49 UTC\n$/,
+    );
   });
 });
 
@@ -555,10 +697,11 @@ suite("tctl get, create, rm", () => {
   test("create from a file says what became of each", async () => {
     const path = join(folder, "both.yaml");
     writeFileSync(path, `${JSON.stringify(joe)}\n---\n${JSON.stringify(dev)}\n`);
-    const { out, sent } = await tctl(["create", path], calls);
+    const none = { "users.list": async () => [], "roles.list": async () => [] };
+    const { out, sent } = await tctl(["create", path], { ...calls, ...none });
     assert.equal(out, "user 'joe' has been created\nrole 'dev' has been updated\n");
     assert.deepEqual(
-      sent.map(([, given]) => (given as { force: boolean }).force),
+      sent.flatMap(([name, given]) => (name.endsWith(".put") ? [(given as { force: boolean }).force] : [])),
       [false, false],
     );
   });
@@ -576,13 +719,17 @@ suite("tctl get, create, rm", () => {
     ["get dogs", "", /^error: unsupported resource: "dogs" - resources should be expressed as 'type\/name'/],
     ["rm", "", /^error: provide a full resource name to delete, for example: tctl rm user\/joe\n$/],
     ["rm users", "", /^error: provide a full resource name to delete/],
-    ["rm cas/main", "", 'error: deleting resources of type "cert_authority" is not supported\n'],
-    ["rm node/db", "", 'error: several are called "db"; name one by its id: id-1, id-2\n'],
+    [
+      "rm cas/main",
+      "",
+      /^error: deleting resources of type "cert_authority" is not supported; .* from a backup\n$/,
+    ],
+    ["rm node/db", "", 'error: several are called "db"; name one by its id: node/id-1, node/id-2\n'],
     ["create", "", "error: no resources found, empty input? (standard input)\n"],
     [
       "create",
       "kind: node",
-      'error: standard input:1:7: creating resources of type "node" is not supported\n',
+      'error: standard input:1:7: creating resources of type "node" is not supported; a node joins by itself with a token of tctl nodes add\n',
     ],
     ["create /no/such", "", "error: file not found: /no/such\n"],
   ] as const) {

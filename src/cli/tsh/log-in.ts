@@ -22,6 +22,8 @@ import { chosenProfile, currentLogin, type Home, type Login } from "./home.ts";
 
 /** The login that a command acts with; asked for anew when it is missing or over and somebody is there to answer (TSH-14). */
 export async function needLogin(context: TshContext, home: Home): Promise<Login> {
+  const { identity } = context.flags;
+  if (identity !== undefined) return (await import("./identity.ts")).identityLogin(context, identity, home);
   const login = await currentLogin(context, home);
   if (login) return bySshPort(context, login);
   const profile = await chosenProfile(context, home);
@@ -30,7 +32,10 @@ export async function needLogin(context: TshContext, home: Home): Promise<Login>
     const why = profile ? "your login has expired" : "you are not logged in";
     throw new Fault("access_denied", `${why}; log in with: tsh login --proxy=${proxy ?? "HOST"}`);
   }
-  return bySshPort(context, await logIn(context, home, profile));
+  // The same way as the last time, whatever is the cluster's default.
+  const auth = context.flags.auth ?? (profile?.authType || undefined);
+  const again = { ...context, flags: { ...context.flags, auth } };
+  return bySshPort(context, await logIn(again, home, profile));
 }
 
 /** The login by the SSH port that the flags name: for this command it counts more than what the profile remembers. */
@@ -43,14 +48,15 @@ function bySshPort({ flags }: TshContext, login: Login): Login {
 }
 
 /**
- * Logs in with password and second factor, and keeps what it brings (OVW-26). `profile` is the one of this proxy from
- * before; `positional` is a cluster, or the user when nothing else names one (TSH-34).
+ * Logs in with password and second factor, and keeps what it brings (OVW-26) unless `keep` is false. `profile` is the one of this
+ * proxy from before; `positional` is a cluster, or the user when nothing else names one (TSH-34).
  */
 export async function logIn(
   context: TshContext,
   home: Home,
   profile: Profile | undefined,
   positional?: string,
+  keep = true,
 ): Promise<Login> {
   const { flags, io, signal } = context;
   const api = await loginApi();
@@ -59,42 +65,41 @@ export async function logIn(
   if (web.insecure) io.err(`WARNING: nobody verifies that ${web.host} is your proxy (--insecure)`);
   const answer = await api.ping(web, flags.auth, signal);
   await checkVersion(context, answer.min_client_version);
-  if (answer.auth.type !== "local") {
-    throw new Fault(
-      "access_denied",
-      `people log in to this proxy by ${printable(answer.auth.type)}, in the browser; with a local password use --auth=local`,
-    );
-  }
 
   const named = flags.user ?? profile?.user;
   const known =
     positional !== undefined &&
     (positional === answer.cluster_name || (await api.clusterKnown(web, positional, signal)));
-  const user = named ?? (known ? undefined : positional) ?? io.machine.user;
-  if (known && named === undefined) {
-    io.err(
-      `${printable(positional)} is taken for the cluster; to log in as that user: --user=${printable(positional)}`,
-    );
+  const asked = {
+    ttl: ttlOf(context) ?? api.defaultTtl,
+    compatibility: flags.certFormat ?? flags.compat ?? ("" as const),
+  };
+  let credentials: Credentials;
+  if (answer.auth.type === "local") {
+    const user = named ?? (known ? undefined : positional) ?? io.machine.user;
+    if (known && named === undefined) {
+      io.err(
+        `${printable(positional)} is taken for the cluster; to log in as that user: --user=${printable(positional)}`,
+      );
+    }
+    if (user === "") throw new Fault("bad_parameter", "nobody knows your name here: give it with --user");
+    const password = await io.askSecret(`Enter password for Teleport user ${printable(user)}:`, signal);
+    const otpToken = await secondFactor(context, answer.auth.second_factor);
+    credentials = await api.login(web, { user, password, otpToken, ...asked }, signal);
+  } else {
+    const { logInByProvider } = await import("./sso-login.ts");
+    credentials = await logInByProvider(context, web, answer.auth, asked);
   }
-  if (user === "") throw new Fault("bad_parameter", "nobody knows your name here: give it with --user");
-  const credentials = await api.login(
-    web,
-    {
-      user,
-      password: await io.askSecret(`Enter password for Teleport user ${printable(user)}:`, signal),
-      otpToken: await secondFactor(context, answer.auth.second_factor),
-      ttl: ttlOf(context) ?? api.defaultTtl,
-      compatibility: flags.certFormat ?? flags.compat ?? "",
-    },
-    signal,
-  );
+  const { user } = credentials;
 
   const main = api.profileOf(typed, answer, user);
   const made: Profile = known ? { ...main, cluster: positional } : main;
-  await home.keystore.save(proxyHost(made), credentials);
-  await home.keystore.writeKnownHosts(proxyHost(made), made.rootCluster, credentials.hostAuthorities);
-  await home.profiles.write(made, typed.host);
-  await fillAgent(context, credentials);
+  if (keep) {
+    await home.keystore.save(proxyHost(made), credentials);
+    await home.keystore.writeKnownHosts(proxyHost(made), made.rootCluster, credentials.hostAuthorities);
+    await home.profiles.write(made, typed.host);
+    await fillAgent(context, credentials);
+  }
   warnOfClock(context, credentials);
   if (!credentials.certificate) {
     io.err(`WARNING: ${printable(user)} is allowed no login anywhere; ask an administrator for one`);

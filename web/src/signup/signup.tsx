@@ -16,8 +16,31 @@ type State =
   | { is: "expired" }
   | { is: "failed"; why: string };
 
+/** What differs for who is new here and for who was here before. */
+const words = {
+  signup: {
+    lookup: "Looking up your invitation…",
+    expired: "Invite code has expired",
+    why: "This invitation was used, has run out, or never existed. Ask an administrator for a new one.",
+    failed: "Your invitation could not be looked up",
+    title: "Create your account",
+    refused: "Your account was not created",
+    button: "Create account",
+  },
+  reset: {
+    lookup: "Looking up your link…",
+    expired: "Reset link has expired",
+    why: "This link was used, has run out, or never existed. Ask an administrator for a new one.",
+    failed: "Your link could not be looked up",
+    title: "Choose a new password",
+    refused: "Your password was not changed",
+    button: "Save and sign in",
+  },
+} as const;
+type Occasion = keyof typeof words;
+
 /** What an invited person sees: chooses a password, sets up the authenticator app, and is in (WEB-52). */
-export function Signup({ token }: { token: string }): ReactElement {
+export function Signup({ token, occasion = "signup" }: { token: string; occasion?: Occasion }): ReactElement {
   const [state, setState] = useState<State>({ is: "loading" });
   useEffect(() => {
     let current = true;
@@ -29,26 +52,25 @@ export function Signup({ token }: { token: string }): ReactElement {
     };
   }, [token]);
 
+  const say = words[occasion];
   switch (state.is) {
     case "loading":
       return (
         <CardScreen>
-          <p role="status">Looking up your invitation…</p>
+          <p role="status">{say.lookup}</p>
         </CardScreen>
       );
     case "expired":
       return (
         <CardScreen>
-          <Title>Invite code has expired</Title>
-          <p role="alert">
-            This invitation was used, has run out, or never existed. Ask an administrator for a new one.
-          </p>
+          <Title>{say.expired}</Title>
+          <p role="alert">{say.why}</p>
         </CardScreen>
       );
     case "failed":
       return (
         <CardScreen>
-          <Title>Your invitation could not be looked up</Title>
+          <Title>{say.failed}</Title>
           <Notice>{state.why}</Notice>
           <button type="button" className="primary" onClick={() => location.reload()}>
             Try again
@@ -56,7 +78,7 @@ export function Signup({ token }: { token: string }): ReactElement {
         </CardScreen>
       );
     case "open":
-      return <Welcome invite={state.invite} />;
+      return <Welcome invite={state.invite} onExpired={() => setState({ is: "expired" })} />;
   }
 }
 
@@ -77,14 +99,15 @@ function load(token: string): Promise<State> {
   return lookup;
 }
 
-function Welcome({ invite }: { invite: Invite }): ReactElement {
+function Welcome({ invite, onExpired }: { invite: Invite; onExpired: () => void }): ReactElement {
   const [, navigate] = useLocation();
   const { user, otp_secret } = invite;
+  const say = words[invite.reset ? "reset" : "signup"];
   const asksCode = invite.second_factor === "otp";
   const names = asksCode ? (["password", "again", "code"] as const) : (["password", "again"] as const);
   return (
     <CardScreen wide={asksCode}>
-      <Title>Create your account</Title>
+      <Title>{say.title}</Title>
       <p className="lead">
         {asksCode
           ? "Choose a password and connect an authenticator app. You will need both to sign in."
@@ -99,13 +122,17 @@ function Welcome({ invite }: { invite: Invite }): ReactElement {
             user,
             pass: password,
             second_factor_token: (code ?? "").replace(/\s/g, ""),
+          }).catch((error: unknown) => {
+            // While the page was open, its time was over or someone else used it.
+            if (Fault.is(error, "not_found")) onExpired();
+            throw error;
           });
           lookups.delete(invite.invite_token);
           navigate("~/web");
         }}
         retry={asksCode ? "code" : "password"}
-        refused="Your account was not created"
-        button="Create account"
+        refused={say.refused}
+        button={say.button}
       >
         <TextField name="user" label="User name" autoComplete="username" initial={user} fixed />
         <PasswordField

@@ -1,0 +1,133 @@
+import type { AuthClient } from "#authclient";
+import { load } from "#config";
+import { Fault } from "#core/errors";
+import {
+  CertAuthority,
+  GithubConnector,
+  OidcConnector,
+  Role,
+  SamlConnector,
+  User,
+  validateRole,
+} from "#model";
+import { printable } from "../text.ts";
+import { findKind } from "./kinds/index.ts";
+
+/** What may stand in a file, by kind. */
+const schemas = {
+  user: User,
+  role: Role,
+  github: GithubConnector,
+  oidc: OidcConnector,
+  saml: SamlConnector,
+  cert_authority: CertAuthority,
+};
+
+/** A resource as a file has it. */
+export interface Written {
+  readonly resource: User | Role | GithubConnector | OidcConnector | SamlConnector | CertAuthority;
+  /** As it stands there, every value its text. */
+  readonly given: unknown;
+  /** `<file>:<line>:<column>`. */
+  readonly place: string;
+}
+
+/**
+ * The resources of a file, all of them read and checked before anything of it is sent. Throws `bad_parameter` with the place
+ * of the first that is wrong, or that is there twice.
+ */
+export async function readWritten(text: string, name: string): Promise<Written[]> {
+  const { parseResources } = await load();
+  const found = parseResources(text, name, schemas, whyNot).map(
+    ({ value: resource, given, place }): Written => ({ resource, given, place }),
+  );
+  for (const { resource, place } of found) {
+    if (resource.kind !== "role") continue;
+    try {
+      validateRole(resource);
+    } catch (err) {
+      if (!Fault.is(err, "bad_parameter")) throw err;
+      throw new Fault("bad_parameter", `${place}: ${err.message}`, { cause: err });
+    }
+  }
+  refuseTwice(found);
+  return found;
+}
+
+/** Throws `bad_parameter` when one resource stands at two places: only one of them could be what is meant. */
+export function refuseTwice(found: readonly Written[]): void {
+  const places = new Map<string, string>();
+  for (const { resource, place } of found) {
+    const before = places.get(keyOf(resource));
+    if (before)
+      throw new Fault("bad_parameter", `${place}: ${keyOf(resource)} is there twice, first at ${before}`);
+    places.set(keyOf(resource), place);
+  }
+}
+
+/** `user/joe`, `cert_authority/host/main`. */
+export const keyOf = (resource: Written["resource"]): string =>
+  resource.kind === "cert_authority"
+    ? `${resource.kind}/${resource.spec.type}/${resource.metadata.name}`
+    : `${resource.kind}/${resource.metadata.name}`;
+
+function whyNot(word: string): string {
+  const kind = findKind(word);
+  if (kind?.none) return `${kind.none}: nothing was created`;
+  const hint =
+    instead[kind?.kind ?? ""] ??
+    (kind?.aliases.includes(word) && Object.hasOwn(schemas, kind.kind)
+      ? `write kind: ${kind.kind}`
+      : undefined) ??
+    `use one of ${Object.keys(schemas).join(", ")}`;
+  return `creating resources of type ${JSON.stringify(word)} is not supported; ${hint}`;
+}
+
+const instead: Readonly<Record<string, string>> = {
+  node: "a node joins by itself with a token of tctl nodes add",
+  proxy: "a proxy joins by itself with a token of tctl nodes add --roles=proxy",
+  auth_server: "an auth server is there while it runs",
+  token: "tctl tokens add makes one",
+  connectors: "write kind: github, oidc or saml",
+  namespace: "there is always the one",
+  cluster_auth_preference: "it is auth_service.authentication of the auth server's file",
+  cluster_config: "it is part of the auth server's file",
+};
+
+/** One that is sent by itself: authorities go together. */
+export type Single = Exclude<Written["resource"], CertAuthority>;
+export const isSingle = (resource: Written["resource"]): resource is Single =>
+  resource.kind !== "cert_authority";
+
+/** Sends one. With `was` it is refused when it is not any more what was read (`compare_failed`). */
+export function put(
+  auth: AuthClient,
+  resource: Single,
+  { force, was }: { readonly force: boolean; readonly was?: Single },
+  signal: AbortSignal,
+): Promise<{ created: boolean }> {
+  switch (resource.kind) {
+    case "user":
+      return auth["users.put"]({ user: resource, force, ...(was?.kind === "user" && { was }) }, signal);
+    case "role":
+      return auth["roles.put"]({ role: resource, force, ...(was?.kind === "role" && { was }) }, signal);
+    default: {
+      const before = was && was.kind !== "user" && was.kind !== "role" && { was };
+      return auth["connectors.put"]({ connector: resource, force, ...before }, signal);
+    }
+  }
+}
+
+/** `user 'joe'` (RES-06). */
+export function wordsFor(resource: Written["resource"]): string {
+  const name = printable(resource.metadata.name);
+  switch (resource.kind) {
+    case "user":
+    case "role":
+      return `${resource.kind} '${name}'`;
+    case "cert_authority":
+      return `certificate authority '${resource.spec.type}/${name}'`;
+    default:
+      return `authentication connector ${JSON.stringify(name)}`;
+  }
+}
