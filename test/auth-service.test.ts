@@ -152,6 +152,30 @@ suite("auth service over mutual TLS", () => {
     for (const event of refused) assert.match(event["addr.remote"] ?? "", /^127\.0\.0\.1:\d+$/);
   });
 
+  test("who signs is in the audit log with the address", async () => {
+    await using s = await served();
+    const key = await makeTlsKey("ecdsa-p256");
+    const { tls_cert } = await s.c.auth.issueHost({
+      host_id: hostId,
+      node_name: "auth",
+      role: "Admin",
+      additional_principals: [],
+      dns_names: [],
+      public_ssh_key: (await publicKeys()).ssh,
+      public_tls_key: s.base64(key.publicKey),
+    });
+    const admin = s.client({ cert: tls_cert, key: key.privateKey });
+    await admin["hosts.sign"]({ names: ["db"], pub_key: (await publicKeys()).ssh });
+    await admin["authorities.list"]({ secrets: true });
+    const told = s.c.events.flatMap((e) =>
+      e.code === "T4160I" || e.code === "T4161W" ? [[e.user, e["addr.remote"]?.replace(/\d+$/, "PORT")]] : [],
+    );
+    assert.deepEqual(told, [
+      ["builtin-Admin", "127.0.0.1:PORT"],
+      ["builtin-Admin", "127.0.0.1:PORT"],
+    ]);
+  });
+
   test("OVW-34: a member on its open stream stays in all lists; one whose record was lost is back at once; one that says nothing is gone", async (t) => {
     await using s = await served();
     const { clock } = s.c;

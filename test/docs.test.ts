@@ -12,6 +12,7 @@ const byHand = [
   "docs/installing.md",
   "docs/operations.md",
   "docs/tsh-ssh.md",
+  "docs/users.md",
   "bench/README.md",
 ];
 const printed = await pages();

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Server } from "node:https";
-import type { TLSSocket } from "node:tls";
+import { createSecureContext, type SecureContext, type TLSSocket } from "node:tls";
 import { type FastifyInstance, type FastifyRequest, fastify } from "fastify";
 import type { z } from "zod";
 import { type AuthContract, authContract } from "#contract/auth";
@@ -11,9 +11,14 @@ import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
 import { isOlder } from "#core/version";
 import type { Caller, CertAuthority, Identity } from "#model";
-import { formatAddress, lookAhead } from "#net";
+import { type Address, formatAddress, lookAhead, parseAddress } from "#net";
+import type { TlsPair } from "#pki";
+import { readBrought, vouchedAddress } from "#ssh/brought";
+import { type PublicKey, parsePublicKeyLine, sameKey } from "#ssh/keys";
 import { answerText } from "./answer.ts";
-import { identify } from "./peer.ts";
+import { endOutdated } from "./outdated.ts";
+import { checkSource, identify } from "./peer.ts";
+import type { Refused } from "./refusals.ts";
 import { jsonOf, Said } from "./said.ts";
 
 export interface AuthApiOptions {
@@ -22,15 +27,19 @@ export interface AuthApiOptions {
   readonly callerOf: (identity: Identity) => Caller | Promise<Caller>;
   /** Is told of each call that was not answered, for the audit log. */
   readonly refused?: (refused: {
-    caller: Caller;
+    caller: Refused;
     call: string;
     error: unknown;
     from: string;
   }) => Promise<void>;
   /** Whose certificates are let in, now. */
   readonly authorities: () => readonly CertAuthority[];
+  /** Calls back when that has changed. */
+  readonly onAuthorities?: (listener: () => void) => () => void;
   /** The server's own certificate and key, PEM. */
-  readonly certificate: { readonly cert: string; readonly key: string };
+  readonly certificate: TlsPair;
+  /** Another certificate for who asks for the server by this name. */
+  readonly certificateFor?: (serverName: string) => TlsPair | undefined;
   /** OpenSSL's list of cipher suites; default Node's. */
   readonly ciphers?: string;
   /** Peers of whom a PROXY line is taken; default nobody. */
@@ -49,10 +58,11 @@ const bodyPatience: Millis = minute;
 
 /** The auth API's HTTPS server, not yet listening: mutual TLS in, contract operations out (see `contract/wire.ts`). */
 export function authApi(options: AuthApiOptions): FastifyInstance<Server> {
-  const { handlers, clock, log } = options;
+  const { handlers, clock, log, certificateFor } = options;
   const app = fastify({
     https: {
       ...options.certificate,
+      ...(certificateFor && { SNICallback: choosing(certificateFor, options) }),
       requestCert: true,
       // A stranger may join; who shows a certificate is checked by `identify`, with the reason in the answer.
       rejectUnauthorized: false,
@@ -70,19 +80,23 @@ export function authApi(options: AuthApiOptions): FastifyInstance<Server> {
     keepAliveTimeout: 60_000,
   });
 
-  if (options.mayBring) lookAhead(app.server, { mayBring: options.mayBring, patience });
+  const { mayBring = () => false } = options;
+  lookAhead(app.server, { mayBring, brought: (line) => broughtBy(line, options), patience });
+
+  const { onAuthorities } = options;
+  if (onAuthorities) endOutdated(app.server, { ...options, onAuthorities });
 
   // What a connection's certificate says does not change; whether it still counts is asked at each request.
-  const callers = new WeakMap<FastifyRequest, Caller>();
+  const callers = new WeakMap<FastifyRequest, Refused>();
   const callerFor = async (request: FastifyRequest): Promise<Caller> => {
     const peer = (request.raw.socket as TLSSocket).getPeerX509Certificate();
     const identity = identify(peer?.raw, options.authorities(), clock);
     if (identity.kind === "system" && identity.role === "Admin") refuseOld(request.headers[versionHeader]);
+    if (identity.kind === "user") callers.set(request, identity);
+    checkSource(identity, request.raw.socket.remoteAddress ?? "");
     // Members' heartbeats must not stop because a client of the same address asks too much.
     if (identity.kind !== "system") options.count?.(request.raw.socket);
-    const caller = await options.callerOf(
-      identity.kind === "anonymous" ? { ...identity, from: addressOf(request) } : identity,
-    );
+    const caller = await options.callerOf({ ...identity, from: addressOf(request) });
     callers.set(request, caller);
     return caller;
   };
@@ -156,6 +170,35 @@ export function authApi(options: AuthApiOptions): FastifyInstance<Server> {
     },
   );
   return app as unknown as FastifyInstance<Server>;
+}
+
+/** The client of a proxy of ours, which vouches for its address. */
+function broughtBy(line: string, { authorities, clock }: AuthApiOptions): Address | undefined {
+  const keys = authorities()
+    .filter(({ spec }) => spec.type === "host")
+    .flatMap(({ spec }) => spec.checking_keys.map((one) => parsePublicKeyLine(one).key));
+  const brought = readBrought(line.slice(line.indexOf("{")));
+  const isAuthority = (key: PublicKey): boolean => keys.some((known) => sameKey(known, key));
+  vouchedAddress(brought, { audience: "auth", user: "", now: clock.now(), isAuthority });
+  return parseAddress(brought.clientAddress, 0);
+}
+
+/** By the name that the client asks for; the server's own certificate where there is no other. */
+function choosing(
+  certificateFor: (name: string) => TlsPair | undefined,
+  { ciphers }: Pick<AuthApiOptions, "ciphers">,
+) {
+  const contexts = new WeakMap<TlsPair, SecureContext>();
+  return (name: string, done: (err: null, context?: SecureContext) => void): void => {
+    const pair = certificateFor(name);
+    const made = pair && contexts.get(pair);
+    const context =
+      made ??
+      (pair &&
+        createSecureContext({ ...pair, minVersion: "TLSv1.2", ...(ciphers !== undefined && { ciphers }) }));
+    if (pair && context) contexts.set(pair, context);
+    done(null, context);
+  };
 }
 
 const addressOf = ({ raw: { socket } }: FastifyRequest): string =>

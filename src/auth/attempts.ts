@@ -16,13 +16,15 @@ export class Attempts {
   readonly #parts: Parts;
   readonly #strangers: Crowd;
 
-  constructor(parts: Parts) {
+  /** `bounds`: for tests, of how many invented names are remembered. */
+  constructor(parts: Parts, bounds?: ConstructorParameters<typeof Crowd>[2]) {
     const { attempts, backend } = parts.store;
     this.#parts = parts;
     this.#strangers = new Crowd(
       { backend, prefix: attempts.prefix },
       // Who floods us with invented names may not thereby start anew with a real one.
       (item) => attempts.read(item).known === true,
+      bounds,
     );
   }
 

@@ -3,12 +3,11 @@ import type { Fields } from "#core/log";
 import {
   type Access,
   access,
+  accountProblem,
   type Caller,
   type Decision,
   type Identity,
-  isOfEarlierAccount,
   type Labels,
-  lockOf,
   type ResourceKind,
   type SystemRole,
   type Verb,
@@ -43,24 +42,22 @@ export function callers(parts: Parts): Callers {
       if (identity.kind === "system") return systemCaller(identity);
       const user = await parts.store.users.find(identity.user);
       if (!user) throw new Fault("access_denied", `the user ${identity.user} does not exist any more`);
-      if (lockOf(user, parts.clock.now()) === "administrator")
-        throw new Fault("access_denied", `the account ${identity.user} is locked; ask your administrator`);
-      if (identity.validFrom !== undefined && isOfEarlierAccount(user, identity.validFrom))
-        throw new Fault(
-          "access_denied",
-          `your certificate is of an earlier account of the name ${identity.user}; log in again`,
-        );
+      const problem = accountProblem(user, parts.clock.now(), identity.validFrom);
+      if (problem !== undefined) throw new Fault("access_denied", `${problem}; ask your administrator`);
       // Roles and traits are those of the certificate; what the roles say is what they say now.
       const decide = access({
         user: identity.user,
         roles: await findRoles(parts, identity.user, identity.roles),
         traits: identity.traits,
       });
+      let why: string | undefined;
       const caller: Caller = {
         ...identity,
         name: identity.user,
+        why: () => why,
         can: (verb, kind, about) => {
-          const { allowed, log } = decide.can(verb, kind, about);
+          const { allowed, log, reason } = decide.can(verb, kind, about);
+          if (!allowed) why = reason;
           // Once a call, at its door: there the resource is not known yet.
           if (about === undefined)
             for (const action of log ?? []) logAction(identity.user, action, { allowed, verb, kind });

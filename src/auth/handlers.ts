@@ -9,12 +9,14 @@ import type { RecordingEvent } from "#recording";
 import { record } from "./audit.ts";
 import { tlsCerts } from "./authorities.ts";
 import { deleteConnector, listConnectors, putConnector } from "./connectors.ts";
+import { explain } from "./explain.ts";
 import { issueUserCerts } from "./issue-user.ts";
 import { listLocks, lockUser, unlockSource, unlockUser } from "./locks.ts";
 import type { Auth } from "./open.ts";
 import { createReset } from "./resets.ts";
 import { restoreAuthorities } from "./restore.ts";
 import { deleteRole, putRole } from "./roles.ts";
+import { rotationWish } from "./rotation/rotations.ts";
 import { recordExport, signHost, signUser } from "./sign.ts";
 import { createToken, deleteToken, listTokens } from "./tokens.ts";
 import { accountEnd } from "./web-session.ts";
@@ -24,12 +26,12 @@ import { accountEnd } from "./web-session.ts";
  * says of the resource itself is asked here, where the resource is known.
  */
 export function handlers(auth: Auth): Handlers<AuthContract> {
-  const { parts, callers, joins, presence, users, logins, signups, sessions, state } = auth;
+  const { parts, callers, joins, presence, users, logins, signups, sessions, state, rotations } = auth;
   const { store, audit } = parts;
   const hostCa = () => store.authorities.get(`host/${parts.clusterName}`);
 
   return {
-    "cluster.status": async () => {
+    "cluster.status": async (_input, caller) => {
       const cas = await store.authorities.list();
       return {
         cluster_name: parts.clusterName,
@@ -37,6 +39,7 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
         cas: cas.map(publicPart),
         ca_pins: tlsCerts(await hostCa()).map(authorityPin),
         ...(parts.config.license !== undefined && { license: parts.config.license }),
+        ...(caller.can("rotate", "cert_authority") && { behind: await rotations.behind(cas) }),
       };
     },
     "cluster.config": () => store.config.get("config"),
@@ -46,11 +49,19 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
       const all = await store.authorities.list();
       const asked = all.filter((ca) => type === undefined || ca.spec.type === type);
       if (!secrets) return asked.map(publicPart);
-      await recordExport(parts, asked, caller.name);
+      await recordExport(parts, asked, caller);
       return asked;
     },
     "authorities.restore": ({ authorities, force }, caller) =>
       restoreAuthorities(parts, authorities, force, caller),
+    "authorities.rotate": (request, caller) => {
+      for (const type of request.types) {
+        const about = { metadata: { name: parts.clusterName }, spec: { type } };
+        require(caller, "rotate", "cert_authority", about);
+      }
+      return rotations.rotate(rotationWish(request), caller);
+    },
+    "authorities.rehearse": (request) => rotations.rehearse(rotationWish(request)),
     "mirror.watch": (_input, caller, signal, said) => {
       const { role, hostId } = member(caller);
       return state.watch(role, signal, said && { said, alive: (kinds) => presence.alive(hostId, kinds) });
@@ -65,7 +76,7 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
     "hosts.renew": (input) => joins.renew(input),
     "hosts.companion": ({ process, ...keys }) =>
       joins.companion({ ...keys, host_id: companionId(keys.host_id, process) }),
-    "hosts.sign": (request, caller) => signHost(parts, request, caller.name),
+    "hosts.sign": (request, caller) => signHost(parts, request, caller),
     "nodes.list": async (_input, caller) =>
       only(caller, "list", "node", await store.nodes.list()).filter((node) =>
         callers.sees(caller, allLabels(node)),
@@ -107,7 +118,7 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
     "locks.list": (_input, caller) => listLocks(parts, caller),
     "users.change_password": ({ new_password, ...credentials }) =>
       users.changePassword(credentials, new_password),
-    "users.sign": (request, caller) => signUser(parts, request, caller.name),
+    "users.sign": (request, caller) => signUser(parts, request, caller),
     "signups.create": (request, caller) => {
       require(caller, "create", "user", {
         metadata: { name: request.user },
@@ -127,6 +138,7 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
         tls_pub_key,
         ttl,
         compatibility,
+        sources: person.sources,
         notAfter: accountEnd(person.user),
       });
       await logins.recordSuccess(person, credentials.client_addr);
@@ -166,6 +178,7 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
     "connectors.put": ({ connector, force, was }, caller) =>
       putConnector(parts, connector, force, caller, was),
     "connectors.delete": ({ kind, name }, caller) => deleteConnector(parts, kind, name, caller),
+    "access.explain": (asked, caller) => explain(parts, asked, caller),
 
     "audit.emit": async ({ events, again }) => {
       if (again) await audit.emitAgain(events);

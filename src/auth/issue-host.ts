@@ -3,7 +3,7 @@ import type { HostCerts } from "#contract/auth";
 import { anyProxy } from "#contract/names";
 import { day } from "#core/clock";
 import { Fault } from "#core/errors";
-import type { SystemRole } from "#model";
+import { type CertAuthority, type SystemRole, signerIndex } from "#model";
 import { issueTls, tlsBackdating } from "#pki";
 import { formatPublicKeyLine, issueCertificate } from "#ssh/keys";
 import { signingAuthority, tlsCerts } from "./authorities.ts";
@@ -27,6 +27,8 @@ export interface HostCertRequest {
   readonly public_tls_key: string;
   /** The address the host was seen at; stands in for `0.0.0.0`. */
   readonly remote_addr?: string;
+  /** The X.509 CA that is to sign, of those that are trusted now; by default the one that does so now (ROT-05). */
+  readonly tls_authority?: string;
 }
 
 /** The name every auth server's certificate has, so that it can be found by any address (OVW-24). */
@@ -45,7 +47,7 @@ async function issueHost(parts: Parts, request: HostCertRequest): Promise<HostCe
   const { host_id, role } = request;
   const principals = principalsOf(request, clusterName);
   const dnsNames = dnsNamesOf(request);
-  const ca = await signingAuthority(parts, "host");
+  const ca = await signingAuthority(parts, "host", { tls: (of) => tlsSigner(of, request) });
   const cert = await issueCertificate(
     {
       key: readSshKey(request.public_ssh_key),
@@ -71,12 +73,31 @@ async function issueHost(parts: Parts, request: HostCertRequest): Promise<HostCe
     notBefore: now - tlsBackdating,
     notAfter: end,
   });
+  await remember(parts, request, end);
   return {
     cert: formatPublicKeyLine({ key: cert }),
     tls_cert: tlsCert,
     tls_ca_certs: tlsCerts(ca.ca),
     ssh_ca_certs: ca.ca.spec.checking_keys,
   };
+}
+
+/** An auth server shows its certificate to those who connect; all others are those who connect, and show theirs. */
+function tlsSigner(ca: CertAuthority, { role, tls_authority }: HostCertRequest): number {
+  if (tls_authority === undefined) return signerIndex(ca, role === "Auth" ? "server" : "client");
+  return ca.spec.tls_key_pairs.findIndex(({ cert }) => cert === tls_authority);
+}
+
+const kinds = { Node: "node", Proxy: "proxy", Auth: "auth_server", Admin: undefined } as const;
+
+/** A rotation is to know of this host even while it is away. */
+async function remember(
+  { store }: Parts,
+  { role, host_id, node_name }: HostCertRequest,
+  expires: number,
+): Promise<void> {
+  const kind = kinds[role];
+  if (kind) await store.hosts.put({ kind, host_id, name: node_name, expires });
 }
 
 function principalsOf(request: HostCertRequest, clusterName: string): string[] {

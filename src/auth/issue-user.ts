@@ -1,12 +1,13 @@
 import type { IssuedCerts } from "#contract/auth";
 import { type Millis, minute } from "#core/clock";
 import { Fault } from "#core/errors";
-import type { Access, Traits } from "#model";
+import { type Access, sourcesFor, type Traits } from "#model";
 import { issueTls } from "#pki";
 import { formatPublicKeyLine, issueCertificate, type PublicKey, parsePublicKeyLine } from "#ssh/keys";
 import { signingAuthority, tlsCerts } from "./authorities.ts";
 import { counted } from "./issuing.ts";
 import type { Parts } from "./parts.ts";
+import { sourceUnits } from "./peer.ts";
 import { serialNumber } from "./serial.ts";
 
 /** Peers without tolerance of clock differences accept a certificate that began a minute ago (OVW-43). */
@@ -27,6 +28,8 @@ export interface UserCertRequest {
   /** When the account or the web session ends: no certificate outlives it. */
   readonly notAfter?: Millis | undefined;
   readonly compatibility?: "" | "standard" | "oldssh";
+  /** Where alone they are good, as `sourcesFor` says of the login; absent: nobody logs in, as when an administrator signs. */
+  readonly sources?: readonly string[] | undefined;
 }
 
 /**
@@ -38,6 +41,7 @@ export const issueUserCerts = counted(issueUser);
 async function issueUser(parts: Parts, request: UserCertRequest): Promise<IssuedCerts> {
   const { access, traits } = request;
   const options = access.options();
+  const sources = request.sources ?? sourcesFor(options, undefined);
   const now = parts.clock.now();
   const longest = request.uncut ? Number.POSITIVE_INFINITY : options.maxSessionTtl;
   const ttl = Math.min(Math.max(request.ttl, shortestTtl), longest);
@@ -66,6 +70,7 @@ async function issueUser(parts: Parts, request: UserCertRequest): Promise<Issued
         principals: access.logins,
         validAfter: seconds(now - backdating),
         validBefore: seconds(end),
+        ...(sources && { criticalOptions: new Map([["source-address", sources.join(",")]]) }),
         extensions,
       },
       ca.ssh,
@@ -78,6 +83,7 @@ async function issueUser(parts: Parts, request: UserCertRequest): Promise<Issued
       subject: {
         commonName: access.user,
         organizations: access.roles,
+        organizationalUnits: sourceUnits(sources),
         localities: access.logins,
         states: access.kubernetesGroups,
         postalCode: JSON.stringify(traits),

@@ -22,11 +22,13 @@ export function localClient(auth: Auth, identity: Identity): Client<AuthContract
       given: unknown,
       work: (input: unknown, caller: Caller) => T,
     ): Promise<Awaited<T>> => {
-      const caller = await auth.callerOf(identity);
+      let caller: Caller | undefined;
       try {
+        caller = await auth.callerOf(identity);
         return await work(admit(authContract, name, given, caller).input, caller);
       } catch (error) {
-        await auth.refused({ caller, call: name, error });
+        const refused = caller ?? (identity.kind === "user" ? identity : undefined);
+        if (refused) await auth.refused({ caller: refused, call: name, error });
         throw error;
       }
     };

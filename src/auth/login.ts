@@ -1,6 +1,15 @@
 import type { Condition } from "#backend";
 import { Fault } from "#core/errors";
-import { type Access, type AuthPreference, access, lockOf, ResourceName, type Role, type User } from "#model";
+import {
+  type Access,
+  type AuthPreference,
+  access,
+  lockOf,
+  ResourceName,
+  type Role,
+  sourcesFor,
+  type User,
+} from "#model";
 import { Attempts } from "./attempts.ts";
 import { record } from "./audit.ts";
 import { checkCode, newSeed } from "./otp.ts";
@@ -22,6 +31,8 @@ export interface Person {
   readonly access: Access;
   /** That the password which was checked is still the one of now: who resets it meanwhile shall have had the last word. */
   readonly proof?: Condition;
+  /** Where alone what the person gets is good; undefined: anywhere. */
+  readonly sources: readonly string[] | undefined;
 }
 
 /** How many logins are checked at once; each takes tens of megabytes for its hash. */
@@ -123,7 +134,7 @@ export class Logins {
       throw new Fault("access_denied", `the account ${name} is locked; ask your administrator`);
     await this.#attempts.forget(user);
     const proof = held && { key: store.passwords.key(name), revision: held.revision };
-    return { user, access: await accessOfUser(this.#parts, user), ...(proof && { proof }) };
+    return personAt(credentials.client_addr, user, await accessOfUser(this.#parts, user), proof);
   }
 
   /** Marks the code's step as used; false when another login was faster, on this or another auth server (S22). */
@@ -172,6 +183,16 @@ export async function accessOfUser(parts: Pick<Parts, "store">, user: User): Pro
     traits: user.spec.traits,
   });
 }
+
+/** Throws `access_denied` when the roles let nobody in from `client_addr`, `ip:port`. */
+export function personAt(client_addr: string, user: User, access: Access, proof?: Condition): Person {
+  const sources = sourcesFor(access.options(), hostOf(client_addr));
+  return { user, access, sources, ...(proof && { proof }) };
+}
+
+/** Of `ip:port`. */
+export const hostOf = (client_addr: string): string =>
+  client_addr.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1");
 
 export async function findRoles(
   { store }: Pick<Parts, "store">,

@@ -21,10 +21,12 @@ import { type Callers, callers } from "./callers.ts";
 import { type HostCertRequest, issueHostCerts } from "./issue-host.ts";
 import { type IssueMeter, Issuing } from "./issuing.ts";
 import { Joins } from "./join.ts";
+import { sweepLeftovers } from "./leftovers.ts";
 import { Logins } from "./login.ts";
 import type { AuthConfig, Parts } from "./parts.ts";
 import { Presence } from "./presence.ts";
 import { recordRefusal } from "./refusals.ts";
+import { Rotations } from "./rotation/rotations.ts";
 import { Signups } from "./signup.ts";
 import { ClusterState } from "./state.ts";
 import { Users } from "./users.ts";
@@ -54,8 +56,10 @@ export interface Auth extends AsyncDisposable {
   refused(refused: Parameters<typeof recordRefusal>[1]): Promise<void>;
   /** Certificates for this process itself, which needs no token: its own identity, the admin's, its proxy's and node's. */
   issueHost(request: HostCertRequest): Promise<HostCerts>;
+  /** Calls back when the authorities, or their rotations, have changed; the answer stops it. */
+  onAuthorities(listener: () => void): () => void;
   /** Keeps this auth server in the list of auth servers while it runs. */
-  announcer(server: AuthServer, leaving: Leaving): Service;
+  announcer(server: () => AuthServer, leaving: Leaving): Service & { changed(): void };
   // What the handlers work with.
   readonly parts: Parts;
   readonly callers: Callers;
@@ -65,6 +69,7 @@ export interface Auth extends AsyncDisposable {
   readonly signups: Signups;
   readonly sessions: WebSessions;
   readonly users: Users;
+  readonly rotations: Rotations;
   readonly state: ClusterState;
 }
 
@@ -78,6 +83,8 @@ export async function openAuth(options: AuthOptions): Promise<Auth> {
   const parts = await withLock({ backend, clock }, "auth-start", () => initialize(store, options));
   const state = new ClusterState({ store, clock, log });
   await state.start();
+  const stop = new AbortController();
+  const sweeping = sweepLeftovers(parts, stop.signal);
 
   const sessions = new WebSessions(parts);
   const logins = new Logins(parts);
@@ -88,6 +95,7 @@ export async function openAuth(options: AuthOptions): Promise<Auth> {
     clusterName: parts.clusterName,
     clusterId: parts.clusterId,
     authorities: () => state.authorities(),
+    onAuthorities: (listener) => state.onAuthorities(listener),
     callerOf: ofCallers.callerOf,
     refused: (refused) => recordRefusal(parts, refused),
     issueHost: (request) => issueHostCerts(parts, request),
@@ -100,8 +108,11 @@ export async function openAuth(options: AuthOptions): Promise<Auth> {
     signups: new Signups(parts, logins, sessions),
     sessions,
     users: new Users(parts, logins, sessions),
+    rotations: new Rotations(parts, state),
     state,
     async [Symbol.asyncDispose]() {
+      stop.abort();
+      await sweeping;
       await state[Symbol.asyncDispose]();
       await presence[Symbol.asyncDispose]();
     },

@@ -1,4 +1,5 @@
 import { X509Certificate } from "node:crypto";
+import { inAddressList } from "#core/cidr";
 import type { Clock } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { CertAuthority, Identity, SystemRole } from "#model";
@@ -40,7 +41,9 @@ export function identify(
   const subject = readSubject(certificate);
   const cluster = authority.spec.cluster_name;
   if (authority.spec.type === "user") {
-    if ((subject.organizationalUnits ?? []).length > 0) {
+    const restrictions = subject.organizationalUnits ?? [];
+    const sources = restrictions.filter(isSource).map((unit) => unit.slice(sourcePrefix.length));
+    if (sources.length < restrictions.length) {
       throw new Fault("access_denied", "your certificate is restricted to another use than this API");
     }
     return {
@@ -52,6 +55,7 @@ export function identify(
       cluster,
       validFrom: notBefore,
       expires: notAfter,
+      ...(sources.length > 0 && { sources }),
     };
   }
   const role = systemRoles.find((name): name is SystemRole => name === subject.organizations?.[0]);
@@ -60,6 +64,23 @@ export function identify(
     throw new Fault("access_denied", "your certificate names no role that this cluster knows");
   }
   return { kind: "system", role, hostId: subject.commonName.slice(0, -suffix.length), cluster };
+}
+
+const sourcePrefix = "source-address:";
+const isSource = (unit: string): boolean => unit.startsWith(sourcePrefix);
+
+/** How an X.509 certificate says that it is good at some addresses only: a restriction (OVW-23), which who does not know it refuses. */
+export const sourceUnits = (sources: readonly string[] = []): string[] =>
+  sources.map((range) => `${sourcePrefix}${range}`);
+
+/** Throws `access_denied` when a certificate is not good at the address that it is used from. */
+export function checkSource(identity: Identity, address: string): void {
+  if (identity.kind !== "user" || !identity.sources) return;
+  if (inAddressList(identity.sources.join(","), address) === true) return;
+  throw new Fault(
+    "access_denied",
+    `certificate "${identity.user}" may not be used from ${address || "an unknown address"}`,
+  );
 }
 
 function signed(authority: string, cert: X509Certificate): boolean {

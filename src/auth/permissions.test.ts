@@ -67,6 +67,8 @@ async function full(): Promise<{
     "cluster.ca": {},
     "authorities.list": { secrets: false },
     "authorities.restore": { authorities: [publicPart(ca)] },
+    "authorities.rotate": { types: ["user"] },
+    "authorities.rehearse": { phase: "init" },
     "mirror.watch": {},
     "hosts.join": { ...keys, role: "Node", token: "static/token" },
     "hosts.renew": { ...keys, host_id: hostId, role: "Node" },
@@ -110,6 +112,7 @@ async function full(): Promise<{
     "connectors.list": {},
     "connectors.put": { connector, force: true },
     "connectors.delete": { kind: "github", name: "nothing" },
+    "access.explain": { user: "joe", target: "joe@db" },
     "audit.emit": {
       events: [
         {
@@ -175,6 +178,8 @@ const policy: Record<Name, string> = {
   "cluster.ca": all,
   "authorities.list": `${members} ${people}`,
   "authorities.restore": "Admin Auth",
+  "authorities.rotate": "Admin Auth superuser",
+  "authorities.rehearse": "Admin Auth superuser",
   "mirror.watch": members,
   "hosts.join": all,
   "hosts.renew": "Node",
@@ -218,6 +223,7 @@ const policy: Record<Name, string> = {
   "connectors.list": `Admin Auth Proxy ${people}`,
   "connectors.put": `Admin Auth ${people}`,
   "connectors.delete": `Admin Auth ${people}`,
+  "access.explain": "Admin Auth superuser",
   "audit.emit": members,
   "audit.search": "Admin Auth Proxy superuser admin",
   "recordings.offset": members,
@@ -265,6 +271,32 @@ suite("S35: every call of the auth API, as every kind of caller", () => {
     });
   }
 
+  test("refused everything: who has no account here, or one that is locked, whatever the certificate says", async () => {
+    const { c, input } = await full();
+    await using _ = c;
+    await c.addUser("locked", { roles: ["superuser"], status: { is_locked: true } });
+    const person = {
+      kind: "user",
+      roles: ["superuser"],
+      logins: [],
+      traits: {},
+      expires: c.clock.now() + hour,
+    } as const;
+    for (const identity of [
+      { ...person, user: "superuser", cluster: "east" },
+      { ...person, user: "gone", cluster: "main" },
+      { ...person, user: "locked", cluster: "main" },
+      { ...person, user: "superuser", cluster: "main", roles: ["superuser", "gone"] },
+      { ...system("Admin"), cluster: "east" },
+    ])
+      for (const name of Object.keys(policy) as Name[])
+        assert.equal(
+          await attempt(c, identity, name, input[name]),
+          "refused",
+          `${JSON.stringify(identity)} ${name}`,
+        );
+  });
+
   test("who may not call learns nothing of the input either", async () => {
     const { c, identity } = await full();
     await using _ = c;
@@ -277,10 +309,26 @@ suite("S34: private keys", () => {
     for (const kind of kinds) {
       const { c, identity, input } = await full();
       await using _ = c;
-      for (const name of Object.keys(policy) as Name[]) {
-        const answer = JSON.stringify(await attempt(c, identity(kind), name, input[name])) ?? "";
-        assert.ok(!answer.includes("PRIVATE KEY"), `${kind} ${name}`);
-      }
+      const authorities = await c.auth.parts.store.authorities.list();
+      const body = (pem = ""): string => pem.replaceAll(/-----[^-]+-----|\s/g, "");
+      // Without armour, and only that part of each which is in no public key.
+      const keys = authorities.flatMap(({ spec }) => [
+        ...(spec.signing_keys ?? []).map((key) => body(key).slice(-98, -60)),
+        ...spec.tls_key_pairs.map(({ key }) => body(key).slice(50, 88)),
+      ]);
+      assert.deepEqual(
+        keys.map(({ length }) => length),
+        [38, 38, 38, 38],
+      );
+      const check = (where: string, said: unknown): void => {
+        const text = (JSON.stringify(said) ?? "").replaceAll("\\n", "");
+        assert.ok(!text.includes("PRIVATE KEY"), `${kind} ${where}`);
+        for (const key of keys) assert.ok(!text.includes(key), `${kind} ${where}`);
+      };
+      for (const name of Object.keys(policy) as Name[])
+        check(name, await attempt(c, identity(kind), name, input[name]));
+      check("events", c.events);
+      check("log", c.log.lines);
       const secrets = await attempt(c, identity(kind), "authorities.list", { secrets: true });
       assert.equal(
         JSON.stringify(secrets).includes("PRIVATE KEY"),

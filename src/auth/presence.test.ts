@@ -137,9 +137,11 @@ suite("presence (OVW-34)", () => {
     });
     const stop = new AbortController();
     let ready = false;
-    const done = c.auth.announcer(server, new Leaving()).run(stop.signal, () => {
-      ready = true;
-    });
+    const done = c.auth
+      .announcer(() => server, new Leaving())
+      .run(stop.signal, () => {
+        ready = true;
+      });
     await turn();
     assert.ok(ready);
     for (let t = 0; t < 60; t += 8) {

@@ -67,25 +67,29 @@ export class Presence implements AsyncDisposable {
   }
 
   /** Keeps the record of this auth server while it runs. */
-  announcer(server: AuthServer, leaving: Leaving): Service {
+  announcer(server: () => AuthServer, leaving: Leaving): Service & { changed(): void } {
     const { store, clock, log } = this.#parts;
+    let wake = new AbortController();
     return {
       name: "auth-presence",
+      changed: () => wake.abort(),
       run: async (end, ready) => {
         const signal = AbortSignal.any([end, leaving.begun]);
-        await store.authServers.put(server, this.#end());
+        await store.authServers.put(server(), this.#end());
         ready();
         while (!signal.aborted) {
-          await clock.sleep(renewEvery, signal, { background: true }).catch(() => {});
+          const now = AbortSignal.any([signal, wake.signal]);
+          await clock.sleep(renewEvery, now, { background: true }).catch(() => {});
           if (signal.aborted) break;
-          await store.authServers.put(server, this.#end()).catch((err: Error) => {
+          wake = new AbortController();
+          await store.authServers.put(server(), this.#end()).catch((err: Error) => {
             log.warn("could not renew this auth server's record", { error: err.message });
           });
         }
         // Of the process that serves now.
         if (leaving.replaced) return;
         // A clean stop is seen at once.
-        await store.authServers.delete(server.metadata.name).catch((err: unknown) => {
+        await store.authServers.delete(server().metadata.name).catch((err: unknown) => {
           if (!Fault.is(err, "not_found")) throw err;
         });
       },

@@ -259,6 +259,21 @@ suite("what an account leaves behind", () => {
     assert.equal((await c.auth.parts.store.webSessions("joe").list()).length, 0);
   });
 
+  test("AUTH-43: password and seed of who ran out are swept away within the hour, and nobody else's", async () => {
+    await using c = await cluster(otp);
+    for (const name of ["joe", "ann"]) await c.signUp(name);
+    const { store } = c.auth.parts;
+    const ends = { expires: new Date(c.clock.now() + minute).toISOString() };
+    await c.admin["users.put"]({ user: account("joe", ends), force: true });
+    await c.clock.advance(hour);
+    await c.clock.advance(minute);
+    const names = async () => [...(await store.passwords.list()), ...(await store.otps.list())];
+    assert.deepEqual(
+      (await names()).map(({ user }) => user),
+      ["ann", "ann"],
+    );
+  });
+
   test("a web session ends with the account", async () => {
     await using c = await cluster();
     await c.signUp("joe");

@@ -235,6 +235,17 @@ suite("signing in the audit log", () => {
     ]);
   });
 
+  test("the time that was asked for, also when a second is not whole", async () => {
+    await using c = await withAccount();
+    await c.clock.advance(999);
+    await signUser(c, { pub_key: undefined, ttl: 90 * minute });
+    await signHost(c, ["db"], { ttl: 30 * day });
+    assert.deepEqual(
+      signings(c).map((e) => e.code === "T4160I" && e.ttl),
+      ["1h30m0s", "720h0m0s"],
+    );
+  });
+
   test("refusals too", async () => {
     await using c = await withAccount();
     await signHost(c, ["*"]).catch(() => {});

@@ -3,9 +3,16 @@ import type { IssuedCerts } from "#contract/auth";
 import { day, type Millis } from "#core/clock";
 import { formatDuration } from "#core/duration";
 import { Fault } from "#core/errors";
-import { type CertAuthority, lockOf } from "#model";
+import { type Caller, type CertAuthority, lockOf } from "#model";
 import { readSerial, validity } from "#pki";
-import { fingerprint, formatPublicKeyLine, issueCertificate, noExpiry, parsePublicKeyLine } from "#ssh/keys";
+import {
+  type Certificate,
+  fingerprint,
+  formatPublicKeyLine,
+  issueCertificate,
+  noExpiry,
+  parsePublicKeyLine,
+} from "#ssh/keys";
 import { record } from "./audit.ts";
 import { signingAuthority } from "./authorities.ts";
 import { backdating, issueUserCerts, readSshKey, seconds } from "./issue-user.ts";
@@ -31,8 +38,8 @@ interface UserSigning {
  * for longer than the account is there. Throws `not_found` without such an account, `access_denied` when it is locked by an
  * administrator or over, `bad_parameter` for keys and times that make no sense. Audited either way.
  */
-export function signUser(parts: Parts, request: UserSigning, by: string): Promise<IssuedCerts> {
-  const about: Signing = { user: by, kind: "user", account: request.user, names: [] };
+export function signUser(parts: Parts, request: UserSigning, by: Asker): Promise<IssuedCerts> {
+  const about: Signing = { ...askedBy(by), kind: "user", account: request.user, names: [] };
   return audited(parts, about, async () => {
     checkTtl(request.ttl);
     if (request.pub_key === undefined && request.tls_pub_key === undefined)
@@ -66,8 +73,8 @@ interface HostSigning {
  * A certificate for an SSH server that is no member of the cluster, under exactly `names` (TCT-52). Throws `bad_parameter` for
  * names and keys we do not certify, `access_denied` for names that members are known by. Audited either way.
  */
-export function signHost(parts: Parts, request: HostSigning, by: string): Promise<{ cert: string }> {
-  const about: Signing = { user: by, kind: "host", names: [...request.names] };
+export function signHost(parts: Parts, request: HostSigning, by: Asker): Promise<{ cert: string }> {
+  const about: Signing = { ...askedBy(by), kind: "host", names: [...request.names] };
   return audited(parts, about, async () => {
     checkHostNames(request.names);
     if (request.ttl !== undefined) checkTtl(request.ttl);
@@ -119,8 +126,11 @@ function checkTtl(ttl: Millis): void {
     throw new Fault("bad_parameter", `a certificate lives ten years at most, ${longestTtl / day} days`);
 }
 
-interface Signing {
-  readonly user: string;
+/** Whoever asks, and from where. */
+type Asker = Pick<Caller, "name" | "from">;
+const askedBy = ({ name, from }: Asker) => ({ user: name, ...(from && { "addr.remote": from }) });
+
+interface Signing extends ReturnType<typeof askedBy> {
   readonly kind: "user" | "host";
   readonly account?: string;
   names: string[];
@@ -134,7 +144,7 @@ interface Certs {
 async function audited<C extends Certs>(parts: Parts, about: Signing, work: () => Promise<C>): Promise<C> {
   try {
     const certs = await work();
-    await record(parts, { code: "T4160I", ...about, ...factsOf(certs, parts.clock.now()) });
+    await record(parts, { code: "T4160I", ...about, ...factsOf(certs) });
     return certs;
   } catch (err) {
     const error = err instanceof Fault ? err.message : "internal error";
@@ -144,33 +154,37 @@ async function audited<C extends Certs>(parts: Parts, about: Signing, work: () =
 }
 
 /** How the certificates can be known again, and when they end. */
-function factsOf({ cert, tls_cert }: Certs, now: Millis) {
+function factsOf({ cert, tls_cert }: Certs) {
   const { certificate } = cert === undefined ? {} : parsePublicKeyLine(cert).key;
-  const ends =
-    certificate && certificate.validBefore < noExpiry
-      ? Number(certificate.validBefore) * 1000
-      : tls_cert !== undefined && validity(tls_cert).notAfter;
+  const life = certificate ? lifeOf(certificate) : tls_cert === undefined ? undefined : validity(tls_cert);
   return {
     ...(certificate && {
       fingerprint: fingerprint(certificate.key),
       serial: String(certificate.serial),
     }),
     ...(tls_cert !== undefined && { tls_serial: readSerial(tls_cert) }),
-    ...(ends !== false && {
-      expires: rfc3339(ends),
-      ttl: formatDuration(Math.round((ends - now) / 1000) * 1000),
+    ...(life && {
+      expires: rfc3339(life.notAfter),
+      // Both ends are cut to whole seconds, so that their distance is what was asked for.
+      ttl: formatDuration(life.notAfter - life.notBefore - backdating),
     }),
   };
+}
+
+/** Undefined when there is no end. */
+function lifeOf({ validAfter, validBefore }: Certificate): ReturnType<typeof validity> | undefined {
+  if (validBefore === noExpiry) return undefined;
+  return { notBefore: Number(validAfter) * 1000, notAfter: Number(validBefore) * 1000 };
 }
 
 /** Keeps in the audit log that somebody was given the private keys of these authorities. */
 export async function recordExport(
   parts: Parts,
   authorities: readonly CertAuthority[],
-  by: string,
+  by: Asker,
 ): Promise<void> {
   const keys = authorities.flatMap(({ spec }) =>
     spec.signing_keys ? spec.checking_keys.map((line) => parsePublicKeyLine(line).key) : [],
   );
-  await record(parts, { code: "T4161W", user: by, fingerprints: keys.map(fingerprint) });
+  await record(parts, { code: "T4161W", ...askedBy(by), fingerprints: keys.map(fingerprint) });
 }

@@ -8,7 +8,7 @@ import type { SignupRecord } from "#store";
 import { record } from "./audit.ts";
 import { checkTtl, webAddress } from "./invitation.ts";
 import type { Logins } from "./login.ts";
-import { accessOfUser } from "./login.ts";
+import { accessOfUser, personAt } from "./login.ts";
 import { checkCode, newSeed, otpUri } from "./otp.ts";
 import { newToken, type Parts, rfc3339 } from "./parts.ts";
 import { checkNewPassword, defaultPasswordCost, hashPassword } from "./password.ts";
@@ -102,6 +102,9 @@ export class Signups {
     if (signup.reset && !reset) throw unknownToken();
     if (!reset) await clearName(this.#parts, signup.user);
     const user = reset ? reset.user : accountOf(signup, clock.now());
+    const { client_addr: from } = request;
+    // Whom the roles let in from nowhere near shall not have used up the invitation.
+    const person = personAt(from, user, await accessOfUser(this.#parts, user));
     const account = store.users.putting(user);
     const signupKey = store.signups.key(sha256(request.token));
     let written: Revision;
@@ -128,7 +131,6 @@ export class Signups {
     }
     // Who was invited twice is here once; the other invitation would let somebody in again after a deletion.
     await dropInvitations(this.#parts, signup.user, "all");
-    const { client_addr: from } = request;
     const { createdBy: by, roles } = signup;
     await record(
       this.#parts,
@@ -137,8 +139,7 @@ export class Signups {
         : { code: "T1002I", user: signup.user, roles, connector: "local", by },
     );
     const proof = { key: store.passwords.key(signup.user), revision: written };
-    const person = { user, access: await accessOfUser(this.#parts, user), proof };
-    const session = await this.#sessions.open(person);
+    const session = await this.#sessions.open({ ...person, proof });
     await this.#logins.recordSuccess(person, from, sha256(session.id));
     return session;
   }

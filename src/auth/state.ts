@@ -44,6 +44,7 @@ export class ClusterState implements AsyncDisposable {
   readonly #stop = new AbortController();
   readonly #readers = new Map<Queue<MirrorChange>, Reader>();
   #records = new Map<string, Put>();
+  readonly #ofAuthorities = new Set<() => void>();
   #authorities: readonly CertAuthority[] = [];
   #running: Promise<unknown> = Promise.resolve();
 
@@ -64,6 +65,12 @@ export class ClusterState implements AsyncDisposable {
   /** Asked at every request, so kept apart from the many machines. */
   authorities(): readonly CertAuthority[] {
     return this.#authorities;
+  }
+
+  /** Calls back when they have changed; the answer stops it. */
+  onAuthorities(listener: () => void): () => void {
+    this.#ofAuthorities.add(listener);
+    return () => void this.#ofAuthorities.delete(listener);
   }
 
   /** Whether the record of a member is there. */
@@ -155,6 +162,7 @@ export class ClusterState implements AsyncDisposable {
     this.#authorities = [...this.#records.values()].flatMap((put) =>
       put.kind === "cert_authority" ? [put.value] : [],
     );
+    for (const listener of this.#ofAuthorities) listener();
   }
 
   async #beat(): Promise<void> {

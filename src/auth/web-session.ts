@@ -1,12 +1,13 @@
 import type { Condition } from "#backend";
 import type { IssuedCerts, WebSession } from "#contract/auth";
+import { inAddressList } from "#core/cidr";
 import { hour, type Millis, minute } from "#core/clock";
 import { sameSecret, sha256 } from "#core/digest";
 import { Fault } from "#core/errors";
 import { lockOf, type User } from "#model";
 import type { WebSessionRecord } from "#store";
 import { issueUserCerts } from "./issue-user.ts";
-import { accessOfUser, type Person } from "./login.ts";
+import { accessOfUser, hostOf, type Person } from "./login.ts";
 import { newToken, type Parts } from "./parts.ts";
 
 const sessionLife: Millis = 12 * hour;
@@ -19,6 +20,8 @@ export interface WebCredentials {
   readonly user: string;
   readonly id: string;
   readonly bearer: string;
+  /** `ip:port` of the browser, as the proxy saw it. */
+  readonly client_addr: string;
 }
 
 /** Logins of browsers (AUTH-50). Ids and tokens are stored as hashes only. */
@@ -30,18 +33,21 @@ export class WebSessions {
   }
 
   /** Throws `access_denied` when what the person proved to be does not hold any more. */
-  open({ user, access, proof }: Person): Promise<WebSession> {
+  open({ user, access, sources, proof }: Person): Promise<WebSession> {
     const end = this.#parts.clock.now() + Math.min(sessionLife, access.options().maxSessionTtl);
-    return this.#create(user.metadata.name, Math.min(end, accountEnd(user) ?? end), proof);
+    return this.#create(user.metadata.name, Math.min(end, accountEnd(user) ?? end), sources, proof);
   }
 
   /** The session and its user as they are now. Throws `access_denied` when either is over, gone or locked (S46). */
-  async check(credentials: WebCredentials): Promise<Person & { session: WebSessionRecord }> {
+  async check(credentials: WebCredentials): Promise<Omit<Person, "sources"> & { session: WebSessionRecord }> {
     const session = await this.#find(credentials);
     const now = this.#parts.clock.now();
     if (!session || session.bearerExpires <= now || session.expires <= now) throw over();
     const user = await this.#parts.store.users.find(credentials.user);
     if (!user || lockOf(user, now) === "administrator") throw over();
+    const { sources } = session;
+    if (sources && inAddressList(sources.join(","), hostOf(credentials.client_addr)) !== true)
+      throw new Fault("access_denied", "this web session may not be used from your address; log in again");
     return { session, user, access: await accessOfUser(this.#parts, user) };
   }
 
@@ -54,7 +60,7 @@ export class WebSessions {
       session.id,
       (old) => old && { ...old, bearerExpires: Math.min(old.bearerExpires, end) },
     );
-    return this.#create(user.metadata.name, session.expires);
+    return this.#create(user.metadata.name, session.expires, session.sources);
   }
 
   /** Logging out works with a token that is over, and twice. */
@@ -80,17 +86,24 @@ export class WebSessions {
       traits: user.spec.traits,
       ...keys,
       ttl: session.expires - this.#parts.clock.now(),
+      sources: session.sources,
       notAfter: earlier(session.expires, accountEnd(user)),
     });
   }
 
-  async #create(user: string, expires: Millis, proof?: Condition): Promise<WebSession> {
+  async #create(
+    user: string,
+    expires: Millis,
+    sources: readonly string[] | undefined,
+    proof?: Condition,
+  ): Promise<WebSession> {
     const [id, bearer] = [newToken(this.#parts), newToken(this.#parts)];
     const bearer_expires = Math.min(this.#parts.clock.now() + bearerLife, expires);
     const { backend, webSessions } = this.#parts.store;
     const record = {
       ...{ user, id: sha256(id), bearer: sha256(bearer) },
       ...{ bearerExpires: bearer_expires, expires },
+      ...(sources && { sources: [...sources] }),
     };
     await backend.commit([webSessions(user).putting(record)], proof ? [proof] : []).catch((err: unknown) => {
       throw Fault.is(err, "compare_failed") ? over() : err;

@@ -6,19 +6,24 @@ import { pipeline } from "node:stream/promises";
 import { connect } from "node:tls";
 import type { z } from "zod";
 import { type AuthContract, authContract } from "#contract/auth";
+import { authorityLabel } from "#contract/names";
 import type { Client, Contract } from "#contract/rpc";
 import { linesType, operationPath, readFault, versionHeader } from "#contract/wire";
 import { type Millis, second } from "#core/clock";
 import { Fault } from "#core/errors";
 import { plain } from "#net";
+import { authorityPin } from "#pki";
 
 export interface AuthClientOptions {
   /** Opens a byte stream to an auth server: TCP, or a channel through a proxy. Rejects with a `Fault`. */
   readonly dial: () => Promise<Duplex>;
   /** Our certificate and key, PEM; a function where they are renewed. Absent for a stranger that only joins. */
   readonly certificate?: Certificate | (() => Certificate);
-  /** PEM certificates of the cluster's host CA. Absent only to fetch them for a check by pin: then nobody is verified. */
-  readonly authorities?: readonly string[];
+  /**
+   * PEM certificates of the cluster's host CA; a function where they are rotated. Absent only to fetch them for a check by pin:
+   * then nobody is verified.
+   */
+  readonly authorities?: readonly string[] | (() => readonly string[]);
   /** The cluster we mean; tells the server which of its CAs our certificate is of (OVW-24). */
   readonly clusterName?: string;
   /** This program's version, for the server's compatibility check. */
@@ -49,17 +54,19 @@ export function openAuthClient(options: AuthClientOptions): AuthClient {
   const agent = new Agent({ keepAlive: true, maxSockets: 16, scheduling: "lifo" });
   const certificate = (): Certificate | undefined =>
     typeof options.certificate === "function" ? options.certificate() : options.certificate;
+  const authorities = (): readonly string[] | undefined =>
+    typeof options.authorities === "function" ? options.authorities() : options.authorities;
   const carriers = new WeakMap<object, Duplex>();
-  agent.createConnection = ({ cert, key }, done) => {
+  agent.createConnection = ({ cert, key, ca }, done) => {
     options.dial().then(
       (stream) => {
         const socket = connect({
           socket: stream,
-          servername: serverName(options.clusterName),
+          servername: serverName(options.clusterName, authorities()?.[0]),
           ALPNProtocols: ["http/1.1"],
           minVersion: "TLSv1.2",
           rejectUnauthorized: options.authorities !== undefined,
-          ...(options.authorities && { ca: [...options.authorities] }),
+          ...(ca !== undefined && { ca }),
           ...(cert !== undefined && key !== undefined && { cert, key }),
         });
         carriers.set(socket, stream);
@@ -74,13 +81,15 @@ export function openAuthClient(options: AuthClientOptions): AuthClient {
   const client = clientOf(authContract, {
     why: options.why,
     start(method, path, headers, signal) {
+      const trusted = authorities();
       const sent = request({
         agent,
         method,
         path,
-        // The agent tells connections apart by it: one made with a certificate of before is not used again, or calls
-        // would be refused once that has expired.
+        // The agent tells connections apart by these: one made with a certificate of before is not used again, or calls
+        // would be refused once that has expired; nor one to a server that an authority of before has vouched for.
         ...certificate(),
+        ...(trusted && { ca: [...trusted] }),
         headers: { host: serverName(options.clusterName), [versionHeader]: options.version, ...headers },
         ...(path !== unhurried && { timeout: silence }),
         ...(signal && { signal }),
@@ -102,9 +111,15 @@ export function openAuthClient(options: AuthClientOptions): AuthClient {
   return Object.assign(client, { close: () => agent.destroy() });
 }
 
-/** `<hex of the cluster's name>.teleport.cluster.local`; every auth server's certificate has the wildcard (OVW-24). */
-function serverName(clusterName: string | undefined): string {
-  if (clusterName === undefined) return "teleport.cluster.local";
+/**
+ * `<hex of the cluster's name>.teleport.cluster.local`; every auth server's certificate has the wildcard (OVW-24). A member says
+ * there which authority it knows: over a rotation the server has a certificate of each.
+ */
+function serverName(clusterName: string | undefined, authority?: string): string {
+  if (clusterName === undefined)
+    return authority === undefined
+      ? "teleport.cluster.local"
+      : `${authorityLabel(authorityPin(authority))}.teleport.cluster.local`;
   // A label holds 63 characters: longer names are known by the plain name, which every auth server has too.
   const label = Buffer.from(clusterName).toString("hex");
   return label.length > 63 ? "teleport.cluster.local" : `${label}.teleport.cluster.local`;
@@ -273,7 +288,7 @@ function lost(err: unknown): Fault {
   ) {
     return new Fault(
       "access_denied",
-      `the auth server's certificate is not of this cluster (${cause.message}); has the cluster been made anew?`,
+      `the auth server's certificate is not of this cluster (${cause.message}); was the cluster made anew, or its CA rotated while this machine was away? then join or log in again`,
       { cause },
     );
   }

@@ -78,14 +78,15 @@ export const flag = {
       },
       more,
     ),
-  /** A positive span of time in milliseconds, e.g. `1h30m`. */
-  duration: (about: string, more: More = {}) =>
+  /** A span of time in milliseconds, e.g. `1h30m`; `orNone`: or 0. */
+  duration: (about: string, { orNone = false, ...more }: More & { readonly orNone?: boolean } = {}) =>
     single(
       about,
       "DURATION",
       (text): Millis => {
         const span = parseDuration(text);
-        if (span <= 0) throw wrong(`${JSON.stringify(text)} is not longer than nothing`);
+        if (span < 0 || (span === 0 && !orNone))
+          throw wrong(`${JSON.stringify(text)} is not longer than nothing`);
         return span;
       },
       more,

@@ -1,4 +1,5 @@
 import type { Duplex } from "node:stream";
+import { authoritiesRequest } from "#contract/names";
 import { type Millis, second } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
@@ -44,6 +45,7 @@ export class ProxyConnection implements AsyncDisposable {
   readonly #options: ConnectOptions;
   readonly #connection: Connection;
   readonly #is: "proxy" | "node";
+  readonly #alongside: Promise<void>[] = [];
   /** What carries this connection, and is of no other use. */
   readonly #below: ProxyConnection | undefined;
 
@@ -136,6 +138,17 @@ export class ProxyConnection implements AsyncDisposable {
   async recordsSessions(): Promise<boolean> {
     const answer = await this.#connection.request("recording-proxy@teleport.com", new Uint8Array(0), true);
     return answer !== undefined && Buffer.from(answer).toString() === "true";
+  }
+
+  /** What the proxy knows of the keys that certify hosts, as `authoritiesDigest`; undefined when it does not say. */
+  async authorities(): Promise<string | undefined> {
+    const answer = await this.#connection.request(authoritiesRequest, new Uint8Array(0), true);
+    return answer && Buffer.from(answer).toString();
+  }
+
+  /** Work over this connection that its end waits for, but not for long. Must not reject. */
+  alongside(work: Promise<void>): void {
+    this.#alongside.push(work);
   }
 
   /**
@@ -237,11 +250,18 @@ export class ProxyConnection implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#alongside.length > 0) {
+      const late = this.#options.clock.sleep(longestGoodbye, undefined, { background: true });
+      await Promise.race([Promise.all(this.#alongside), this.#connection.closed, late]);
+    }
     this.#connection.disconnect();
     await this.#connection.closed;
     await this.#below?.[Symbol.asyncDispose]();
   }
 }
+
+/** How long what is done alongside may keep a command that is done. */
+const longestGoodbye: Millis = 3 * second;
 
 const answerLimit = 16 * 1024 * 1024; // bytes
 
@@ -295,7 +315,7 @@ const notOurProxy = (proxy: string, cause: Error): Fault =>
     "access_denied",
     cause instanceof Fault && cause.details.clock !== undefined
       ? `the proxy at ${proxy} cannot prove who it is: ${cause.message}`
-      : `what answers at ${proxy} is not the proxy that you logged in to: ${cause.message}; if the cluster was made anew, log in again`,
+      : `what answers at ${proxy} is not the proxy that you logged in to: ${cause.message}; if the cluster was made anew, or its host CA rotated since, log in again`,
     { cause },
   );
 
@@ -303,7 +323,7 @@ function proxyFault(proxy: string, cause: unknown): Fault {
   if (Fault.is(cause, "access_denied")) {
     return new Fault(
       "access_denied",
-      `the proxy ${proxy} does not accept your certificate: it has expired, or the cluster or your user has changed; log in again`,
+      `the proxy ${proxy} does not accept your certificate: it has expired, or the cluster, its user CA or your user has changed; log in again`,
       { cause },
     );
   }

@@ -2,7 +2,7 @@
 
 export { validity } from "#pki";
 export type { Connection } from "#ssh";
-export { fingerprint } from "#ssh/keys";
+export { fingerprint, formatPublicKeyLine } from "#ssh/keys";
 export {
   type Destination,
   type Jump,
@@ -30,6 +30,8 @@ export type { WebClientOptions } from "./web.ts";
 export const loginApi = () => import("./login.ts");
 /** `openAuth`: the auth API, for who has one. */
 export const authApi = () => import("./auth.ts");
+/** `relearnAuthorities`: what certifies hosts, when that has changed. */
+export const relearning = () => import("./relearn.ts");
 /** `openRecording`, `Player`, `playerKeys`. */
 export const player = () => import("./play.ts");
 /** `LoginKeys`, `serveAgentAt`, `agentAnswers`: an agent of our own. */

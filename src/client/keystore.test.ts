@@ -82,6 +82,32 @@ suite("the keystore", () => {
     assert.equal(signerOf(loaded).publicKey.certificate?.keyId, "joe");
     assert.equal(await store.load("proxy", "mia"), undefined);
   });
+  test("what certifies hosts is replaced over a rotation, for OpenSSH too, where there is a login", async () => {
+    const saved = await credentials();
+    const fresh = await generateKey("ed25519");
+    const learnt = {
+      tlsAuthorities: ["-----BEGIN CERTIFICATE-----\nbmV3\n-----END CERTIFICATE-----\n"],
+      hostAuthorities: [{ cluster: "main", key: fresh.publicKey }],
+    };
+    await store.relearn("proxy", "main", learnt);
+    assert.equal(await store.load("proxy", "joe"), undefined);
+    await store.save("proxy", saved);
+    await store.trust({ host: "db:22@main", key: ca.publicKey });
+    await store.relearn("proxy", "main", learnt);
+    const loaded = await store.load("proxy", "joe");
+    assert.deepEqual(loaded?.tlsAuthorities, learnt.tlsAuthorities);
+    assert.deepEqual(
+      loaded?.hostAuthorities.map(({ key }) => sameKey(key, fresh.publicKey)),
+      [true],
+    );
+    assert.equal(loaded?.hostKeys.length, 1);
+    assert.deepEqual(loaded?.tls, saved.tls);
+    const path = await store.writeKnownHosts("proxy", "main", saved.hostAuthorities);
+    await store.relearn("proxy", "main", learnt);
+    const written = await readFile(path, "utf8");
+    assert.ok(written.includes(formatPublicKeyLine({ key: fresh.publicKey })));
+    assert.ok(!written.includes(formatPublicKeyLine({ key: ca.publicKey })));
+  });
   test("S58: nobody else can read any of it, under any umask", async () => {
     const before = process.umask(0);
     try {

@@ -169,6 +169,23 @@ export class Keystore {
     return readKnown((await readIfThere(this.#knownHosts)) ?? "").hostKeys;
   }
 
+  /**
+   * Replaces what was known of the authorities of clusters, for `tsh` and for OpenSSH, where there is a login at this proxy. For a
+   * rotation: what is trusted no more is forgotten too.
+   */
+  async relearn(
+    proxy: string,
+    rootCluster: string,
+    { tlsAuthorities, hostAuthorities }: Pick<Credentials, "tlsAuthorities" | "hostAuthorities">,
+  ): Promise<void> {
+    const path = (name: string): string => join(this.#home, "keys", proxy, name);
+    if (!isHost(proxy) || (await readIfThere(path("certs.pem"))) === undefined) return;
+    await writeWhole(path("certs.pem"), tlsAuthorities.join(""), 0o600);
+    await this.#learn(hostAuthorities);
+    if ((await readIfThere(path("known_hosts"))) !== undefined)
+      await this.writeKnownHosts(proxy, rootCluster, hostAuthorities);
+  }
+
   /** Takes a host's plain key for good. */
   async trust(host: HostKey): Promise<void> {
     // With an identity file nobody may ever have logged in here.

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { day, hour, type Millis } from "#core/clock";
 import { AuditEvent } from "#events";
 import {
   AuthPreference,
@@ -8,16 +9,21 @@ import {
   ClusterConfig,
   Connector,
   joinRoles,
+  Labels,
   Node,
   ProxyServer,
   type ResourceKind,
   Role,
+  rotationPhases,
   type SystemRole,
   Token,
   Traits,
   User,
 } from "#model";
 import { call, feed, upload } from "./rpc.ts";
+
+/** No rotation takes longer: what it is to replace would be trusted for as long. */
+const longestGrace: Millis = 366 * day;
 
 const none = z.strictObject({});
 const name = z.strictObject({ name: z.string().min(1) });
@@ -76,6 +82,13 @@ const credentials = {
   /** The person's address as the proxy saw it, for audit and lockout. */
   client_addr: z.string().default(""),
 };
+
+const webCredentials = z.strictObject({
+  user: z.string(),
+  id: z.string().max(64),
+  bearer: z.string().max(64),
+  client_addr: credentials.client_addr,
+});
 
 const HostCerts = z.object({
   /** SSH host certificate, authorized_keys line. */
@@ -141,6 +154,72 @@ const MirrorChange = z.discriminatedUnion("type", [
 ]);
 export type MirrorChange = z.output<typeof MirrorChange>;
 
+const grounds = {
+  reason: z.string(),
+  role: z.string().optional(),
+  /** The place in the role: `deny.logins[0]`. */
+  rule: z.string().optional(),
+  /** What is written there, as JSON. */
+  text: z.string().optional(),
+};
+/** What roles decide, and why. */
+const AccessExplanation = z.object({
+  user: z.string(),
+  roles: z.array(z.string()),
+  action: z.string(),
+  login: z.string().optional(),
+  node: z.object({ id: z.string(), hostname: z.string(), labels: Labels }).optional(),
+  allowed: z.boolean(),
+  /** `nothing`: no rule allows it, so it is denied. `account`: it is locked or has expired. */
+  by: z.enum(["allow", "deny", "nothing", "account"]),
+  reason: z.string(),
+  /** The rule that decides; absent where there is none. */
+  decided: z.object(grounds).optional(),
+  /** Of what is denied: what would allow it without that rule, or comes nearest to. */
+  nearest: z.object({ ...grounds, would_allow: z.boolean() }).optional(),
+  /** What holds for a session there. */
+  options: z
+    .object({
+      max_session_ttl: z.string(),
+      client_idle_timeout: z.string(),
+      disconnect_expired_cert: z.boolean(),
+      recording: z.enum(["on", "off", "required"]),
+      pin_source_ip: z.boolean(),
+      source_addresses: z.array(z.string()).optional(),
+    })
+    .optional(),
+  notes: z.array(z.string()),
+});
+export type AccessExplanation = z.output<typeof AccessExplanation>;
+const authorityType = z.enum(["user", "host"]);
+
+/** A member that does not serve the phase of a rotation, or that a rotation would cut off. */
+const LaggingMember = z.object({
+  kind: z.enum(["node", "proxy", "auth_server"]),
+  name: z.string(),
+  host_id: z.string(),
+  /** It holds good certificates and is not there. */
+  offline: z.boolean(),
+  /** Whose rotation it does not serve. */
+  authorities: z.array(authorityType),
+  /** Up to which phase it has followed the host CA's last rotation, where it has said so. */
+  phase: z.enum(rotationPhases).optional(),
+});
+export type LaggingMember = z.output<typeof LaggingMember>;
+
+/** A rotation to begin, or one step of it by hand (ROT-01, ROT-07). */
+const RotationRequest = z.strictObject({
+  types: z.array(authorityType).min(1).max(2).default(["user", "host"]),
+  /** Milliseconds; 0 replaces the authorities at once (ROT-08). */
+  grace_period: z
+    .number()
+    .nonnegative()
+    .max(longestGrace)
+    .default(48 * hour),
+  /** By hand, to this phase; absent: by itself, in thirds of the grace period. */
+  phase: z.enum(rotationPhases).optional(),
+});
+
 /**
  * The auth API (3025): what machines, proxies and `tctl` ask of the auth service, and who may. Mutual TLS says who calls;
  * `anyone` means also a stranger without a certificate, so those calls check a secret of their own.
@@ -156,6 +235,8 @@ export const authContract = {
       /** `sha256:<64 hex>` of each host CA certificate (AUTH-16). */
       ca_pins: z.array(z.string()),
       license: z.string().optional(),
+      /** Who does not yet serve the phase of a rotation that is under way; for those who may rotate. */
+      behind: z.array(LaggingMember).optional(),
     }),
     allow: member,
   }),
@@ -176,6 +257,18 @@ export const authContract = {
     input: z.strictObject({ authorities: z.array(CertAuthority).min(1).max(2), force }),
     output: z.void(),
     allow: admin,
+  }),
+  /** Begins a rotation or takes one step of it; answers the authorities, public parts. */
+  "authorities.rotate": call({
+    input: RotationRequest,
+    output: z.array(CertAuthority),
+    allow: ["rotate", "cert_authority"],
+  }),
+  /** Whom such a rotation of the host CA would cut off as things are, or the end of the one under way. Changes nothing. */
+  "authorities.rehearse": call({
+    input: RotationRequest,
+    output: z.array(LaggingMember),
+    allow: ["rotate", "cert_authority"],
   }),
   /** Each `alive` keeps the caller's announced records for another 30 s, and is answered with a beat. */
   "mirror.watch": feed({ input: none, said: Alive, output: MirrorChange, allow: system("Proxy", "Node") }),
@@ -389,7 +482,7 @@ export const authContract = {
   }),
   "logins.web": call({ input: z.strictObject(credentials), output: WebSession, allow: system("Proxy") }),
   "web_sessions.get": call({
-    input: z.strictObject({ user: z.string(), id: z.string().max(64), bearer: z.string().max(64) }),
+    input: webCredentials,
     output: z.object({
       user: User,
       expires: z.number(),
@@ -400,16 +493,14 @@ export const authContract = {
     allow: system("Proxy"),
   }),
   "web_sessions.renew": call({
-    input: z.strictObject({ user: z.string(), id: z.string().max(64), bearer: z.string().max(64) }),
+    input: webCredentials,
     output: WebSession,
     allow: system("Proxy"),
   }),
   /** Certificates for keys that the proxy made for this session; they end with it (AUTH-50). */
   "web_sessions.certs": call({
     input: z.strictObject({
-      user: z.string(),
-      id: z.string().max(64),
-      bearer: z.string().max(64),
+      ...webCredentials.shape,
       pub_key: sshPublicKey,
       tls_pub_key: tlsPublicKey.optional(),
     }),
@@ -417,7 +508,7 @@ export const authContract = {
     allow: system("Proxy"),
   }),
   "web_sessions.delete": call({
-    input: z.strictObject({ user: z.string(), id: z.string().max(64), bearer: z.string().max(64) }),
+    input: webCredentials,
     output: z.void(),
     allow: system("Proxy"),
   }),
@@ -452,6 +543,17 @@ export const authContract = {
     input: z.strictObject({ kind: z.enum(["github", "oidc", "saml"]), name: z.string().min(1) }),
     output: z.void(),
     allow: ["delete", "auth_connector"],
+  }),
+
+  /** What the roles of now decide for a user, and which rule; `target`: LOGIN@NODE. The handler asks for `read` of user and node too. */
+  "access.explain": call({
+    input: z.strictObject({
+      user: z.string().min(1).max(255),
+      target: z.string().max(600).optional(),
+      action: z.string().max(600).default("ssh"),
+    }),
+    output: AccessExplanation,
+    allow: (caller) => (caller.kind === "system" ? admin(caller) : caller.can("read", "role")),
   }),
 
   // Audit and recordings.

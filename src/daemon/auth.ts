@@ -9,10 +9,12 @@ import type { AuthServer } from "#model";
 import { type Address, ConnectionCap, formatAddress, isNearby, tlsCiphers } from "#net";
 import { reachableHost } from "./addresses.ts";
 import { openAudit } from "./audit.ts";
+import { DoorCertificates } from "./door-certificates.ts";
 import { type Asked, IdentityKeeper } from "./identity.ts";
 import { license } from "./license.ts";
 import { requestRates } from "./limits.ts";
 import { hostAuthorities } from "./member.ts";
+import { hostAuthorityOf, rotationOf } from "./rotation.ts";
 import { refuseSecondAuth } from "./second-auth.ts";
 import type { World } from "./world.ts";
 
@@ -103,8 +105,10 @@ export async function authRole(config: Config, world: World, stack: AsyncDisposa
     });
   };
   const [keeper, adminKeeper] = [await keep("Auth"), await keep("Admin")];
-  const door = apiDoor({ auth, keeper, config, world });
-  const record: AuthServer = {
+  const source = hostAuthorityOf(auth);
+  for (const one of [keeper, adminKeeper]) one.follow(source);
+  const door = apiDoor({ auth, keeper, asked, config, world });
+  const record = (): AuthServer => ({
     kind: "auth_server",
     version: "v2",
     metadata: { name: hostId },
@@ -113,9 +117,13 @@ export async function authRole(config: Config, world: World, stack: AsyncDisposa
       addr: formatAddress(announcedAddress(config)),
       ...(own.public_addr[0] && { public_addr: formatAddress(own.public_addr[0]) }),
       version,
+      ...rotationOf(auth.authorities(), auth.clusterName, keeper.served),
     },
-  };
-  return { auth, services: [keeper, adminKeeper, door, auth.announcer(record, world.leaving)] };
+  });
+  const announcer = auth.announcer(record, world.leaving);
+  keeper.onServed(() => announcer.changed());
+  stack.defer(auth.onAuthorities(() => announcer.changed()));
+  return { auth, services: [keeper, adminKeeper, door, announcer, auth.rotations.service] };
 }
 
 /** By which members find this auth server. A port in `advertise_ip` is the node's, unless there is none here. */
@@ -142,19 +150,36 @@ function preferenceOf(config: Config) {
 /** What is being asked when the process begins to leave may be answered; then members look for the next one. */
 const lastWords: Millis = 5 * second;
 
-function apiDoor(parts: { auth: Auth; keeper: IdentityKeeper; config: Config; world: World }): Service {
-  const { auth, keeper, config, world } = parts;
+function apiDoor(parts: {
+  auth: Auth;
+  keeper: IdentityKeeper;
+  asked: Asked;
+  config: Config;
+  world: World;
+}): Service {
+  const { auth, keeper, asked, config, world } = parts;
   const ciphers = tlsCiphers(config.teleport.ciphersuites);
   const rates = requestRates(config, world);
   const log = world.log.with({ component: "auth" });
   return {
     name: "auth API",
     async run(signal, ready) {
+      using certificates = new DoorCertificates({
+        keeper,
+        authorities: () => hostAuthorities(auth),
+        onAuthorities: (listener) => auth.onAuthorities(listener),
+        issue: (request) => auth.issueHost(request),
+        hostId: world.hostId,
+        asked,
+        log,
+      });
       const app = authApi({
         handlers: world.metrics.calls.ofHandlers(handlers(auth), world.clock),
         callerOf: (identity) => auth.callerOf(identity),
         refused: (refused) => auth.refused(refused),
         authorities: () => auth.authorities(),
+        onAuthorities: (listener) => auth.onAuthorities(listener),
+        certificateFor: (name) => certificates.certificateFor(name),
         certificate: keeper.identity.tls,
         ciphers,
         ...(config.auth_service.proxy_protocol && { mayBring: isNearby }),

@@ -3,6 +3,7 @@ import type { Client } from "#contract/rpc";
 import type { Clock, Millis } from "#core/clock";
 import { second } from "#core/clock";
 import type { Random } from "#core/random";
+import { otherConnection } from "#mirror";
 import type { Heartbeats } from "./health.ts";
 
 /** A member says that it is there every 5 s, give or take a tenth (OVW-34). */
@@ -34,7 +35,11 @@ export class Heartbeat {
     this.#random = parts.random;
     const watch = parts.client["mirror.watch"];
     this.client = {
-      "mirror.watch": (input, signal) => this.#hear(watch(input, signal, (s) => this.#say(s))),
+      "mirror.watch": (input, signal) =>
+        this.#hear(
+          watch(input, signal, (s) => this.#say(s)),
+          signal,
+        ),
     };
   }
 
@@ -54,7 +59,7 @@ export class Heartbeat {
     }
   }
 
-  async *#hear(changes: AsyncIterable<MirrorChange>): AsyncGenerator<MirrorChange> {
+  async *#hear(changes: AsyncIterable<MirrorChange>, signal?: AbortSignal): AsyncGenerator<MirrorChange> {
     try {
       for await (const change of changes) {
         if (change.type === "announce") for (const { lost } of this.#records.values()) lost();
@@ -63,7 +68,8 @@ export class Heartbeat {
         yield change.type === "announce" ? { type: "beat" } : change;
       }
     } finally {
-      for (const { heartbeats } of this.#records.values()) heartbeats.lost();
+      if (signal?.reason !== otherConnection)
+        for (const { heartbeats } of this.#records.values()) heartbeats.lost();
     }
   }
 }

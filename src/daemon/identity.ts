@@ -7,7 +7,8 @@ import { minute, second } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
 import type { Service } from "#core/service";
-import { makeTlsKey, validity } from "#pki";
+import { type CertAuthority, type ServedRotation, servedOf, signerIndex } from "#model";
+import { issuedBy, makeTlsKey, validity } from "#pki";
 import {
   formatPrivateKey,
   formatPublicKeyLine,
@@ -15,8 +16,10 @@ import {
   parsePrivateKey,
   parsePublicKeyLine,
   type Signer,
+  sameKey,
 } from "#ssh/keys";
 import { writeWhole } from "./data-dir.ts";
+import { followPlaced } from "./placed-authority.ts";
 
 /** What a member keeps under `<data_dir>/proc/`, one file a role (OVW-31). The private keys never leave the host. */
 const Stored = z.strictObject({
@@ -58,36 +61,56 @@ export type Certify = (
 
 export type MemberRole = "Proxy" | "Node" | "Auth" | "Admin";
 
+/** The host authority of the cluster as it is now, public part; undefined while that is not known. */
+export interface AuthoritySource {
+  authority(): CertAuthority | undefined;
+  /** Calls back when it may have changed. */
+  onChange(listener: () => void): unknown;
+}
+
 /** Keeps one role's identity: on disk, current, and renewed in time. */
 export class IdentityKeeper implements Service {
   readonly name: string;
-  readonly #path: string;
+  readonly #role: MemberRole;
+  readonly #dataDir: string;
   readonly #asked: Asked;
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #first: Certify;
   readonly #renew: Certify;
+  readonly #spread: Spread;
   readonly #listeners = new Set<(identity: HostIdentity) => void>();
+  readonly #ofServed = new Set<() => void>();
+  #stored: Stored;
   #identity: HostIdentity;
+  #source: Pick<AuthoritySource, "authority"> | undefined;
+  #served: ServedRotation | undefined;
+  #wake = new AbortController();
 
   private constructor(parts: {
     role: MemberRole;
-    path: string;
+    dataDir: string;
     asked: Asked;
     clock: Clock;
     log: Log;
     first: Certify;
     renew: Certify;
-    identity: HostIdentity;
+    spread?: Spread | undefined;
+    stored: Stored;
+    renewAt?: Millis;
   }) {
     this.name = `${parts.role.toLowerCase()} identity`;
-    this.#path = parts.path;
+    this.#role = parts.role;
+    this.#dataDir = parts.dataDir;
     this.#asked = parts.asked;
     this.#clock = parts.clock;
     this.#log = parts.log;
     this.#first = parts.first;
     this.#renew = parts.renew;
-    this.#identity = parts.identity;
+    this.#spread = parts.spread ?? (() => 0);
+    this.#stored = parts.stored;
+    const { renewAt } = parts;
+    this.#identity = { ...open(parts.stored), ...(renewAt !== undefined && { renewAt }) };
   }
 
   /**
@@ -102,6 +125,8 @@ export class IdentityKeeper implements Service {
     authorities?: readonly string[];
     first: Certify;
     renew: Certify;
+    /** How long to wait with what a rotation asks for, of so much time; absent: not at all. */
+    spread?: Spread;
     clock: Clock;
     log: Log;
   }): Promise<IdentityKeeper> {
@@ -109,25 +134,26 @@ export class IdentityKeeper implements Service {
     const path = identityPath(parts.dataDir, role);
     await mkdir(join(parts.dataDir, "proc"), { recursive: true, mode: 0o700 });
     const stored = await readStored(path);
-    const known = parts.authorities;
+    // One that was cut off by a rotation knows by now that its certificate is of no authority that counts.
+    const known = parts.authorities ?? stored?.tls_ca_certs ?? [];
     const usable =
       stored &&
       validity(stored.tls_cert).notAfter > clock.now() &&
-      (known === undefined || stored.tls_ca_certs.some((ca) => known.includes(ca)));
+      known.some((ca) => issuedBy(stored.tls_cert, ca));
     if (usable && JSON.stringify(stored.asked) === JSON.stringify(asked))
-      return new IdentityKeeper({ ...parts, path, identity: open(stored) });
+      return new IdentityKeeper({ ...parts, stored });
     try {
       // A member whose names have changed asks as the member it is.
       const fresh = await fetchIdentity(usable ? parts.renew : parts.first, asked);
       await writeWhole(path, JSON.stringify(fresh));
-      return new IdentityKeeper({ ...parts, path, identity: open(fresh) });
+      return new IdentityKeeper({ ...parts, stored: fresh });
     } catch (err) {
       // It is a member all the same: the auth server may be away for long, and those who know the old names can go on.
       if (!usable || !(Fault.is(err, "unreachable") || Fault.is(err, "limit_exceeded"))) throw err;
       parts.log.warn("the new names of this host could not be certified yet, will try again", {
         error: err.message,
       });
-      return new IdentityKeeper({ ...parts, path, identity: { ...open(stored), renewAt: clock.now() } });
+      return new IdentityKeeper({ ...parts, stored, renewAt: clock.now() });
     }
   }
 
@@ -140,30 +166,146 @@ export class IdentityKeeper implements Service {
     this.#listeners.add(listener);
   }
 
+  /** Which phase of the host authority's rotation it serves: its certificates, and whom it trusts, are what that asks for. */
+  get served(): ServedRotation | undefined {
+    return this.#served;
+  }
+
+  /** Calls back when it serves another phase. */
+  onServed(listener: () => void): void {
+    this.#ofServed.add(listener);
+  }
+
+  /** From now on the identity follows the rotations of the host authority (ROT-09). */
+  follow(source: AuthoritySource): void {
+    this.#source = source;
+    let before: CertAuthority | undefined;
+    const look = (): void => {
+      const now = source.authority();
+      if (now === before) return;
+      before = now;
+      this.#wake.abort();
+    };
+    source.onChange(look);
+    look();
+  }
+
   async run(signal: AbortSignal, ready: () => void): Promise<void> {
     ready();
-    let pause: Millis = 0;
+    // By the uptime: when it may be tried again what time asks for, and when the turn comes of what a rotation asks for.
+    let again: Millis = Number.NEGATIVE_INFINITY;
+    let turn: Millis | undefined;
+    const left = (): Millis => {
+      const [now, up] = [this.#clock.now(), this.#clock.uptime()];
+      const byTime = Math.max(this.#identity.renewAt - now, again - up);
+      return Math.min(byTime, (turn ?? Number.POSITIVE_INFINITY) - up);
+    };
     while (!signal.aborted) {
-      const wait = Math.max(this.#identity.renewAt - this.#clock.now(), pause);
-      await this.#clock.sleep(Math.min(wait, maxSleep), signal).catch(() => {});
-      if (signal.aborted || this.#clock.now() < this.#identity.renewAt) continue;
+      await this.#clock
+        .sleep(Math.min(left(), maxSleep), AbortSignal.any([signal, this.#wake.signal]))
+        .catch(() => {});
+      if (signal.aborted) break;
+      this.#wake = new AbortController();
+      const up = this.#clock.uptime();
       try {
-        // Nobody knows an expired member any more: it joins as at its first start.
-        const expired = this.#clock.now() >= this.#identity.expires;
-        const fresh = await fetchIdentity(expired ? this.#first : this.#renew, this.#asked);
-        await writeWhole(this.#path, JSON.stringify(fresh));
-        this.#identity = open(fresh);
-        for (const listener of this.#listeners) listener(this.#identity);
-        this.#log.info("identity renewed", { until: new Date(this.#identity.expires).toISOString() });
+        const authority = this.#source?.authority();
+        if (authority) await this.#trust(authority);
+        if (!authority || isBy(this.#stored, authority, this.#role)) {
+          turn = undefined;
+          if (authority) this.#serves(authority);
+        } else turn ??= up + this.#spread(timeFor(authority, this.#clock.now()));
+        if (left() > 0) continue;
+        await this.#fetch(authority);
+        if (authority && isBy(this.#stored, authority, this.#role)) this.#serves(authority);
+        turn = undefined;
         // Where the clocks differ by weeks a new one is due at once.
-        pause = minute;
+        again = up + minute;
       } catch (err) {
         this.#log.warn("identity could not be renewed, will try again", { error: (err as Error).message });
-        pause = retryEvery;
+        again = up + (Fault.is(err, "limit_exceeded") ? nextTurn + this.#spread(nextTurn) : retryEvery);
+        turn = again;
       }
     }
   }
+
+  async #fetch(authority: CertAuthority | undefined): Promise<void> {
+    // Nobody knows an expired member any more, nor one of an authority that was replaced: it joins as at its first start.
+    const expired = this.#clock.now() >= this.#identity.expires;
+    const fresh = await fetchIdentity(
+      expired || (authority && isCutOff(this.#stored, authority)) ? this.#first : this.#renew,
+      this.#asked,
+    );
+    await writeWhole(identityPath(this.#dataDir, this.#role), JSON.stringify(fresh));
+    this.#stored = fresh;
+    this.#identity = open(fresh);
+    for (const listener of this.#listeners) listener(this.#identity);
+    this.#log.info("identity renewed", { until: new Date(this.#identity.expires).toISOString() });
+  }
+
+  /** Takes over whom the cluster trusts: before the new authority signs anything, and no longer than the old one counts. */
+  async #trust({ spec }: CertAuthority): Promise<void> {
+    const tls_ca_certs = spec.tls_key_pairs.map(({ cert }) => cert);
+    const ssh_ca_certs = spec.checking_keys;
+    const before = this.#stored;
+    if (String([tls_ca_certs, ssh_ca_certs]) === String([before.tls_ca_certs, before.ssh_ca_certs])) return;
+    const stored: Stored = { ...before, tls_ca_certs, ssh_ca_certs };
+    await writeWhole(identityPath(this.#dataDir, this.#role), JSON.stringify(stored));
+    this.#stored = stored;
+    this.#identity = { ...open(stored), renewAt: this.#identity.renewAt };
+    await followPlaced(this.#dataDir, { before: before.tls_ca_certs, now: tls_ca_certs }).catch(
+      (err: Error) =>
+        this.#log.warn("the authority in the data directory could not be replaced", { error: err.message }),
+    );
+  }
+
+  #serves(authority: CertAuthority): void {
+    const served = servedOf(authority);
+    if (JSON.stringify(served) === JSON.stringify(this.#served)) return;
+    this.#served = served;
+    for (const listener of this.#ofServed) listener();
+  }
 }
+
+/** Of a span of time, how much to wait, so that many hosts do not all come at once. */
+type Spread = (span: Millis) => Millis;
+
+/** A host takes no more than this of the time that it has for a phase. */
+const longestTurn: Millis = 30 * second;
+
+/** Within which time a host does what the phase of now asks for: a tenth of what the phase lasts. */
+export function timeFor({ spec: { rotation } }: CertAuthority, now: Millis): Millis {
+  const { phase = "standby", schedule } = rotation ?? {};
+  const ends = {
+    init: schedule?.update_clients,
+    update_clients: schedule?.update_servers,
+    update_servers: schedule?.standby,
+    standby: undefined,
+    rollback: undefined,
+  }[phase];
+  const left = ends === undefined ? 10 * second : Date.parse(ends) - now;
+  return Math.min(Math.max(left, 0) / 10, longestTurn);
+}
+
+/** Whether its certificates are of those keys of the authority that sign for this role now. */
+function isBy({ tls_cert, ssh_cert }: Stored, authority: CertAuthority, role: MemberRole): boolean {
+  const { tls_key_pairs, checking_keys } = authority.spec;
+  const tls = tls_key_pairs[signerIndex(authority, role === "Auth" ? "server" : "client")];
+  const ssh = checking_keys[signerIndex(authority, "server")];
+  const signedBy = parsePublicKeyLine(ssh_cert).key.certificate?.signatureKey;
+  return (
+    tls !== undefined &&
+    ssh !== undefined &&
+    signedBy !== undefined &&
+    issuedBy(tls_cert, tls.cert) &&
+    sameKey(signedBy, parsePublicKeyLine(ssh).key)
+  );
+}
+
+const isCutOff = ({ tls_cert }: Stored, { spec }: CertAuthority): boolean =>
+  !spec.tls_key_pairs.some(({ cert }) => issuedBy(tls_cert, cert));
+
+/** The auth server has too much to do for this moment only. */
+const nextTurn: Millis = 1 * second;
 
 /** How long to wait for another try to reach the auth server (OVW-37). */
 export const retryEvery: Millis = 10 * second;

@@ -1,10 +1,9 @@
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Auth, localClient } from "#auth";
 import { AuditSender, type AuthClient, EventSpool, openAuthClient } from "#authclient";
 import type { AuthContract } from "#contract/auth";
 import type { Client } from "#contract/rpc";
-import { type Clock, second } from "#core/clock";
+import { type Clock, type Millis, second } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
 import type { Owner } from "#core/owner";
@@ -22,11 +21,13 @@ import {
   readIdentity,
   retryEvery,
 } from "./identity.ts";
+import { placedAuthority } from "./placed-authority.ts";
 
 /** What the proxy and the node of a process have in common: an identity, and a way to auth. */
 export interface Member {
   readonly hostId: string;
   readonly identity: () => HostIdentity;
+  readonly keeper: IdentityKeeper;
   readonly client: Client<AuthContract>;
   readonly audit: AuditSender;
   /** Connects to an auth server, where it is elsewhere. */
@@ -74,7 +75,8 @@ export async function openMember(options: MemberOptions, signal: AbortSignal): P
   const spool = new EventSpool(join(options.dataDir, "log", "upload", "events"), spoolParts);
   const audit = new AuditSender({ client, spool, clock, random, log: log.with({ component: "audit" }) });
   const dialAuth = isLocal(options.auth) ? undefined : options.auth.dial;
-  return { hostId, identity: () => keeper.identity, client, audit, dialAuth, services: [keeper, audit] };
+  const identity = (): HostIdentity => keeper.identity;
+  return { hostId, identity, keeper, client, audit, dialAuth, services: [keeper, audit] };
 }
 
 async function localMember(options: MemberOptions, auth: Auth) {
@@ -104,7 +106,7 @@ async function remoteMember(options: MemberOptions, remote: RemoteAuth, signal: 
     openAuthClient({
       dial: dialAuth,
       certificate: () => identity().tls,
-      authorities: identity().authorities,
+      authorities: () => identity().authorities,
       version,
     });
   const join: Certify = async (keys) => {
@@ -115,7 +117,9 @@ async function remoteMember(options: MemberOptions, remote: RemoteAuth, signal: 
       );
     }
     const token = await remote.token();
-    const authorities = await trusted(stranger, dataDir, remote);
+    // A member that was cut off while it ran has been told of the new authority by the old one: no need for faith.
+    const learnt = remote.caPin === undefined ? keeper?.identity.authorities : undefined;
+    const authorities = learnt ?? (await trusted(stranger, dataDir, remote));
     // Another connection: only one that has proved to be of this authority is sent the token (AUTH-15).
     using client = disposable(stranger(authorities));
     return await client["hosts.join"]({ host_id: hostId, role, token, ...keys });
@@ -130,10 +134,18 @@ async function remoteMember(options: MemberOptions, remote: RemoteAuth, signal: 
   const where = { auth_server: remote.servers.map(formatAddress).join() };
   const opened = {
     ...{ dataDir, role, asked, renew, clock, log },
+    // Many hosts hear of a rotation at once.
+    spread: (span: Millis) => span * random.fraction(),
     first: remote.vouched?.certify ?? join,
     ...(remote.vouched?.authorities && { authorities: remote.vouched.authorities }),
   };
-  const kept = await persist(() => IdentityKeeper.open(opened), {
+  const open = async (): Promise<IdentityKeeper> => {
+    const identity = remote.vouched ? undefined : await readIdentity(dataDir, role);
+    const cutOff = identity && (await isCutOff(identity, { stranger, memberAs, remote, clock, signal }));
+    // What no authority that counts has signed is of no use: it joins as at its first start.
+    return IdentityKeeper.open({ ...opened, ...(cutOff && { authorities: [] }) });
+  };
+  const kept = await persist(open, {
     clock,
     random,
     log: log.with(where),
@@ -145,6 +157,49 @@ async function remoteMember(options: MemberOptions, remote: RemoteAuth, signal: 
 
 const disposable = (client: AuthClient): AuthClient & Disposable =>
   Object.assign(client, { [Symbol.dispose]: () => client.close() });
+
+/** So long a start waits for an answer; without one the member goes on with what it has. */
+const askPatience: Millis = 2 * second;
+
+/**
+ * Whether a rotation has left this host behind, and its operator has given it the pin of now and a token to join again (ROT-03).
+ * Without the pin it could be a stranger's server that does not know us, which is told nothing.
+ */
+async function isCutOff(
+  identity: HostIdentity,
+  parts: {
+    stranger: () => AuthClient;
+    memberAs: (identity: () => HostIdentity) => AuthClient;
+    remote: RemoteAuth;
+    clock: Clock;
+    signal: AbortSignal;
+  },
+): Promise<boolean> {
+  const { remote, clock, signal } = parts;
+  const { caPin, token } = remote;
+  if (caPin === undefined || !token) return false;
+  const over = new AbortController();
+  const late = new AbortController();
+  void clock.sleep(askPatience, over.signal, { background: true }).then(
+    () => late.abort(new Fault("unreachable", "no answer in time")),
+    () => {}, // it came in time
+  );
+  const inTime = AbortSignal.any([signal, late.signal]);
+  try {
+    using member = disposable(parts.memberAs(() => identity));
+    await member["cluster.ca"]({}, inTime);
+    return false;
+  } catch (err) {
+    if (!Fault.is(err, "access_denied")) return false;
+    using client = disposable(parts.stranger());
+    const { tls_ca_certs: certs } = await client["cluster.ca"]({}, inTime).catch(() => ({
+      tls_ca_certs: [],
+    }));
+    return certs.some((cert) => authorityPin(cert) === caPin);
+  } finally {
+    over.abort();
+  }
+}
 
 /** PEM of the host CAs that sign or are trusted now: an identity of another cluster of before is not used. */
 export const hostAuthorities = (auth: Pick<Auth, "authorities">): readonly string[] =>
@@ -160,7 +215,7 @@ async function trusted(
   { caPin, warn }: RemoteAuth,
 ): Promise<readonly string[]> {
   if (caPin === undefined) {
-    const placed = await placedAuthority(join(dataDir, "ca.cert"));
+    const placed = await placedAuthority(dataDir);
     if (placed !== undefined) return [placed];
   }
   using client = disposable(stranger());
@@ -190,27 +245,6 @@ const noAuthServer = (cause: Fault): Fault =>
     "what answers at the address of the auth server is something else: give the address of its API (port 3025); hosts do not join through a proxy in this version",
     { cause },
   );
-
-/** What the operator put there to verify the auth server by. One that cannot be used must not turn into blind faith. */
-async function placedAuthority(path: string): Promise<string | undefined> {
-  let pem: string;
-  try {
-    pem = await readFile(path, "utf8");
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw new Fault("access_denied", `cannot read ${path}: ${(cause as Error).message}`, { cause });
-  }
-  try {
-    authorityPin(pem);
-    return pem;
-  } catch (cause) {
-    throw new Fault(
-      "bad_parameter",
-      `${path} holds no certificate; put there what \`tctl auth export --type=tls\` prints on the auth server`,
-      { cause },
-    );
-  }
-}
 
 /** The auth server has too much to do for this moment only. */
 const nextTurn = 1 * second;

@@ -18,6 +18,7 @@ import { sshLimits } from "./limits.ts";
 import type { Member } from "./member.ts";
 import { unawaited } from "./mirror.ts";
 import { presence } from "./presence.ts";
+import type { Rotating } from "./rotation.ts";
 import type { World } from "./world.ts";
 
 /** Names that a node's certificate carries beside its own (OVW-16). */
@@ -46,6 +47,7 @@ export async function nodeRole(
   world: World,
   member: Member,
   mirror: Mirror,
+  rotating: Rotating,
   heartbeat: Heartbeat,
   stack: AsyncDisposableStack,
 ): Promise<NodeRole> {
@@ -111,7 +113,7 @@ export async function nodeRole(
   const announced = presence({
     kind: "node",
     heartbeats: world.metrics.heartbeats("node", world.health.heartbeats("node")),
-    announce: () => member.client["nodes.announce"](recordOf(config, world, labels)),
+    announce: () => member.client["nodes.announce"](recordOf(config, world, labels, rotating)),
     remove: () => member.client["nodes.remove"]({ name: hostId }),
     heartbeat,
     leaving: world.leaving,
@@ -119,6 +121,7 @@ export async function nodeRole(
     random,
     log,
   });
+  rotating.onChange(() => announced.changed());
   const here = ({ metadata, spec }: Node): Duplex | undefined => {
     if (metadata.name !== hostId) return undefined;
     const local = parseAddress(spec.addr, own.listen_addr.port);
@@ -142,7 +145,12 @@ const isProxy = (address: string, view: ClusterView): boolean => {
   return view.proxies().some(({ spec }) => [spec.addr, spec.ssh_addr].some((said) => said?.startsWith(host)));
 };
 
-function recordOf(config: Config, { hostId, version }: World, labels: CommandLabels): Node {
+function recordOf(
+  config: Config,
+  { hostId, version }: World,
+  labels: CommandLabels,
+  rotating: Rotating,
+): Node {
   const { ssh_service: own, teleport } = config;
   const { host, port } = own.listen_addr;
   const commanded = labels.record();
@@ -159,6 +167,7 @@ function recordOf(config: Config, { hostId, version }: World, labels: CommandLab
       ...(own.public_addr[0] && { public_addr: formatAddress(own.public_addr[0]) }),
       ...(commanded && { cmd_labels: commanded }),
       version,
+      ...rotating.record(),
     },
   };
 }

@@ -19,6 +19,7 @@ import type { Member } from "./member.ts";
 import { unawaited } from "./mirror.ts";
 import type { NodeRole } from "./node.ts";
 import { presence } from "./presence.ts";
+import type { Rotating } from "./rotation.ts";
 import { webCertificate } from "./web-cert.ts";
 import type { World } from "./world.ts";
 
@@ -42,6 +43,7 @@ export async function proxyRole(
   world: World,
   member: Member,
   mirror: Mirror,
+  rotating: Rotating,
   heartbeat: Heartbeat,
   node: NodeRole | undefined,
 ): Promise<Service[]> {
@@ -94,7 +96,7 @@ export async function proxyRole(
   const announced = presence({
     kind: "proxy",
     heartbeats: world.metrics.heartbeats("proxy", world.health.heartbeats("proxy")),
-    announce: () => member.client["proxies.announce"](recordOf(config, world)),
+    announce: () => member.client["proxies.announce"](recordOf(config, world, rotating)),
     remove: () => member.client["proxies.remove"]({ name: hostId }),
     heartbeat,
     leaving: world.leaving,
@@ -102,6 +104,7 @@ export async function proxyRole(
     random,
     log,
   });
+  rotating.onChange(() => announced.changed());
   return [ssh, webDoor(config, world, member, mirror), unawaited(announced, mirror)];
 }
 
@@ -203,7 +206,7 @@ function settingsOf(config: Config): ProxySettings {
   };
 }
 
-function recordOf(config: Config, { hostId, version }: World): ProxyRecord {
+function recordOf(config: Config, { hostId, version }: World, rotating: Rotating): ProxyRecord {
   const { proxy_service: own, teleport } = config;
   const reach = ({ host, port }: Address): string =>
     formatAddress({ host: teleport.advertise_ip?.host ?? reachableHost(host), port });
@@ -220,6 +223,7 @@ function recordOf(config: Config, { hostId, version }: World): ProxyRecord {
       public_addr:
         first(own.public_addr) ?? formatAddress({ host: teleport.nodename, port: own.web_listen_addr.port }),
       version,
+      ...rotating.record(),
     },
   };
 }

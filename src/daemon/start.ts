@@ -34,6 +34,7 @@ import { notifier } from "./notify.ts";
 import type { OwnProcess } from "./own-process.ts";
 import { companionConfig, type ProcessesParts, proxyProcesses, vouchedBy } from "./processes.ts";
 import { proxyNames, proxyRole } from "./proxy.ts";
+import { followRotations } from "./rotation.ts";
 import type { World } from "./world.ts";
 
 export interface DaemonParts {
@@ -260,14 +261,20 @@ async function memberServices(
   world.metrics.show("trusted_clusters", () => otherClusters(mirror));
   const of = (member: Member | undefined): readonly Service[] => member?.services ?? [];
   const followed = auth ? [] : [servers.follow(watcher.client)];
-  const here = node && (await nodeRole(config, world, node, mirror, heartbeat, stack));
+  // Else the watch would go on by a certificate that is refused one day.
+  if (!auth) watcher.keeper.onRenewed(() => mirror.again());
+  const here =
+    node &&
+    (await nodeRole(config, world, node, mirror, followRotations(node, mirror, world), heartbeat, stack));
   return [
     ...of(proxy),
     ...of(node),
     mirror,
     ...followed,
     ...(here?.services ?? []),
-    ...(proxy ? await proxyRole(config, world, proxy, mirror, heartbeat, here) : []),
+    ...(proxy
+      ? await proxyRole(config, world, proxy, mirror, followRotations(proxy, mirror, world), heartbeat, here)
+      : []),
     ...(proxy ? furtherProcesses(config, world, proxy) : []),
   ];
 }

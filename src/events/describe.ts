@@ -99,6 +99,8 @@ export function describe(e: AuditEvent): string {
       return `the ${e.kind} certificate authority ${e.fingerprint} was created`;
     case "T4021I":
       return `${e.user ?? "the cluster"} rotates the ${e.kind} certificate authority: ${e.phase}, ${e.state}`;
+    case "T4150W":
+      return `${e.user ?? "the cluster"} did not rotate the ${e.kind} certificate authority: ${e.phase}: ${e.error}`;
     case "T4160I":
       return `${e.user} issued a ${e.kind} certificate for ${certified(e)}`;
     case "T4160W":
@@ -121,6 +123,10 @@ export function describe(e: AuditEvent): string {
       return `${as(e)} forwarded the ${e.direction} socket ${e.path} on ${e.server_id}`;
     case "T4033E":
       return `${as(e)} failed to forward the ${e.direction} socket ${e.path} on ${e.server_id}: ${e.error}`;
+    case "T4120I":
+      return `${as(e)} lent the agent to ${e.server_id}`;
+    case "T4120W":
+      return `${as(e)} could not lend the agent to ${e.server_id}: ${e.error}`;
     case "T4050W":
       return `${e.user} was refused to join a session on ${e.server_id}: ${e.error}`;
     case "T4051W":

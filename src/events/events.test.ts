@@ -100,6 +100,10 @@ const samples: { [C in Code]: [Omit<Draft<EventOf<C>>, "code">, string] } = {
     { kind: "user", phase: "init", state: "in_progress" },
     "the cluster rotates the user certificate authority: init, in_progress",
   ],
+  T4150W: [
+    { user: "ada", kind: "host", phase: "init", ...failed },
+    "ada did not rotate the host certificate authority: init: no",
+  ],
   T4030I: [
     { user: "ada", target: "db:0", addr: "10.0.0.2:22", ...addrs, ...ok },
     "ada was connected to db:0",
@@ -126,6 +130,8 @@ const samples: { [C in Code]: [Omit<Draft<EventOf<C>>, "code">, string] } = {
     { ...on, ...addrs, path: "/run/x", direction: "remote", ...failed },
     `ada as root failed to forward the remote socket /run/x on ${id}: no`,
   ],
+  T4120I: [{ ...on, ...addrs, ...ok }, `ada as root lent the agent to ${id}`],
+  T4120W: [{ ...on, ...addrs, ...failed }, `ada as root could not lend the agent to ${id}: no`],
   T4050W: [{ ...session, ...failed }, `ada was refused to join a session on ${id}: no`],
   T4100I: [{ user: "ada", name: "joe", message: "on leave" }, "ada locked the account joe: on leave"],
   T4101W: [

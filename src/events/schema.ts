@@ -88,6 +88,7 @@ const route = {
 /** A certificate made by an administrator, not by a login. `names`: logins, or names of the host. */
 const signing = {
   ...user,
+  ...from,
   kind: z.enum(["user", "host"]),
   /** The account that it is for. */
   account: z.string().optional(),
@@ -97,7 +98,7 @@ const signing = {
 /**
  * Every event that the audit log can hold. T1xxx to T3xxx are those of the product's guide; T4xxx are our own:
  * T400x members and invitations, T401x roles, T402x authorities, T403x and T404x what passes through SSH, T405x refusals, T410x locks,
- * T413x resources, T414x connectors, T416x signing.
+ * T412x what roles decide beside, T413x resources, T414x connectors, T416x signing.
  */
 export const AuditEvent = z.discriminatedUnion("code", [
   // Users.
@@ -200,6 +201,14 @@ export const AuditEvent = z.discriminatedUnion("code", [
     kind: z.enum(["user", "host"]),
     phase: z.string(),
     state: z.string(),
+    mode: z.string().optional(),
+  }),
+  /** `phase` was asked for, or was due by itself. */
+  event("ca.rotate", "T4150W", {
+    user: z.string().optional(),
+    kind: z.enum(["user", "host"]),
+    phase: z.string(),
+    ...failed,
   }),
   event("cert.create", "T4160I", {
     ...signing,
@@ -213,7 +222,7 @@ export const AuditEvent = z.discriminatedUnion("code", [
   }),
   event("cert.create", "T4160W", { ...signing, ...failed }),
   /** Private keys of authorities left the auth server. */
-  event("ca.export", "T4161W", { ...user, fingerprints: z.array(z.string()) }),
+  event("ca.export", "T4161W", { ...user, ...from, fingerprints: z.array(z.string()) }),
 
   // What passes through SSH.
   event("proxy.connect", "T4030I", { ...route, ...ok }),
@@ -225,6 +234,9 @@ export const AuditEvent = z.discriminatedUnion("code", [
   event("port.remote", "T4032E", { ...forward, ...failed }),
   event("socket", "T4033I", { ...socket, ...ok }),
   event("socket", "T4033E", { ...socket, ...failed }),
+  /** A session asked for the client's agent. */
+  event("agent", "T4120I", { ...on, ...addrs, ...ok }),
+  event("agent", "T4120W", { ...on, ...addrs, ...failed }),
 
   // Refusals.
   event("session.join", "T4050W", { ...session, ...from, ...failed }),

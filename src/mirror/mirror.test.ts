@@ -3,7 +3,7 @@ import { suite, test } from "node:test";
 import type { MirrorChange } from "#contract/auth";
 import { second, TestClock } from "#core/clock";
 import { Fault } from "#core/errors";
-import { silentLog } from "#core/log";
+import { memoryLog, silentLog } from "#core/log";
 import { Queue } from "#core/queue";
 import { ClusterConfig, Role } from "#model";
 import { Mirror } from "./index.ts";
@@ -87,6 +87,27 @@ suite("mirror", () => {
     await turn();
     assert.equal(mirror.role("old"), undefined);
     assert.ok(mirror.role("new"));
+    stop.abort();
+    await done;
+  });
+
+  test("by another certificate it watches anew at once, and is connected all the while", async () => {
+    const client = auth();
+    const clock = new TestClock();
+    const log = memoryLog();
+    const mirror = new Mirror({ client, clock, log });
+    const stop = new AbortController();
+    const done = mirror.run(stop.signal, () => {});
+    for (const change of [config, role("old"), { type: "live" } as const]) client.watches[0]?.push(change);
+    await turn();
+    mirror.again();
+    await turn();
+    assert.equal(client.watches.length, 2);
+    assert.ok(mirror.connected && mirror.role("old"));
+    for (const change of [config, { type: "live" } as const]) client.watches[1]?.push(change);
+    await turn();
+    assert.equal(mirror.role("old"), undefined);
+    assert.deepEqual(log.lines, []);
     stop.abort();
     await done;
   });

@@ -16,6 +16,9 @@ const retryTo: Millis = 10 * second;
 /** At a start so long is the first list waited for, before the copy on disk answers instead. */
 const patience: Millis = 2 * second;
 
+/** Why a watch is given up that another takes the place of at once: nothing is amiss. */
+export const otherConnection: Error = new Fault("unreachable", "the watch goes on by another connection");
+
 /** How the copy is saved: soon after a change of who may do what, later after one of the many machines. */
 const saveEvery: Millis = 1 * second;
 const saveMachinesEvery: Millis = 1 * minute;
@@ -55,6 +58,7 @@ export class Mirror implements Service, ClusterView {
   /** When what is held was last known to be what auth has. */
   #asOf: Millis = Number.NEGATIVE_INFINITY;
   #unsaved: "no" | "machines" | "all" = "no";
+  #again = new AbortController();
 
   constructor(parts: MirrorParts) {
     this.#parts = parts;
@@ -63,6 +67,16 @@ export class Mirror implements Service, ClusterView {
   /** Whether the watch is up: what is answered is what auth knows. */
   get connected(): boolean {
     return this.#connected;
+  }
+
+  /** Watches by a new connection: this host has another certificate now. What is known counts until that one has told. */
+  again(): void {
+    this.#again.abort(otherConnection);
+  }
+
+  /** Whether it has an answer now: from auth, or from the last copy. */
+  get known(): boolean {
+    return this.#usable.config !== undefined;
   }
 
   async run(signal: AbortSignal, ready: () => void): Promise<void> {
@@ -74,6 +88,7 @@ export class Mirror implements Service, ClusterView {
         await this.#watch(signal, ready);
       } catch (err) {
         if (signal.aborted) break;
+        if (this.#again.signal.aborted) continue;
         log.warn("lost the watch of the cluster's state", { error: (err as Error).message });
       }
       pause = this.#connected ? retryFrom : Math.min(pause * 2, retryTo);
@@ -124,7 +139,8 @@ export class Mirror implements Service, ClusterView {
 
   async #watch(outer: AbortSignal, ready: () => void): Promise<void> {
     const stop = new AbortController();
-    const signal = AbortSignal.any([outer, stop.signal]);
+    this.#again = new AbortController();
+    const signal = AbortSignal.any([outer, stop.signal, this.#again.signal]);
     const alive = this.#guard(stop, signal);
     let copy = new Copy();
     let live = false;

@@ -4,7 +4,7 @@ import { hour, minute, TestClock } from "#core/clock";
 import { Fault } from "#core/errors";
 import { adminRole, type CertAuthority, ClusterConfig, neverTime, Role, User } from "#model";
 import { formatPublicKeyLine, generateKey, issueCertificate, type PublicKey } from "#ssh/keys";
-import { personOf, userProblem } from "./index.ts";
+import { authorityProblem, personOf, userProblem } from "./index.ts";
 
 const now = new TestClock().now();
 const seconds = (ms: number): bigint => BigInt(Math.floor(ms / 1000));
@@ -64,6 +64,30 @@ suite("who a certificate is", () => {
     assert.equal(person.expires, now + hour);
     assert.equal(person.access.login("root", {}).allowed, true);
     assert.equal(person.access.login("nobody", {}).allowed, false);
+  });
+
+  test("S36: opens nothing more once its authority is gone; all of it ends when that was done at once", async () => {
+    const person = await enter(certificate());
+    const other = formatPublicKeyLine({ key: foreignCa.publicKey });
+    const own = formatPublicKeyLine({ key: ca.publicKey });
+    const seen = (lines: string[], rotation?: { grace_period: string }) => {
+      const { spec, ...rest } = authority("main", "");
+      const standing = rotation && { state: "standby" as const, phase: "standby" as const, ...rotation };
+      return {
+        authorities: () => [
+          { ...rest, spec: { ...spec, checking_keys: lines, ...(standing && { rotation: standing }) } },
+        ],
+      };
+    };
+    assert.equal(authorityProblem(person, view()), undefined);
+    assert.equal(authorityProblem(person, seen([own, other])), undefined);
+    assert.equal(authorityProblem(person, seen([other, own])), undefined);
+    const ended = authorityProblem(person, seen([other], { grace_period: "48h0m0s" }));
+    assert.match(ended?.reason ?? "", /has been rotated since you logged in; log in again/);
+    assert.equal(ended?.everything, false);
+    assert.equal(authorityProblem(person, seen([other], { grace_period: "0s" }))?.everything, true);
+    // A copy that is too old to be believed tells nothing of who is in.
+    assert.equal(authorityProblem(person, { authorities: () => [] }), undefined);
   });
 
   test("roles and traits are the certificate's, not those the record has now", async () => {

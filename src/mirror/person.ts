@@ -2,11 +2,11 @@ import type { Millis } from "#core/clock";
 import { Fault } from "#core/errors";
 import {
   type Access,
+  type AuthorityType,
   access,
+  accountProblem,
   type CertAuthority,
-  isOfEarlierAccount,
-  lockOf,
-  neverTime,
+  type Labels,
   type Role,
   Traits,
 } from "#model";
@@ -33,7 +33,12 @@ type View = Pick<ClusterView, "authorities" | "user" | "role" | "config">;
 export function personOf(
   attempt: { readonly user: string; readonly key: PublicKey },
   view: View,
-  at: { readonly now: Millis; readonly sourceAddress?: string },
+  at: {
+    readonly now: Millis;
+    readonly sourceAddress?: string;
+    /** Of the node that is logged in to. */
+    readonly labels?: Labels;
+  },
 ): Person {
   const { key, user: login } = attempt;
   // First: where nothing is known, or no more, that is the reason.
@@ -49,7 +54,6 @@ export function personOf(
         .find(({ spec }) => spec.checking_keys.some((line) => sameKey(keyOf(line), ca)));
       return authority !== undefined;
     },
-    principal: login,
     now: at.now,
     ...(at.sourceAddress !== undefined && { sourceAddress: at.sourceAddress }),
   });
@@ -63,13 +67,25 @@ export function personOf(
   const record = view.user(user);
   const roles = rolesIn(certificate) ?? record?.spec.roles ?? [];
   const traits = traitsIn(certificate) ?? record?.spec.traits ?? {};
+  const decide = access({ user, roles: roles.map((name) => roleOf(name, view)), traits });
+  if (!certificate.principals.includes(login)) throw notFor(login, user, at.labels, decide);
   return {
     user,
     cluster,
     certificate,
     expires: certificate.validBefore > maxSeconds ? undefined : Number(certificate.validBefore) * 1000,
-    access: access({ user, roles: roles.map((name) => roleOf(name, view)), traits }),
+    access: decide,
   };
+}
+
+/** The roles say why a certificate does not name a login, unless they have changed since it was made. */
+function notFor(login: string, user: string, labels: Labels | undefined, decide: Access): Fault {
+  const { allowed, reason } = labels ? decide.login(login, labels) : decide.principal(login);
+  const why = allowed ? "it was made before the roles allowed it; log in again" : reason;
+  return new Fault(
+    "access_denied",
+    `certificate ${JSON.stringify(user)} is not for ${JSON.stringify(login)}: ${why}`,
+  );
 }
 
 /**
@@ -82,13 +98,29 @@ export function userProblem(
   now: Millis,
 ): string | undefined {
   const record = view.user(user);
-  if (!record) return `user ${user} does not exist any more`;
-  for (const end of [record.spec.expires, record.metadata.expires]) {
-    if (end !== undefined && end !== neverTime && Date.parse(end) <= now) return `user ${user} has expired`;
-  }
-  if (isOfEarlierAccount(record, Number(certificate.validAfter) * 1000))
-    return `the certificate is of an earlier account of the name ${user}`;
-  return lockOf(record, now) === "administrator" ? `user ${user} is locked` : undefined;
+  return record
+    ? accountProblem(record, now, Number(certificate.validAfter) * 1000)
+    : `user ${user} does not exist any more`;
+}
+
+/**
+ * Why the certificate that opened a connection opens nothing more (S36): its authority has been rotated out. `everything` when
+ * that was done at once, as with an authority that fell into wrong hands: then what is open ends too (ROT-08).
+ */
+export function authorityProblem(
+  { certificate, cluster }: Pick<Person, "certificate" | "cluster">,
+  view: Pick<ClusterView, "authorities">,
+): { readonly reason: string; readonly everything: boolean } | undefined {
+  const all = view.authorities("user");
+  // Nothing is known any more (CFG-23): nobody new gets in, which says nothing of who is in.
+  if (all.length === 0) return undefined;
+  const authority = all.find(({ spec }) => spec.cluster_name === cluster);
+  if (authority?.spec.checking_keys.some((line) => sameKey(keyOf(line), certificate.signatureKey)))
+    return undefined;
+  return {
+    reason: `the certificate authority of ${cluster} has been rotated since you logged in; log in again`,
+    everything: authority?.spec.rotation?.grace_period === "0s",
+  };
 }
 
 /** The role must exist: the missing one may be the one that denies. */
@@ -127,6 +159,20 @@ function jsonOf(certificate: Certificate, extension: string): unknown {
     // Said below, for this and for JSON that is no object.
   }
   throw new Fault("access_denied", `the certificate's ${extension} cannot be read`);
+}
+
+/** Whether this is a key of this cluster's own authority for users or hosts. */
+export function isAuthority(
+  key: PublicKey,
+  type: AuthorityType,
+  view: Pick<ClusterView, "authorities" | "config">,
+): boolean {
+  const own = view.config().cluster_name;
+  return view
+    .authorities(type)
+    .some(
+      ({ spec }) => spec.cluster_name === own && spec.checking_keys.some((line) => sameKey(keyOf(line), key)),
+    );
 }
 
 /** Authorities are few and asked at every login: their lines are read once. */

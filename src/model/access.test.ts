@@ -2,8 +2,10 @@ import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import fc from "fast-check";
 import { hour, minute } from "#core/clock";
+import { Fault } from "#core/errors";
 import { access } from "./access.ts";
 import { adminRole } from "./builtin.ts";
+import { sourcesFor } from "./options.ts";
 import type { Labels, Traits } from "./resource.ts";
 import { Role } from "./role.ts";
 
@@ -444,8 +446,16 @@ suite("rules", () => {
 suite("options", () => {
   const options = (
     all: object[],
-    cluster?: { client_idle_timeout: number; disconnect_expired_cert: boolean },
-  ) => asked(all.map((o) => ({ options: o }))).options(cluster);
+    cluster?: { client_idle_timeout?: number; disconnect_expired_cert?: boolean; session_recording?: "off" },
+  ) =>
+    asked(all.map((o) => ({ options: o }))).options(
+      cluster && {
+        client_idle_timeout: 0,
+        disconnect_expired_cert: false,
+        session_recording: "node",
+        ...cluster,
+      },
+    );
   test("defaults: 30 h, port forwarding, no agent", () =>
     assert.deepEqual(options([{}]), {
       maxSessionTtl: 30 * hour,
@@ -454,14 +464,73 @@ suite("options", () => {
       clientIdleTimeout: 0,
       disconnectExpiredCert: false,
       certFormat: "standard",
-      mustRecord: false,
+      recording: "on",
+      pinSourceIp: false,
+      sourceAddresses: undefined,
     }));
-  test("one role is enough to demand that sessions are recorded; what it says of ssh comes first", () => {
-    const strict = (...all: object[]): boolean => options(all.map((r) => ({ record_session: r }))).mustRecord;
-    assert.equal(strict({ default: "strict" }), true);
-    assert.equal(strict({ ssh: "strict" }, {}), true);
-    assert.equal(strict({ default: "strict", ssh: "best_effort" }), false);
-    assert.equal(strict({}), false);
+  for (const [all, expected, cluster] of [
+    [[], "on"],
+    [[{ default: "strict" }], "required"],
+    [[{ ssh: "strict" }, {}], "required"],
+    [[{ default: "strict", ssh: "best_effort" }], "on"],
+    [[{}], "on"],
+    [["required", "off"], "required"],
+    [[false, "off", { ssh: "off" }], "off"],
+    [["off", "on"], "on"],
+    [["off", {}], "on"],
+    [[{}], "off", { session_recording: "off" }],
+    [["on"], "off", { session_recording: "off" }],
+    [["required"], "required", { session_recording: "off" }],
+  ] as const) {
+    test(`record_session ${JSON.stringify(all)}${cluster ? " where the cluster has it off" : ""}: ${expected}`, () =>
+      assert.equal(
+        options(
+          all.map((r) => ({ record_session: r })),
+          cluster,
+        ).recording,
+        expected,
+      ));
+  }
+  test("one role is enough to pin certificates", () => {
+    assert.equal(options([{}, { pin_source_ip: true }, { pin_source_ip: false }]).pinSourceIp, true);
+    assert.equal(options([{ pin_source_ip: false }]).pinSourceIp, false);
+  });
+  for (const [lists, expected] of [
+    [[["10.1.2.3", "10.0.0.0/8"]], ["10.0.0.0/8", "10.1.2.3/32"]],
+    [[["10.0.0.0/8"], undefined], ["10.0.0.0/8"]],
+    [
+      [
+        ["10.0.0.0/8", "fd00::/8"],
+        ["10.2.0.0/16", "192.168.1.1"],
+      ],
+      ["10.2.0.0/16"],
+    ],
+    [[["10.0.0.0/8"], ["192.168.0.0/16"]], []],
+  ] as const) {
+    test(`source addresses ${JSON.stringify(lists)} have ${JSON.stringify(expected)} in common`, () =>
+      assert.deepEqual(options(lists.map((l) => ({ source_addresses: l }))).sourceAddresses, expected));
+  }
+  test("a certificate is bound to the address of its login, to the roles' ranges, or not at all", () => {
+    const bound = (all: object[], from: string | undefined) => sourcesFor(options(all), from);
+    const refused = (all: object[], from: string | undefined, why: RegExp) =>
+      assert.throws(
+        () => bound(all, from),
+        (err) => Fault.is(err, "access_denied") && why.test(err.message),
+      );
+    assert.equal(bound([{}], "10.1.2.3"), undefined);
+    assert.equal(bound([{}], undefined), undefined);
+    assert.deepEqual(bound([{ pin_source_ip: true }], "::ffff:10.1.2.3"), ["10.1.2.3/32"]);
+    assert.deepEqual(bound([{ pin_source_ip: true }], "2001:db8::7"), ["2001:db8::7/128"]);
+    const office = { source_addresses: ["10.0.0.0/8"] };
+    assert.deepEqual(bound([office], "10.1.2.3"), ["10.0.0.0/8"]);
+    assert.deepEqual(bound([office], undefined), ["10.0.0.0/8"]);
+    assert.deepEqual(bound([office, { pin_source_ip: true }], "10.1.2.3"), ["10.1.2.3/32"]);
+    refused([office], "11.0.0.1", /only from 10\.0\.0\.0\/8, and you come from 11\.0\.0\.1/);
+    refused([office], "", /an unknown address|come from /);
+    refused([office, { source_addresses: ["11.0.0.0/8"] }], "10.1.2.3", /from nowhere/);
+    refused([office, { source_addresses: ["11.0.0.0/8"] }], undefined, /from nowhere/);
+    refused([{ pin_source_ip: true }], undefined, /not known here/);
+    refused([{ pin_source_ip: true }], "", /not known here/);
   });
   test("without roles there is no port forwarding", () => assert.equal(options([]).portForwarding, false));
   test("the smallest time to live wins", () => {
@@ -492,8 +561,10 @@ suite("options", () => {
       { options: { forward_agent: true }, allow: { logins: ["joe"] } },
       { allow: { logins: ["root"] } },
     ]);
-    assert.equal(decide.forwardsAgent("joe"), true);
-    assert.equal(decide.forwardsAgent("root"), false);
+    assert.equal(decide.agent("joe").allowed, true);
+    const refused = decide.agent("root");
+    assert.equal(refused.allowed, false);
+    assert.equal(refused.reason, "role r1 allows the login root, but its forward_agent is not set");
   });
 });
 

@@ -1,15 +1,22 @@
 import { z } from "zod";
 import { Metadata } from "./resource.ts";
 
+/** The steps of a rotation (ROT-05): what signs in each, and who shows what, says `signerIndex`. */
+export const rotationPhases = ["standby", "init", "update_clients", "update_servers", "rollback"] as const;
+export type RotationPhase = (typeof rotationPhases)[number];
+
 /** Where a rotation stands (ROT-04). Standby unless one is under way. */
 const Rotation = z.strictObject({
   state: z.enum(["standby", "in_progress"]).default("standby"),
-  phase: z.enum(["standby", "init", "update_clients", "update_servers", "rollback"]).default("standby"),
+  phase: z.enum(rotationPhases).default("standby"),
   mode: z.enum(["auto", "manual"]).optional(),
+  /** Of the rotation that is under way, or was the last: every one has its own. */
   current_id: z.string().optional(),
   started: z.string().optional(),
+  /** As `48h0m0s`; `0s` for one that replaced the authority at once. */
   grace_period: z.string().optional(),
   last_rotated: z.string().optional(),
+  /** When each phase begins by itself, in mode `auto`. */
   schedule: z
     .strictObject({ update_clients: z.string(), update_servers: z.string(), standby: z.string() })
     .optional(),
@@ -36,6 +43,30 @@ export const CertAuthority = z.strictObject({
 });
 export type CertAuthority = z.output<typeof CertAuthority>;
 export type AuthorityType = CertAuthority["spec"]["type"];
+
+export type Rotation = z.output<typeof Rotation>;
+
+/** What a member has made its own of a rotation: it does in this phase what it has to. */
+const ServedRotation = z.strictObject({ current_id: z.string(), phase: z.enum(rotationPhases) });
+export type ServedRotation = z.output<typeof ServedRotation>;
+
+/** How far a member is with both authorities; one that was never rotated is absent. */
+export const MemberRotation = z.strictObject({
+  user: ServedRotation.optional(),
+  host: ServedRotation.optional(),
+});
+export type MemberRotation = z.output<typeof MemberRotation>;
+
+/**
+ * Which of an authority's entries signs. What is shown to those who connect (`server`) is signed by the old one until every
+ * client has had the time to learn of the new one: one phase longer than what clients show (ROT-05).
+ */
+export const signerIndex = ({ spec }: CertAuthority, shownBy: "client" | "server"): number =>
+  shownBy === "server" && spec.rotation?.phase === "update_clients" && spec.checking_keys.length > 1 ? 1 : 0;
+
+/** What a member reports that does what this authority's phase asks of it. */
+export const servedOf = ({ spec: { rotation } }: CertAuthority): ServedRotation | undefined =>
+  rotation?.current_id === undefined ? undefined : { current_id: rotation.current_id, phase: rotation.phase };
 
 /** The same authority without private keys. */
 export function publicPart(ca: CertAuthority): CertAuthority {

@@ -7,7 +7,10 @@ export const systemRoles = ["Admin", "Auth", "Proxy", "Node"] as const;
 export type SystemRole = (typeof systemRoles)[number];
 
 /** Who is on the other end of an authenticated connection, as its certificate says. */
-export type Identity =
+export type Identity = {
+  /** Address and port of the connection; absent where there is none. */
+  readonly from?: string;
+} & (
   | { readonly kind: "system"; readonly role: SystemRole; readonly hostId: string; readonly cluster: string }
   | {
       readonly kind: "user";
@@ -19,17 +22,18 @@ export type Identity =
       /** From when on the certificate counts; absent where there is none. */
       readonly validFrom?: Millis;
       readonly expires: Millis;
+      /** Where alone the certificate is good, as ranges; absent: anywhere. */
+      readonly sources?: readonly string[];
     }
-  | {
-      readonly kind: "anonymous";
-      /** Address and port of the connection; absent where there is none. */
-      readonly from?: string;
-    };
+  | { readonly kind: "anonymous" }
+);
 
 /** A caller of the auth API: who it is, and what its roles let it do. */
 export type Caller = Identity & {
   /** Without `about`, the resource itself, the answer is whether there may be one for which it is allowed. */
   can(verb: Verb, kind: ResourceKind, about?: object): boolean;
+  /** Why `can` last said no: the reason of the decision, for the audit log and not for the caller. */
+  why?(): string | undefined;
   /** The caller's name in audit records: `joe`, `builtin-Admin`, `<uuid>.<cluster>`. */
   readonly name: string;
 };

@@ -4,6 +4,8 @@ import type { Labels, Traits } from "./resource.ts";
 import { expand, parseTemplate, traitValues } from "./template.ts";
 
 const longestPattern = 1024;
+/** Instructions of a compiled pattern: the time to match is in proportion to them and to the label's length. */
+const largestProgram = 2000;
 
 /**
  * A matcher for one label value of a role: a literal, a glob with `*`, or `^regex$` in RE2 syntax, which takes linear
@@ -31,14 +33,28 @@ function matcher(before: string, after: string, literal: string | undefined): (v
   const source = isRegex
     ? before + (literal === undefined ? "" : RE2JS.quote(literal)) + after
     : glob(before) + RE2JS.quote(literal ?? "") + glob(after);
+  const regex = compiled(source, isRegex ? 0 : RE2JS.DOTALL, before + after);
+  return (value) => regex.testExact(value);
+}
+
+/** Roles are read anew for each user and each request, and most of their patterns are the same. */
+const patterns = new Map<string, RE2JS>();
+const keptPatterns = 256;
+
+function compiled(source: string, flags: number, written: string): RE2JS {
+  const key = `${flags}${source}`;
+  const known = patterns.get(key);
+  if (known) return known;
   try {
-    const regex = RE2JS.compile(source, isRegex ? 0 : RE2JS.DOTALL);
-    return (value) => regex.testExact(value);
+    const regex = RE2JS.compile(source, flags);
+    if (regex.programSize() > largestProgram)
+      throw new Error("it is too large when its counts are written out");
+    if (patterns.size >= keptPatterns) patterns.clear();
+    patterns.set(key, regex);
+    return regex;
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
-    throw new Fault("bad_parameter", `${JSON.stringify(before + after)} is not a valid pattern: ${why}`, {
-      cause,
-    });
+    throw new Fault("bad_parameter", `${JSON.stringify(written)} is not a valid pattern: ${why}`, { cause });
   }
 }
 

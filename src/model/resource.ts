@@ -13,8 +13,22 @@ export const ResourceName = z
 export const Time = z.iso.datetime({ offset: true });
 export const neverTime = "0001-01-01T00:00:00Z";
 
-export const Labels = z.record(z.string(), z.string());
-export type Labels = z.infer<typeof Labels>;
+/**
+ * A record whose keys are data. Zod drops the key `__proto__` without a word, which must not happen to what somebody wrote, to a
+ * deny least of all: it is refused (S61).
+ */
+export const named = <V extends z.ZodType>(
+  value: V,
+): z.ZodType<Record<string, z.output<V>>, Record<string, z.input<V>>> =>
+  z
+    .custom<Record<string, z.input<V>>>(
+      (given) => typeof given !== "object" || given === null || !Object.hasOwn(given, "__proto__"),
+      "__proto__ is no name",
+    )
+    .pipe(z.record(z.string(), value) as never);
+
+export const Labels = named(z.string());
+export type Labels = z.output<typeof Labels>;
 
 /** What every resource carries (RES-01). */
 export const Metadata = z.strictObject({
@@ -26,8 +40,7 @@ export const Metadata = z.strictObject({
 });
 
 /** Trait name → values, e.g. `logins: [root, joe]` (AUTH-30). */
-export const Traits = z.record(
-  z.string(),
+export const Traits = named(
   z
     .array(z.string())
     .nullable()

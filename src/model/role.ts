@@ -1,7 +1,17 @@
 import { z } from "zod";
-import { Metadata } from "./resource.ts";
+import { mostDestinations } from "./destination.ts";
+import { Metadata, named } from "./resource.ts";
 
-const verbs = ["list", "create", "read", "update", "delete", "connect", "rotate", "readnosecrets"] as const;
+export const verbs = [
+  "list",
+  "create",
+  "read",
+  "update",
+  "delete",
+  "connect",
+  "rotate",
+  "readnosecrets",
+] as const;
 export type Verb = (typeof verbs)[number];
 
 /** Kinds that rules speak of (RBAC-08). */
@@ -41,12 +51,25 @@ const Conditions = z.strictObject({
   logins: z.array(z.string()).optional(),
   kubernetes_groups: z.array(z.string()).optional(),
   /** Label → allowed values: literal, `*`, glob or `^regex$` (RBAC-06). Absent in `allow` means `*: *`. */
-  node_labels: z.record(z.string(), list).optional(),
+  node_labels: named(list).optional(),
+  /**
+   * Where one may forward to: `host:port`, `CIDR:port`, `*:port`, the path of a Unix socket; with `listen:` before it where `-R`
+   * may listen. One role with such a list in `allow` is enough, and nothing else is open.
+   */
+  forward_to: z.array(z.string()).max(mostDestinations).optional(),
   rules: z.array(Rule).optional(),
 });
 export type Conditions = z.output<typeof Conditions>;
 
-const Recording = z.enum(["strict", "best_effort"]);
+/** `required` and `strict` are one, `on` and `best_effort` too. YAML's bare `on` and `off` are booleans. */
+const Recording = z.union([
+  z.enum(["on", "off", "required", "strict", "best_effort"]),
+  z.boolean().transform((on) => (on ? "on" : "off")),
+]);
+export type Recording = z.output<typeof Recording>;
+
+/** What fits into a certificate without making it long. */
+export const mostSources = 64;
 
 /** Role v3 (RBAC-02). The file form: durations as text, so that what was written is what is printed. */
 export const Role = z.strictObject({
@@ -62,10 +85,14 @@ export const Role = z.strictObject({
         client_idle_timeout: z.string().optional(),
         disconnect_expired_cert: z.boolean().optional(),
         cert_format: z.enum(["standard", "oldssh"]).optional(),
-        /** Whether a session may go on that cannot be recorded, as when a disk is full; `ssh` before `default`. */
+        /** Whether sessions are recorded, and whether one may go on that cannot be, as when a disk is full; `ssh` before `default`. */
         record_session: z
-          .strictObject({ default: Recording.optional(), ssh: Recording.optional() })
+          .union([Recording, z.strictObject({ default: Recording.optional(), ssh: Recording.optional() })])
           .optional(),
+        /** Certificates are good only at the address that their login came from. */
+        pin_source_ip: z.boolean().optional(),
+        /** Addresses and ranges, from which alone people log in and use their certificates. */
+        source_addresses: z.array(z.string()).min(1).max(mostSources).optional(),
       })
       .default({}),
     allow: Conditions.default({}),

@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { type Labels, Metadata } from "./resource.ts";
+import { MemberRotation } from "./authority.ts";
+import { type Labels, Metadata, named } from "./resource.ts";
 
 const spec = {
   /** host:port where peers reach it; empty for a tunnel node. */
@@ -7,6 +8,8 @@ const spec = {
   hostname: z.string(),
   public_addr: z.string().optional(),
   version: z.string().optional(),
+  /** Which phase of the authorities' rotations it serves (ROT-09). */
+  rotation: MemberRotation.optional(),
 };
 
 /** A registered machine (RES-30). `metadata.name` is its host UUID. */
@@ -17,14 +20,10 @@ export const Node = z.strictObject({
   spec: z.strictObject({
     ...spec,
     /** Dynamic labels: the command and its latest result (SSH-50). */
-    cmd_labels: z
-      .record(
-        z.string(),
-        z.strictObject({ command: z.array(z.string()), period: z.string(), result: z.string() }),
-      )
-      .optional(),
+    cmd_labels: named(
+      z.strictObject({ command: z.array(z.string()), period: z.string(), result: z.string() }),
+    ).optional(),
     use_tunnel: z.boolean().optional(),
-    rotation: z.unknown().optional(),
   }),
 });
 export type Node = z.output<typeof Node>;

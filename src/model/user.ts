@@ -51,6 +51,20 @@ export function lockOf(
 }
 
 /**
+ * Why nobody may act as this account at `now` by a certificate that counts from `certifiedFrom` on, whatever it says (AUTH-44): the
+ * account has expired, is locked by an administrator, or is another's who has the name now. A lock by failed logins stops logins only.
+ */
+export function accountProblem(account: User, now: Millis, certifiedFrom?: Millis): string | undefined {
+  const { name } = account.metadata;
+  for (const end of [account.spec.expires, account.metadata.expires]) {
+    if (end !== undefined && end !== neverTime && Date.parse(end) <= now) return `user ${name} has expired`;
+  }
+  if (certifiedFrom !== undefined && isOfEarlierAccount(account, certifiedFrom))
+    return `the certificate is of an earlier account of the name ${name}`;
+  return lockOf(account, now) === "administrator" ? `user ${name} is locked` : undefined;
+}
+
+/**
  * Whether a certificate that counts from `validFrom` on was made for somebody who had this name before: certificates tell
  * only the name. Not asked of accounts that a connector makes anew at each login, where the provider vouches for the name.
  */

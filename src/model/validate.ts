@@ -1,7 +1,9 @@
 import { parseDuration } from "#core/duration";
 import { Fault } from "#core/errors";
 import { implicitRoleName } from "./builtin.ts";
+import { parseDestination } from "./destination.ts";
 import { labelMatcher } from "./match.ts";
+import { parseSource } from "./options.ts";
 import { parseAction, parsePredicate } from "./predicate.ts";
 import { type Conditions, type Role, type Rule, resourceKinds } from "./role.ts";
 import { parseTemplate } from "./template.ts";
@@ -29,10 +31,30 @@ export function validateRole(role: Role): void {
       });
     }
   }
-  for (const login of allow.logins ?? []) {
-    check("allow.logins", () => {
+  for (const [i, source] of (options.source_addresses ?? []).entries())
+    check(`options.source_addresses[${i}]`, () => void parseSource(source));
+  for (const [i, login] of (allow.logins ?? []).entries()) {
+    check(`allow.logins[${i}]`, () => {
       if (login.includes("*"))
         throw new Fault("bad_parameter", `${JSON.stringify(login)}: wildcards are not allowed in logins`);
+    });
+  }
+  check("allow.forward_to", () => {
+    if (allow.forward_to && options.port_forwarding === false)
+      throw new Fault(
+        "bad_parameter",
+        "it opens nothing, since port_forwarding of this role is switched off",
+      );
+  });
+  for (const [i, text] of (deny.forward_to ?? []).entries()) {
+    check(`deny.forward_to[${i}]`, () => {
+      const entry = parseDestination(text);
+      // Who is logged in can call a socket by another path.
+      if ("path" in entry && entry.path !== undefined)
+        throw new Fault(
+          "bad_parameter",
+          `${JSON.stringify(text)}: of sockets only all can be denied, by /*; list those that are open in allow.forward_to`,
+        );
     });
   }
   for (const [side, conditions] of [
@@ -44,8 +66,8 @@ export function validateRole(role: Role): void {
 
 function checkConditions(conditions: Conditions, check: (field: string, test: () => void) => void): void {
   for (const key of ["logins", "kubernetes_groups"] as const) {
-    for (const text of conditions[key] ?? []) {
-      check(key, () => {
+    for (const [i, text] of (conditions[key] ?? []).entries()) {
+      check(`${key}[${i}]`, () => {
         parseTemplate(text);
         if (key === "logins" && text !== "*" && text.includes("*"))
           throw new Fault("bad_parameter", `${JSON.stringify(text)}: a login is * or a name, no pattern`);
@@ -53,8 +75,11 @@ function checkConditions(conditions: Conditions, check: (field: string, test: ()
     }
   }
   // Traits do not matter to whether patterns can be read.
-  check("node_labels", () => void labelMatcher(conditions.node_labels ?? {}, {}));
-  for (const rule of conditions.rules ?? []) check("rules", () => checkRule(rule));
+  for (const [key, values] of Object.entries(conditions.node_labels ?? {}))
+    check(`node_labels[${JSON.stringify(key)}]`, () => void labelMatcher({ [key]: values }, {}));
+  for (const [i, text] of (conditions.forward_to ?? []).entries())
+    check(`forward_to[${i}]`, () => void parseDestination(text));
+  for (const [i, rule] of (conditions.rules ?? []).entries()) check(`rules[${i}]`, () => checkRule(rule));
 }
 
 function checkRule(rule: Rule): void {

@@ -1,16 +1,26 @@
-import { connect, type Socket } from "node:net";
+import { connect, isIP, type LookupFunction, type Socket } from "node:net";
 import { type Millis, second } from "#core/clock";
 import { Fault } from "#core/errors";
 import { type Address, formatAddress } from "./address.ts";
 
 /**
- * Opens a TCP connection with Nagle's delay off. Rejects with `unreachable`, also when nothing has come of it after
+ * Opens a TCP connection with Nagle's delay off, at `addresses` when they are given, whatever the name means. Rejects with `unreachable`, also when nothing has come of it after
  * `patience` (the system's own is two minutes), or with the signal's reason.
  */
-export function dial(address: Address, signal: AbortSignal, patience?: Millis): Promise<Socket> {
+export function dial(
+  address: Address & { readonly addresses?: readonly string[] },
+  signal: AbortSignal,
+  patience?: Millis,
+): Promise<Socket> {
   const { promise, resolve, reject } = Promise.withResolvers<Socket>();
   if (signal.aborted) return Promise.reject(signal.reason as Error);
-  const socket = connect({ host: address.host, port: address.port, noDelay: true, allowHalfOpen: true });
+  const socket = connect({
+    host: address.host,
+    port: address.port,
+    noDelay: true,
+    allowHalfOpen: true,
+    ...(address.addresses && { lookup: knownAs(address.addresses) }),
+  });
   const onLate = (): void => {
     socket.destroy(new Error(`it did not answer within ${(patience ?? 0) / second} s`));
   };
@@ -34,6 +44,17 @@ export function dial(address: Address, signal: AbortSignal, patience?: Millis): 
     resolve(socket);
   });
   return promise;
+}
+
+/** A resolver that knows one host. */
+function knownAs(addresses: readonly string[]): LookupFunction {
+  const found = addresses.map((address) => ({ address, family: isIP(address) }));
+  return (host, { all }, done) => {
+    const [first] = found;
+    if (!first) done(Object.assign(new Error(`no address of ${host}`), { code: "ENOTFOUND" }), "");
+    else if (all) done(null, found);
+    else done(null, first.address, first.family);
+  };
 }
 
 /** The operating system's word for what went wrong, as people know it. */

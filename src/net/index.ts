@@ -11,6 +11,7 @@ export { AddressBuckets, clientAddress } from "./http/clients.ts";
 export { checkCsrf, csrfToken } from "./http/csrf.ts";
 export { type HttpsListener, listenHttps } from "./http/listen.ts";
 export { parse } from "./http/parse.ts";
+export { addressesOf, addressesOfAll } from "./lookup.ts";
 export { memorySockets } from "./memory-socket.ts";
 export { lookAhead } from "./opening.ts";
 export { isNearby, readProxyLine } from "./proxy-line.ts";

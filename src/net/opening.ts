@@ -6,6 +6,8 @@ import { beginsProxyLine, readProxyLine } from "./proxy-line.ts";
 export interface OpeningOptions {
   /** Peers of whom a PROXY line is taken. That of others is handed on as it came, which no protocol understands. */
   readonly mayBring: (address: string) => boolean;
+  /** Reads a line `Teleport-Proxy{…}` without its NUL, which is taken off then; undefined or a throw: it is not to be believed. */
+  readonly brought?: (line: string) => Address | undefined;
   /** Time until the first bytes are there. */
   readonly patience: Millis;
   /** What serves a connection that begins with this byte; undefined: the server itself. */
@@ -16,13 +18,13 @@ export interface OpeningOptions {
  * Has the first bytes of each connection looked at before `server` serves it: a PROXY line is taken off, and the address
  * that it names is from then on the socket's `remoteAddress`, for TLS sockets too. For protocols whose clients speak first.
  */
-export function lookAhead(server: Server, { mayBring, patience, elsewhere }: OpeningOptions): void {
+export function lookAhead(server: Server, { mayBring, brought, patience, elsewhere }: OpeningOptions): void {
   const claimed = new Map<string, Address>();
   const own = server.listeners("connection");
   server.removeAllListeners("connection");
   server.on("connection", (socket: Socket) => {
     const peer = socket.remoteAddress ?? "";
-    readOpening(socket, mayBring(peer), patience, ({ first, client }) => {
+    readOpening(socket, { takesLine: mayBring(peer), brought, patience }, ({ first, client }) => {
       if (client) {
         const key = nameOf(socket);
         claimed.set(key, client);
@@ -51,13 +53,17 @@ function rename(socket: Socket, { host, port }: Address): void {
 
 function readOpening(
   socket: Socket,
-  takesLine: boolean,
-  patience: Millis,
+  {
+    takesLine,
+    brought,
+    patience,
+  }: { takesLine: boolean; brought: OpeningOptions["brought"] | undefined; patience: Millis },
   done: (opening: { readonly first: number; readonly client: Address | undefined }) => void,
 ): void {
   let held: Buffer = Buffer.alloc(0);
   let client: Address | undefined;
   let mayBeLine = takesLine;
+  let mayBeBrought = brought;
   const giveUp = (): void => void socket.destroy();
   const onReadable = (): void => {
     const chunk = socket.read() as Buffer | null;
@@ -75,6 +81,19 @@ function readOpening(
       // One line and no more: what is behind it is the client's own.
       mayBeLine = false;
     }
+    if (mayBeBrought && beginsBrought(held)) {
+      const end = held.indexOf(0);
+      if (end < 0 && held.length <= longestBrought) return;
+      if (end < 0) {
+        giveUp();
+        return;
+      }
+      const line = held.toString("utf8", 0, end);
+      const read = mayBeBrought;
+      client = attempt(() => read(line)) ?? client;
+      held = held.subarray(end + 1);
+      mayBeBrought = undefined;
+    }
     const [first] = held;
     if (first === undefined) return;
     socket.removeListener("readable", onReadable);
@@ -89,6 +108,23 @@ function readOpening(
   socket.once("end", giveUp);
   socket.setTimeout(patience);
   socket.on("readable", onReadable);
+}
+
+/** What one proxy of ours says of its client may be so long. */
+const longestBrought = 8 * 1024;
+const broughtWord = "Teleport-Proxy";
+
+function beginsBrought(held: Buffer): boolean {
+  const known = held.toString("latin1", 0, broughtWord.length);
+  return known.length > 0 && broughtWord.startsWith(known);
+}
+
+function attempt<T>(work: () => T): T | undefined {
+  try {
+    return work();
+  } catch {
+    return undefined;
+  }
 }
 
 function lineOf(held: Buffer) {

@@ -1,9 +1,10 @@
-import type { Clock } from "#core/clock";
+import type { Clock, Millis } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Account } from "#helper";
-import { type ClusterView, type Person, personOf } from "#mirror";
+import { type ClusterView, isAuthority, type Person, personOf } from "#mirror";
 import type { Labels } from "#model";
 import type { PublicKeyAttempt } from "#ssh";
+import { vouchedAddress } from "#ssh/brought";
 
 /** Who is let in, and as whom. */
 export interface Visitor {
@@ -26,13 +27,16 @@ export async function authenticate(
     /** Throws when this daemon cannot become that login. */
     readonly programs: { check(account: Account): void };
     readonly clock: Pick<Clock, "now">;
-    readonly sourceAddress: string | undefined;
+    readonly hostId: string;
+    /** The IP address of the other end of the connection. */
+    readonly peer: string;
   },
 ): Promise<Visitor> {
-  const { view, sourceAddress } = parts;
+  const { view } = parts;
   const now = parts.clock.now();
-  const person = personOf(attempt, view, { now, ...(sourceAddress !== undefined && { sourceAddress }) });
-  const decision = person.access.login(attempt.user, parts.labels());
+  const labels = parts.labels();
+  const person = personOf(attempt, view, { now, labels, sourceAddress: sourceOf(attempt, parts, now) });
+  const decision = person.access.login(attempt.user, labels);
   if (!decision.allowed) {
     const [from, to] = [person.cluster, view.config().cluster_name];
     throw new Fault(
@@ -43,4 +47,20 @@ export async function authenticate(
   const account = await parts.accounts.find(attempt.user);
   parts.programs.check(account);
   return { person, account };
+}
+
+/** Where the client is, if its certificate is bound to addresses: the peer, unless that is a proxy of ours that says better. */
+function sourceOf(
+  { key, brought }: PublicKeyAttempt,
+  { view, hostId, peer }: { view: ClusterView; hostId: string; peer: string },
+  now: Millis,
+): string {
+  const { certificate } = key;
+  if (brought?.vouched === undefined || !certificate?.criticalOptions.has("source-address")) return peer;
+  return vouchedAddress(brought, {
+    audience: hostId,
+    user: certificate.keyId,
+    now,
+    isAuthority: (signer) => isAuthority(signer, "host", view),
+  });
 }

@@ -1,19 +1,20 @@
 import { type Exit, noRecorder, recordTo, runCommand, tell } from "#session";
-import { mustRecord } from "./must-record.ts";
+import { recordingOf } from "./recording.ts";
 import type { Setting, Started } from "./session-channel.ts";
 import { sessionTelling, touching } from "./visit.ts";
 
 /** A command over pipes (SSH-10), or without one the shell itself (`ssh -T`), which then reads its commands from there. */
 export async function runExec(command: string | undefined, setting: Setting): Promise<Started> {
   const { host, visit, channel, sid, env } = setting;
-  const demanded = await mustRecord(host, visit);
+  const recording = await recordingOf(host, visit);
   const running = await host.programs.exec(visit.account, command, env);
-  const { session_recording, exec_recording_limit: limit } = host.view.config();
+  const { exec_recording_limit: limit } = host.view.config();
   const telling = sessionTelling(host);
-  const recorded = session_recording === "node";
-  const onFailure = demanded
-    ? () => void host.programs.signal(visit.account, running.pid, "KILL").catch(() => {})
-    : undefined;
+  const recorded = recording !== "off";
+  const onFailure =
+    recording === "required"
+      ? () => void host.programs.signal(visit.account, running.pid, "KILL").catch(() => {})
+      : undefined;
   const recorder = recorded
     ? await recordTo(host.spool, sid, { clock: host.clock, log: host.log, limit, onFailure })
     : noRecorder;

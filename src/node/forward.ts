@@ -1,10 +1,11 @@
 import type { Duplex } from "node:stream";
 import { type Millis, second } from "#core/clock";
 import { Fault } from "#core/errors";
-import { dial, formatAddress } from "#net";
+import { addressesOf, dial, formatAddress } from "#net";
 import { tell } from "#session";
 import { type ChannelRequest, OpenFailure } from "#ssh";
 import { DirectStreamlocal, DirectTcpip, splice } from "#ssh/forward";
+import { causeOf, mayForward, permitted } from "./may-forward.ts";
 import { type Host, touching, type Visit } from "./visit.ts";
 
 const dialTimeout: Millis = 30 * second;
@@ -29,17 +30,16 @@ export async function forward(
 ): Promise<void> {
   const way = readWay(request, visit, host);
   if (way === undefined) return request.reject(OpenFailure.connectFailed, "this is no address to connect to");
-  const refuse = (reason: number, error: string): void => {
-    request.reject(reason, error);
-    way.tell({ success: false, error });
-  };
-  if (!visit.person.access.options().portForwarding)
-    return refuse(OpenFailure.administrativelyProhibited, forbidden);
   let stream: Duplex;
   try {
+    mayForward(visit);
     stream = await connectWithin(way, host, signal);
   } catch (err) {
-    return refuse(OpenFailure.connectFailed, (err as Error).message);
+    const { connectFailed, administrativelyProhibited } = OpenFailure;
+    const denied = Fault.is(err, "access_denied");
+    request.reject(denied ? administrativelyProhibited : connectFailed, (err as Error).message);
+    way.tell({ success: false, error: causeOf(err) });
+    return;
   }
   stream.on("error", () => {});
   way.tell({ success: true });
@@ -48,9 +48,6 @@ export async function forward(
     host.log.debug("forward broke off", { to: way.name, error: err.message });
   });
 }
-
-/** What a client is told whose roles do not let it forward. */
-export const forbidden = "port forwarding not allowed";
 
 /** Whether a path names a Unix socket in the file system, wherever the process that opens it is. */
 export const isSocketPath = (path: string): boolean => path.startsWith("/") && !path.includes("\0");
@@ -75,7 +72,16 @@ function wayToPort(target: { host: string; port: number }, visit: Visit, host: H
   const addr = formatAddress({ host: target.host, port });
   return {
     name: addr,
-    connect: (signal) => dial({ host: target.host, port }, signal),
+    async connect(signal) {
+      const addresses = await addressesOf(target.host);
+      const asked = addresses.map(
+        (address) => ({ kind: "connect", host: target.host, address, port }) as const,
+      );
+      const open = await permitted(asked, visit, host.labels());
+      signal.throwIfAborted();
+      // Those addresses and no other: the name may mean something else a moment later.
+      return dial({ host: target.host, port, addresses: open.map(({ address }) => address) }, signal);
+    },
     tell: (outcome) =>
       outcome.success
         ? tell({ code: "T3003I", ...visit.who, addr, ...outcome }, host.telling)
@@ -88,7 +94,10 @@ function wayToSocket({ path }: { path: string }, visit: Visit, host: Host): Way 
   const what = { ...visit.who, path, direction: "local" } as const;
   return {
     name: path,
-    connect: () => host.sockets.connect(visit.account, path),
+    async connect() {
+      await permitted([{ kind: "connect", path }], visit, host.labels());
+      return host.sockets.connect(visit.account, path);
+    },
     tell: (outcome) =>
       outcome.success
         ? tell({ code: "T4033I", ...what, ...outcome }, host.telling)

@@ -1,10 +1,11 @@
 import { createServer, type Server } from "node:net";
 import { Fault } from "#core/errors";
-import { formatAddress } from "#net";
+import { addressesOf, formatAddress } from "#net";
 import { tell } from "#session";
 import type { Connection } from "#ssh";
 import { type Bind, type Listener, RemoteForwards, type Visitor } from "#ssh/forward";
-import { forbidden, isSocketPath } from "./forward.ts";
+import { isSocketPath } from "./forward.ts";
+import { causeOf, mayForward, permitted } from "./may-forward.ts";
 import { type Host, touching, type Visit } from "./visit.ts";
 
 /** Forwards that one connection may have open. */
@@ -27,14 +28,14 @@ export function remoteForwards(visit: Visit, host: Host): RemoteForwards {
   };
   const forwards = new RemoteForwards(watched, async (bind, visitor) => {
     try {
-      if (!visit.person.access.options().portForwarding) throw new Fault("access_denied", forbidden);
+      mayForward(visit);
       if (forwards.size >= maxForwards)
         throw new Fault("limit_exceeded", `${maxForwards} forwards are open on this connection`);
       const listener = await listen(bind, visitor, visit, host);
       told(bind.kind === "tcp" ? { ...bind, port: listener.port } : bind, visit, host);
       return listener;
     } catch (err) {
-      told(bind, visit, host, (err as Error).message);
+      told(bind, visit, host, causeOf(err));
       throw err;
     }
   });
@@ -44,31 +45,42 @@ export function remoteForwards(visit: Visit, host: Host): RemoteForwards {
 async function listen(
   bind: Bind,
   visitor: (visitor: Visitor) => void,
-  { account }: Visit,
-  { sockets }: Host,
+  visit: Visit,
+  { sockets, labels }: Host,
 ): Promise<Listener> {
+  const { account } = visit;
   if (bind.kind === "tcp") {
     if (bind.port > 65_535) throw new Fault("bad_parameter", `there is no port ${bind.port}`);
     if (bind.port !== 0 && bind.port < firstFreePort && account.uid !== 0)
       throw new Fault("access_denied", `ports below ${firstFreePort} are for root`);
-    return listenOnPort(bind.host, bind.port, visitor);
+    const addresses = await boundBy(bind.host);
+    await permitted([{ kind: "listen", host: bind.host, addresses, port: bind.port }], visit, labels());
+    return listenOnPort(bind.host, addresses, bind.port, visitor);
   }
   const { path } = bind;
   if (!isSocketPath(path)) throw new Fault("bad_parameter", "the path of a socket begins with /");
+  await permitted([{ kind: "listen", path }], visit, labels());
   const listening = await sockets.listen(account, path, (stream) => visitor({ stream, host: "", port: 0 }));
   return { port: 0, [Symbol.asyncDispose]: () => listening[Symbol.asyncDispose]() };
 }
 
 /**
- * On the addresses that RFC 4254 §7.1 means by `host`: all of the machine when it is empty, which clients send only when
- * they are told to, both loopbacks for `localhost`, else the one that is named (`GatewayPorts clientspecified` of sshd).
+ * The addresses that RFC 4254 §7.1 means by `host`: all of the machine, so none by name, when it is empty, which clients send
+ * only when they are told to, both loopbacks for `localhost`, else the one that is named (`GatewayPorts clientspecified` of sshd).
  */
+async function boundBy(host: string): Promise<readonly string[]> {
+  if (host === "" || host === "*") return [];
+  if (host === "localhost") return ["127.0.0.1", "::1"];
+  return (await addressesOf(host)).slice(0, 1);
+}
+
 async function listenOnPort(
   host: string,
+  addresses: readonly string[],
   port: number,
   visitor: (visitor: Visitor) => void,
 ): Promise<Listener> {
-  if (host === "" || host === "*") {
+  if (addresses.length === 0) {
     try {
       return listenerOf(await bound({ host: "::", port }, visitor));
     } catch (err) {
@@ -76,7 +88,7 @@ async function listenOnPort(
       return onEach(["0.0.0.0"], host, port, visitor);
     }
   }
-  return onEach(host === "localhost" ? ["127.0.0.1", "::1"] : [host], host, port, visitor);
+  return onEach(addresses, host, port, visitor);
 }
 
 /** The same port on all addresses, less those of a family that this machine does not have. */

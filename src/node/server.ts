@@ -1,7 +1,6 @@
 import type { Duplex } from "node:stream";
 import { Fault } from "#core/errors";
-import { refusals, userProblem } from "#mirror";
-import type { Labels } from "#model";
+import { authorityProblem, refusals, userProblem } from "#mirror";
 import { type Address, formatAddress, type Guest, parseAddress } from "#net";
 import { activity, Seats, tell, untilLimit, type Who } from "#session";
 import { type Accepted, type Algorithms, accept, OpenFailure, type ServerOptions } from "#ssh";
@@ -15,8 +14,6 @@ import type { Host, Visit } from "./visit.ts";
 export interface NodeOptions extends Host {
   /** Certified keys first, plain last; asked for at each connection, so that a renewal takes effect. */
   readonly hostSigners: () => readonly Signer[];
-  /** This node's labels as they are now. */
-  readonly labels: () => Labels;
   /** This program's version, for `x-teleport-version`. */
   readonly version: string;
   readonly algorithms?: Algorithms;
@@ -61,10 +58,7 @@ export class NodeServer {
           stream,
           hostKeys: this.#options.hostSigners(),
           version: "Teleport",
-          check: (attempt) => {
-            const sourceAddress = ends.remote.host;
-            return authenticate(attempt, { ...this.#options, sourceAddress });
-          },
+          check: (attempt) => authenticate(attempt, { ...this.#options, hostId, peer: ends.remote.host }),
           onRefused: refused.add,
           ...(algorithms && { algorithms }),
           keepAlive: { every, count },
@@ -127,10 +121,11 @@ export class NodeServer {
     }
     const leave = view.onChange(() => {
       const problem = userProblem(person, view, clock.now());
+      const outdated = authorityProblem(person, view);
       if (problem !== undefined) disconnect(problem);
+      else if (outdated?.everything) disconnect(outdated.reason);
     });
-    const { client_idle_timeout, disconnect_expired_cert } = view.config();
-    const limits = person.access.options({ client_idle_timeout, disconnect_expired_cert });
+    const limits = person.access.options(view.config());
     const expires = limits.disconnectExpiredCert ? person.expires : undefined;
     void untilLimit({ idle: limits.clientIdleTimeout, expires }, visit.activity, clock, over.signal).then(
       (reason) => {
@@ -138,9 +133,25 @@ export class NodeServer {
       },
     );
     const listening = remoteForwards(visit, this.#options);
-    connection.onRequest((name, payload) => listening.answer(name, payload) ?? this.#global(name));
+    // What runs goes on over a rotation; nothing more begins by what is not trusted any more.
+    let told = false;
+    const outdated = (): string | undefined => {
+      const problem = authorityProblem(person, view);
+      // Once: a client may try without end.
+      if (problem && !told)
+        tell({ code: "T3007W", ...who, error: problem.reason, success: "false" }, telling);
+      told ||= problem !== undefined;
+      return problem?.reason;
+    };
+    connection.onRequest((name, payload) =>
+      /^(tcpip|streamlocal)-forward/.test(name) && outdated() !== undefined
+        ? false
+        : (listening.answer(name, payload) ?? this.#global(name)),
+    );
     let sessions = 0;
     connection.onOpen((request) => {
+      const refusal = outdated();
+      if (refusal !== undefined) return request.reject(OpenFailure.administrativelyProhibited, refusal);
       if (request.kind === "session") {
         if (sessions >= this.#options.limits.maxSessions) {
           this.#options.limits.onLimit?.("sessions");

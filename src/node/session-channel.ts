@@ -96,9 +96,15 @@ export function serveSession(channel: Channel, visit: Visit, host: Host): void {
 
   /** Refusing does not fail the session (SSH-25). */
   function forwardAgent(): boolean {
-    wantsAgent = visit.person.access.forwardsAgent(visit.account.name);
-    if (!wantsAgent) host.log.debug("agent forwarding is not allowed", { user: visit.person.user });
-    return wantsAgent;
+    const { allowed, reason } = visit.person.access.agent(visit.account.name);
+    wantsAgent = allowed;
+    if (allowed) tell({ code: "T4120I", ...visit.who, success: true }, host.telling);
+    else {
+      const error = `agent forwarding not allowed: ${reason}`;
+      host.log.debug("an agent is not forwarded", { user: visit.person.user, error });
+      tell({ code: "T4120W", ...visit.who, success: false, error }, host.telling);
+    }
+    return allowed;
   }
 
   async function signal(name: string): Promise<boolean> {

@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { sttyArguments } from "#helper";
 import { LiveSession, noRecorder, recordTo, type Shell } from "#session";
-import { mustRecord } from "./must-record.ts";
 import type { Pty, Size } from "./pty.ts";
+import { recordingOf } from "./recording.ts";
 import type { Setting, Started } from "./session-channel.ts";
 import { sessionTelling, touching } from "./visit.ts";
 
@@ -21,7 +21,7 @@ export async function runShell(
 ): Promise<Started> {
   const { pty, size } = terminal;
   const { account } = visit;
-  const demanded = await mustRecord(host, visit);
+  const recording = await recordingOf(host, visit);
   const group = await host.accounts.group("tty").catch(() => undefined);
   const modes = sttyArguments(terminal.modes);
   const login = await host.programs.onTerminal(account, { path: pty.path, modes, group }, env, command);
@@ -34,14 +34,14 @@ export async function runShell(
     hangUp: () => pty.close(),
     kill: () => login.kill("SIGKILL"),
   };
-  const off = host.view.config().session_recording !== "node";
-  const recorder = off
-    ? noRecorder
-    : await recordTo(host.spool, sid, {
-        clock: host.clock,
-        log: host.log,
-        onFailure: demanded ? () => login.kill("SIGKILL") : undefined,
-      });
+  const recorder =
+    recording === "off"
+      ? noRecorder
+      : await recordTo(host.spool, sid, {
+          clock: host.clock,
+          log: host.log,
+          onFailure: recording === "required" ? () => login.kill("SIGKILL") : undefined,
+        });
   const session = new LiveSession({
     sid,
     who: visit.who,

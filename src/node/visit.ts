@@ -3,6 +3,7 @@ import type { Log } from "#core/log";
 import type { Random } from "#core/random";
 import type { Accounts, Programs, Sockets } from "#helper";
 import type { ClusterView } from "#mirror";
+import type { Labels } from "#model";
 import type { Address } from "#net";
 import type { Activity, Spool, Telling, Who } from "#session";
 import type { Channel, Connection } from "#ssh";
@@ -13,6 +14,8 @@ import type { SessionMeter } from "./meter.ts";
 export interface Host {
   readonly hostId: string;
   readonly view: ClusterView;
+  /** This node's labels as they are now. */
+  readonly labels: () => Labels;
   readonly accounts: Pick<Accounts, "find" | "group">;
   readonly programs: Programs;
   readonly sockets: Pick<Sockets, "connect" | "listen">;

@@ -44,6 +44,12 @@ export function authorityPin(cert: string): string {
   return `sha256:${createHash("sha256").update(spki).digest("hex")}`;
 }
 
+/** Whether `authority` (PEM) has signed `cert` (PEM or DER). Times are not looked at. */
+export function issuedBy(cert: string | Uint8Array, authority: string): boolean {
+  const [leaf, ca] = [open(cert), open(authority)];
+  return leaf.checkIssued(ca) && leaf.verify(ca.publicKey);
+}
+
 /** TLS allows no difference of clocks, SSH as we check it two minutes beside one of back-dating: X.509 begins as much before. */
 export const tlsBackdating: Millis = 3 * minute;
 

@@ -15,9 +15,9 @@ export interface Carrier {
   readonly person: Person;
   /** The login the client named at the proxy. */
   readonly login: string;
-  /** `host:port` of the client. */
-  readonly clientAddress: string;
   readonly hostId: string;
+  /** What a member of the cluster is told of whose connection this is; `audience`: its host id, or `auth`. */
+  readonly introduce: (audience: string, user: string) => Promise<Uint8Array>;
   readonly reach: (host: string, port: number) => Promise<Reached>;
   readonly dialAuth: () => Promise<Socket>;
   readonly clusterName: () => string;
@@ -40,6 +40,8 @@ export async function carry(target: Target, carrier: Carrier, open: () => Channe
       // Where the auth servers are is nobody's business here; the proxy's own log has it.
       throw new Fault("unreachable", authIsAway, { cause });
     });
+    // Who may call from some addresses only is called from there, whatever address the proxy has.
+    if (isPinned(carrier.person)) socket.write(await carrier.introduce("auth", ""));
     await join(open(), socket);
     return;
   }
@@ -56,10 +58,14 @@ export async function carry(target: Target, carrier: Carrier, open: () => Channe
     addr: address,
     server_id: carrier.hostId,
   });
-  // A node learns from whom the connection is; it believes it for the audit only (SSH-01).
-  if (node) socket.write(`Teleport-Proxy${JSON.stringify({ clientAddr: carrier.clientAddress })}\0`);
+  // A node learns from whom the connection is (SSH-01).
+  if (node) socket.write(await carrier.introduce(node.metadata.name, carrier.person.user));
   await join(open(), socket);
 }
+
+/** Whether a person's certificate is good at some addresses only. */
+export const isPinned = ({ certificate }: Person): boolean =>
+  certificate.criticalOptions.has("source-address");
 
 const authIsAway =
   "the proxy cannot reach the cluster's auth server now; sessions go on and can be started, all else has to wait";

@@ -5,7 +5,7 @@ import { type Millis, second } from "#core/clock";
 import { Fault, type FaultKind } from "#core/errors";
 import type { ClusterView, Person } from "#mirror";
 import { allLabels, type Node } from "#model";
-import { dial, formatAddress, parseAddress } from "#net";
+import { addressesOfAll, dial, formatAddress, parseAddress } from "#net";
 import { type DialPolicy, resolve, route, routeByAddress } from "#tunnel";
 
 export interface ReachOptions {
@@ -31,6 +31,9 @@ export interface Reached {
   readonly node: Node | undefined;
 }
 
+/** Who wants to be connected, with the login that was named at the proxy. */
+type Visitor = Pick<Person, "user" | "access"> & { readonly login: string };
+
 /** How long a dial may take (PRX-08). */
 const dialTimeout: Millis = 30 * second;
 /** Without a port sshd's is tried when ours stays silent so long (PRX-05). */
@@ -45,7 +48,7 @@ const sshdPort = 22;
 export async function reachHost(
   host: string,
   port: number,
-  person: Person,
+  person: Visitor,
   options: ReachOptions,
   signal: AbortSignal,
 ): Promise<Reached> {
@@ -74,18 +77,27 @@ export async function reachHost(
     const addresses = await resolve(host, found.elsewhere);
     const named = routeByAddress(addresses, port, nodesAt);
     if (named) return reachNode(named, person, options, within.signal);
-    return reachOther(host, port, addresses, options, within.signal);
+    const open = await mayConnect(host, person);
+    return reachOther(
+      host,
+      port,
+      addresses,
+      { ...options, policy: bothOf(options.policy, open) },
+      within.signal,
+    );
   }
 }
 
 async function reachNode(
   node: Node,
-  person: Person,
+  person: Visitor,
   { here }: Pick<ReachOptions, "here">,
   signal: AbortSignal,
 ): Promise<Reached> {
-  const decision = person.access.sees(allLabels(node));
-  if (!decision.allowed) {
+  const labels = allLabels(node);
+  if (!person.access.sees(labels).allowed) {
+    // None of the logins is let in, so neither is this one, and what is in its way is what the person wants to know.
+    const decision = person.access.login(person.login, labels);
     throw new Fault(
       "access_denied",
       `${person.user} may not log in to ${node.spec.hostname}: no role allows it`,
@@ -98,6 +110,31 @@ async function reachNode(
   const socket = here(node) ?? (await dial(parseAddress(node.spec.addr, nodePort), signal));
   return { socket, address: node.spec.addr, node };
 }
+
+/** What the roles' lists of destinations leave open. Throws `access_denied`. */
+async function mayConnect(host: string, { user, login, access }: Visitor): Promise<DialPolicy> {
+  const known = await addressesOfAll(access.namedHosts);
+  const at = { login, addressesOf: (name: string) => known.get(name) };
+  return {
+    permitted(_host, addresses, port) {
+      const decided = addresses.map((address) => ({
+        address,
+        decision: access.connect({ kind: "connect", host, address, port }, at),
+      }));
+      const open = decided.filter(({ decision }) => decision.allowed).map(({ address }) => address);
+      if (open.length > 0) return open;
+      const where = formatAddress({ host, port });
+      throw new Fault("access_denied", `${user} may not be connected to ${where}: no role allows it`, {
+        cause: new Error(decided[0]?.decision.reason ?? "the host has no address"),
+      });
+    },
+  };
+}
+
+/** What both permit. */
+const bothOf = (first: DialPolicy, second: DialPolicy): DialPolicy => ({
+  permitted: (host, addresses, port) => second.permitted(host, first.permitted(host, addresses, port), port),
+});
 
 async function reachOther(
   host: string,

@@ -1,9 +1,10 @@
 import type { Socket } from "node:net";
+import { authoritiesDigest, authoritiesRequest } from "#contract/names";
 import { type Clock, second } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
 import type { Draft, Emitter } from "#events";
-import { type ClusterView, type Person, personOf, refusals, userProblem } from "#mirror";
+import { authorityProblem, type ClusterView, type Person, personOf, refusals, userProblem } from "#mirror";
 import { formatAddress, type Guest, readProxyLine } from "#net";
 import { Seats } from "#session";
 import {
@@ -15,9 +16,10 @@ import {
   OpenFailure,
   type ServerOptions,
 } from "#ssh";
+import { introduce } from "#ssh/brought";
 import { DirectTcpip } from "#ssh/forward";
 import type { Signer } from "#ssh/keys";
-import { type Carrier, carry } from "./carry.ts";
+import { type Carrier, carry, isPinned } from "./carry.ts";
 import type { ReachOptions } from "./reach.ts";
 import { reachHost } from "./reach.ts";
 import { type Refusal, Refusals, refusedChannel, refusedRequest } from "./refusals.ts";
@@ -113,8 +115,14 @@ export class ProxyServer {
     const carrier: Carrier = {
       person,
       login: client.user,
-      clientAddress: addrs["addr.remote"],
-      reach: (host, port) => reachHost(host, port, person, this.#options.reach, signal),
+      // Signed only where it decides something.
+      introduce: (audience, user) =>
+        introduce(
+          addrs["addr.remote"],
+          isPinned(person) ? { audience, user, signer: this.#signer(), now: clock.now() } : undefined,
+        ),
+      reach: (host, port) =>
+        reachHost(host, port, { ...person, login: client.user }, this.#options.reach, signal),
       dialAuth: () => this.#options.reach.dialAuth(signal),
       clusterName: () => view.config().cluster_name,
       report: (draft) => this.#report({ ...draft, ...addrs, user: person.user, login: client.user } as Draft),
@@ -128,7 +136,9 @@ export class ProxyServer {
     }
     this.#live.add(connection);
     const leave = view.onChange(() => {
-      const problem = userProblem(person, view, clock.now());
+      const outdated = authorityProblem(person, view);
+      const problem =
+        userProblem(person, view, clock.now()) ?? (outdated?.everything ? outdated.reason : undefined);
       if (problem === undefined) return;
       carrier.report({ code: "T3006I", reason: problem, server_id: this.#options.hostId });
       connection.disconnect(problem);
@@ -142,11 +152,26 @@ export class ProxyServer {
         left > 0 ? `${refusal.error} (${left} more refusals were not written down)` : refusal.error;
       carrier.report({ ...refusal, error, server_id: this.#options.hostId } as Refusal);
     };
-    connection.onOpen((request) => open(request, carrier, refused));
+    let told = false;
+    connection.onOpen(async (request) => {
+      // What runs goes on over a rotation; nothing more begins by what is not trusted any more.
+      const outdated = authorityProblem(person, view);
+      if (!outdated) return await open(request, carrier, refused);
+      const { reason } = outdated;
+      // Once: a client may try without end.
+      if (!told)
+        carrier.report({ code: "T3007W", error: reason, success: "false", server_id: this.#options.hostId });
+      told = true;
+      request.reject(OpenFailure.administrativelyProhibited, reason);
+    });
     connection.onRequest((name, payload) => {
       if (name === "x-teleport-version") return Buffer.from(this.#options.version);
       if (name === "recording-proxy@teleport.com") {
         return Buffer.from(String(view.config().session_recording === "proxy"));
+      }
+      if (name === authoritiesRequest) {
+        const own = view.authorities("host").find(({ spec }) => spec.cluster_name === person.cluster);
+        return Buffer.from(authoritiesDigest(own?.spec.checking_keys ?? []));
       }
       const refusal = refusedRequest(name, payload);
       if (refusal) refused(refusal);
@@ -157,6 +182,13 @@ export class ProxyServer {
     leave();
     this.#live.delete(connection);
     stand();
+  }
+
+  /** The certified key that says that this is a proxy. */
+  #signer(): Signer {
+    const certified = this.#options.hostSigners().find(({ publicKey }) => publicKey.certificate);
+    if (!certified) throw new Fault("internal", "this proxy has no certificate");
+    return certified;
   }
 
   /** The reason is the answer to what the client asks for first, where people see it; who asks for nothing leaves without. */

@@ -2,6 +2,7 @@ import type { Duplex } from "node:stream";
 import { type Clock, type Millis, minute } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
+import type { Brought } from "./brought/line.ts";
 import type { Connection } from "./connection/channel.ts";
 import { openConnection } from "./connection/connection.ts";
 import type { ConnectionLimits } from "./connection/limits.ts";
@@ -31,6 +32,8 @@ export interface PublicKeyAttempt {
   readonly key: PublicKey;
   /** The signature algorithm the client used. */
   readonly algorithm: string;
+  /** What a proxy said of the connection. */
+  readonly brought?: Brought;
 }
 
 export interface ServerOptions<Identity> {
@@ -102,13 +105,17 @@ export async function accept<Identity>(
     });
     return await within(loginGrace, late, clock, signal, async (bounded) => {
       const transport = await startServerTransport({ ...options, signal: bounded });
-      return await admit(transport, { ...options, onRefused }, ({ user, identity }) => {
+      const { brought } = transport;
+      const check = brought
+        ? (attempt: PublicKeyAttempt) => options.check({ ...attempt, brought })
+        : options.check;
+      return await admit(transport, { ...options, check, onRefused }, ({ user, identity }) => {
         guest?.loggedIn();
         return {
           connection: openConnection(transport, options),
           user,
           identity,
-          clientAddress: transport.clientAddress,
+          clientAddress: brought?.clientAddress,
         };
       });
     });

@@ -58,8 +58,19 @@ export const WebSessionRecord = z.strictObject({
   bearer: z.string(),
   bearerExpires: z.number(),
   expires: z.number(),
+  /** Where alone the session is good, as ranges. */
+  sources: z.array(z.string()).optional(),
 });
 export type WebSessionRecord = z.output<typeof WebSessionRecord>;
 
 /** What the first auth server decided for good. */
 export const ClusterNameRecord = z.strictObject({ id: z.string(), name: z.string() });
+
+/** A member to whom certificates were issued, so that one that is away is not forgotten (ROT-03). */
+export const HostRecord = z.strictObject({
+  kind: z.enum(["node", "proxy", "auth_server"]),
+  host_id: z.string(),
+  name: z.string(),
+  /** When its certificates run out, milliseconds since the epoch. */
+  expires: z.number(),
+});

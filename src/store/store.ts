@@ -22,6 +22,7 @@ import { decode, encode, keyPart } from "./record.ts";
 import {
   AttemptsRecord,
   ClusterNameRecord,
+  HostRecord,
   OtpRecord,
   PasswordRecord,
   SignupRecord,
@@ -110,6 +111,15 @@ function collections(backend: Backend) {
     nodes: named("node", "/nodes/", Node, true),
     proxies: named("proxy", "/proxies/", ProxyServer),
     authServers: named("auth server", "/auth_servers/", AuthServer),
+    /** Who holds certificates of the host authority; gone when the last of them has run out. */
+    hosts: new Collection({
+      backend,
+      what: "host",
+      prefix: "/hosts/",
+      schema: HostRecord,
+      nameOf: ({ kind, host_id }) => `${kind}/${host_id}`,
+      expiresOf: ({ expires }) => expires,
+    }),
     /** By the SHA-256 of the token. */
     tokens: new Collection({
       backend,

@@ -2,7 +2,7 @@ import type { WebSession } from "#contract/auth";
 import type { BearerSession } from "#contract/web";
 import type { Clock } from "#core/clock";
 import { Fault } from "#core/errors";
-import type { Reply, Request } from "#net";
+import { clientAddress, type Reply, type Request } from "#net";
 import type { WebAuth } from "./options.ts";
 
 const cookie = "session";
@@ -14,6 +14,7 @@ export interface Credentials {
   readonly user: string;
   readonly id: string;
   readonly bearer: string;
+  readonly client_addr: string;
 }
 
 /** Throws `access_denied` unless both halves are there and have their form. Auth decides whether they are good. */
@@ -21,7 +22,7 @@ export function credentials(request: Request): Credentials {
   const bearer = /^Bearer ([0-9a-f]{32})$/i.exec(request.headers.authorization ?? "")?.[1];
   const held = decode(request.cookies[cookie] ?? "");
   if (!held || bearer === undefined) throw new Fault("access_denied", "sign in first");
-  return { ...held, bearer };
+  return { ...held, bearer, client_addr: clientAddress(request.raw.socket) };
 }
 
 /** The live session of a request. Asks auth each time: a logout or a lock holds from that moment on. */

@@ -1,12 +1,12 @@
 import { globSync, readFileSync } from "node:fs";
 import { Readable } from "node:stream";
 import { Fault } from "#core/errors";
+import { inAddressList } from "../../src/core/cidr.ts";
 import { messages } from "../../src/ssh/agent/framing.ts";
 import { offer } from "../../src/ssh/crypto/algorithms.ts";
 import { kexInit, negotiate } from "../../src/ssh/crypto/negotiate.ts";
 import * as forward from "../../src/ssh/forward/requests.ts";
 import { checkCertificate } from "../../src/ssh/keys/check.ts";
-import { inAddressList } from "../../src/ssh/keys/cidr.ts";
 import { matchesHost, parseKnownHosts } from "../../src/ssh/keys/known-hosts.ts";
 import { readPrivateKey, writePrivateKey } from "../../src/ssh/keys/private-fields.ts";
 import { formatPrivateKey, parsePrivateKey } from "../../src/ssh/keys/private-text.ts";

@@ -6,6 +6,7 @@ import type { Io } from "../io.ts";
 import { printable } from "../text.ts";
 import { type ConnectAdmin, withAdmin } from "./admin.ts";
 import { authorityList } from "./auth-ls.ts";
+import { rotate } from "./auth-rotate.ts";
 import { signingCommands } from "./auth-sign.ts";
 import { fingerprintOf, pemBytes } from "./fingerprints.ts";
 import { command } from "./globals.ts";
@@ -14,6 +15,7 @@ export const auth = (connect: ConnectAdmin): Group => ({
   name: "auth",
   about: "Work with the cluster's certificate authorities",
   commands: [
+    rotate(connect),
     command({
       name: "export",
       about: "Print the keys by which others trust this cluster",

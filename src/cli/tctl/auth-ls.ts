@@ -48,7 +48,7 @@ export const authorityList = (connect: ConnectAdmin): Command =>
                 key.type,
                 key.fingerprint,
                 `${key.signs ? "signs" : "trusted"}${key.expires ? ` until ${key.expires.slice(0, 10)}` : ""}`,
-                rotationOf(sorted[i]),
+                rotationOf(sorted[i]?.spec.rotation),
               ]),
             ),
           ),

@@ -1,4 +1,6 @@
+import type { AuthClient } from "#authclient";
 import { formatAddress, load } from "#config";
+import { type Millis, systemClock } from "#core/clock";
 import { Fault } from "#core/errors";
 import { readSettings } from "../settings.ts";
 import { productVersion } from "../version.ts";
@@ -14,17 +16,29 @@ export const connectAdmin =
     const { teleport } = configure({ file, flags: {}, defaults }).config;
     const { openAdmin } = await door();
     const addresses = teleport.auth_servers;
-    const auth = await openAdmin({ dataDir: teleport.data_dir, addresses, version: await productVersion() });
-    if (!auth) {
-      throw new Fault(
-        "access_denied",
-        `tctl must be used on the auth server: there is no administrator's identity in ${teleport.data_dir}; name the auth server's configuration with --config`,
-      );
-    }
+    const version = await productVersion();
+    const open = async (triesLeft: number): Promise<AuthClient> => {
+      const auth = await openAdmin({ dataDir: teleport.data_dir, addresses, version });
+      if (!auth) {
+        throw new Fault(
+          "access_denied",
+          `tctl must be used on the auth server: there is no administrator's identity in ${teleport.data_dir}; name the auth server's configuration with --config`,
+        );
+      }
+      try {
+        await auth["cluster.status"]({}, signal);
+        return auth;
+      } catch (err) {
+        auth.close();
+        // A rotation may be giving the administrator a new identity at this moment.
+        if (!Fault.is(err, "access_denied") || triesLeft === 0) throw err;
+        await systemClock.sleep(identityPause, signal);
+        return open(triesLeft - 1);
+      }
+    };
     try {
-      await auth["cluster.status"]({}, signal);
+      return await open(2);
     } catch (err) {
-      auth.close();
       if (!Fault.is(err, "unreachable")) throw err;
       const where = addresses.map(formatAddress).join(", ");
       throw new Fault(
@@ -33,5 +47,6 @@ export const connectAdmin =
         { cause: err },
       );
     }
-    return auth;
   };
+
+const identityPause: Millis = 300;

@@ -1,5 +1,6 @@
 import type { Program } from "../command.ts";
 import { versionCommand } from "../version-command.ts";
+import { access } from "./access.ts";
 import type { ConnectAdmin } from "./admin.ts";
 import { auth } from "./auth-export.ts";
 import { globals } from "./globals.ts";
@@ -18,6 +19,7 @@ export const programWith = (connect: ConnectAdmin): Program => ({
     nodes(connect),
     tokens(connect),
     auth(connect),
+    access(connect),
     status(connect),
     ...resources(connect),
     versionCommand(globals),

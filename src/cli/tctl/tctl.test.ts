@@ -535,6 +535,36 @@ suite("tctl status (TCT-60)", () => {
       `Cluster main\nUser CA never updated\nHost CA never updated\nCA pin  sha256:${"ab".repeat(32)}\n`,
     );
   });
+  test("ROT-11: every phase in words; who is behind by name, escaped, and not without end", async () => {
+    const rotation = { mode: "manual", started: "2026-11-02T09:07:49Z", grace_period: "48h0m0s" };
+    for (const [phase, words] of [
+      ["init", "initialized"],
+      ["update_clients", "rotating clients"],
+      ["update_servers", "rotating servers"],
+      ["rollback", "rolling back"],
+    ]) {
+      const cas = [
+        caOf("user", "main"),
+        caOf("host", "main", { rotation: { state: "in_progress", phase, ...rotation } }),
+      ];
+      const { out } = await tctl("status", { "cluster.status": status({ cas }) });
+      const facts = "mode: manual, started: Nov 2 09:07:49 UTC, ending: Nov 4 09:07:49 UTC";
+      assert.ok(out.includes(`Host CA ${words} (${facts})\n`), out);
+    }
+    const behind = Array.from({ length: 22 }, (_, i) => ({
+      kind: "node",
+      name: `db${i}\u001b[2J`,
+      host_id: "6a1b",
+      offline: i > 0,
+      authorities: ["user", "host"],
+      ...(i === 0 && { phase: "init" }),
+    }));
+    const { out } = await tctl("status", { "cluster.status": status({ behind }) });
+    assert.match(out, /^Behind {2}node db0\S* \[6a1b\]: at phase init \(user CA and host CA\)$/m);
+    assert.match(out, /^Behind {2}node db1\S* \[6a1b\]: offline \(user CA and host CA\)$/m);
+    assert.match(out, /^Behind {2}and 2 more: --format=json names all of them$/m);
+    assert.ok(!out.includes("\u001b"));
+  });
   test("during and after a rotation, with a license", async () => {
     const cas = [
       caOf("user", "main", { rotation: { state: "standby", last_rotated: "2026-11-22T09:27:49Z" } }),
@@ -544,7 +574,11 @@ suite("tctl status (TCT-60)", () => {
           phase: "update_clients",
           mode: "manual",
           started: "2026-11-22T09:27:49Z",
-          schedule: { update_clients: "", update_servers: "", standby: "2026-11-24T09:27:49Z" },
+          schedule: {
+            update_clients: "2026-11-23T01:27:49Z",
+            update_servers: "2026-11-23T17:27:49Z",
+            standby: "2026-11-24T09:27:49Z",
+          },
         },
       }),
     ];
@@ -552,9 +586,12 @@ suite("tctl status (TCT-60)", () => {
     assert.match(out, /^User CA rotated Nov 22 09:27:49 UTC$/m);
     assert.match(
       out,
-      /^Host CA rotating \(phase: update clients, mode: manual, started: Nov 22 09:27:49 UTC, ending: Nov 24 09:27:49 UTC\)$/m,
+      /^Host CA rotating clients \(mode: manual, started: Nov 22 09:27:49 UTC, ending: Nov 24 09:27:49 UTC\)$/m,
     );
-    assert.match(out, /CA pin[^\n]*\nLicense valid until 2030\n$/);
+    assert.match(
+      out,
+      /CA pin[^\n]*\nLicense valid until 2030\nNext {4}host CA: update_servers Nov 23 17:27:49 UTC, standby Nov 24 09:27:49 UTC\n$/,
+    );
   });
 });
 

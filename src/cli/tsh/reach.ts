@@ -2,11 +2,14 @@ import {
   authApi,
   type ConnectOptions,
   type Credentials,
+  formatPublicKeyLine,
   type HostKey,
   type Jump,
   ProxyConnection,
+  relearning,
   signerOf,
 } from "#client";
+import { authoritiesDigest } from "#contract/names";
 import { systemClock } from "#core/clock";
 import { Fault } from "#core/errors";
 import { silentLog } from "#core/log";
@@ -14,7 +17,7 @@ import type { Node } from "#model";
 import { printable, printableLines } from "../text.ts";
 import { productVersion } from "../version.ts";
 import type { TshContext } from "./globals.ts";
-import type { Home, Login } from "./home.ts";
+import { type Home, type Login, openHome } from "./home.ts";
 
 /** How to connect where a command has wishes of its own. */
 export interface Wishes extends Pick<ConnectOptions, "timeout" | "keepAlive" | "knownHosts"> {
@@ -26,11 +29,13 @@ export interface Wishes extends Pick<ConnectOptions, "timeout" | "keepAlive" | "
 }
 
 /** Connects to the proxy of a login. */
-export function openProxy(
-  { io, signal }: TshContext,
-  { profile, credentials }: Login,
-  { jumps = [], login = "", quiet = false, ...wishes }: Wishes = {},
+export async function openProxy(
+  context: Pick<TshContext, "io" | "signal">,
+  login: Login,
+  { jumps = [], login: user = "", quiet = false, ...wishes }: Wishes = {},
 ): Promise<ProxyConnection> {
+  const { io, signal } = context;
+  const { profile, credentials } = login;
   const options: ConnectOptions = {
     proxy: profile.sshProxyAddr,
     cluster: profile.rootCluster,
@@ -42,8 +47,30 @@ export function openProxy(
     ...(!quiet && { onBanner: (text: string) => io.err(printableLines(text.trimEnd())) }),
     ...wishes,
   };
-  if (jumps.length === 0) return ProxyConnection.open(options, signal);
-  return ProxyConnection.jump(options, jumps, login, signal);
+  if (jumps.length > 0) return ProxyConnection.jump(options, jumps, user, signal);
+  const proxy = await ProxyConnection.open(options, signal);
+  proxy.alongside(keepAuthorities(context, login, proxy).catch(() => {}));
+  return proxy;
+}
+
+/** Notices a rotation of the host CA while what is known of it still counts. What fails is tried again by the next command. */
+async function keepAuthorities(
+  { io, signal }: Pick<TshContext, "io" | "signal">,
+  { profile, credentials }: Login,
+  proxy: ProxyConnection,
+): Promise<void> {
+  const said = await proxy.authorities();
+  const known = credentials.hostAuthorities.filter(({ cluster }) => cluster === profile.rootCluster);
+  const lines = known.map(({ key }) => formatPublicKeyLine({ key }));
+  if (said === undefined || said === authoritiesDigest(lines) || !credentials.tls) return;
+  const [{ openAuth }, { relearnAuthorities }] = await Promise.all([authApi(), relearning()]);
+  const cluster = profile.rootCluster;
+  const auth = openAuth(proxy, credentials, { cluster, version: await productVersion() });
+  try {
+    await relearnAuthorities(auth, openHome(io).keystore, profile, signal);
+  } finally {
+    auth.close();
+  }
 }
 
 /** The nodes of a cluster that have all of `labels`, by name (TSH-43). */

@@ -1,7 +1,7 @@
+import { inAddressList } from "#core/cidr";
 import { type Millis, minute } from "#core/clock";
 import { Fault } from "#core/errors";
 import { Reader, text } from "../wire/codec.ts";
-import { inAddressList } from "./cidr.ts";
 import type { Certificate, PublicKey } from "./key.ts";
 import { dissectCertificate, sameKey } from "./public.ts";
 

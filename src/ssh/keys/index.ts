@@ -8,4 +8,5 @@ export { generateKey, PrivateKey } from "./private.ts";
 export type { KeyPair } from "./private-fields.ts";
 export { formatPrivateKey, parsePrivateKey } from "./private-text.ts";
 export { fingerprint, parsePublicKey, sameKey } from "./public.ts";
+export { signerOf, signMessage } from "./sshsig.ts";
 export { formatPublicKeyLine, type PublicKeyLine, parsePublicKeyLine } from "./text.ts";

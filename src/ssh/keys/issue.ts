@@ -1,10 +1,10 @@
 import { randomBytes } from "node:crypto";
+import { inAddressList } from "#core/cidr";
 import { Fault } from "#core/errors";
 import { bytes, Reader, text, Writer } from "../wire/codec.ts";
 import { CertificateBody } from "../wire/keys.ts";
 import { certifiedAlgorithm } from "./algorithms.ts";
 import { principalsProblem } from "./check.ts";
-import { inAddressList } from "./cidr.ts";
 import type { PublicKey, Signer } from "./key.ts";
 import { dissectCertificate, sameKey } from "./public.ts";
 

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { globSync, readFileSync } from "node:fs";
 import { suite, test } from "node:test";
 import fc from "fast-check";
+import { inAddressList } from "#core/cidr";
 import { Fault } from "#core/errors";
 import {
   AddIdentity,
@@ -17,7 +18,6 @@ import {
 } from "../wire/agent.ts";
 import { Reader, text, Writer } from "../wire/codec.ts";
 import { checkCertificate } from "./check.ts";
-import { inAddressList } from "./cidr.ts";
 import { issueCertificate } from "./issue.ts";
 import { matchesHost, parseKnownHosts } from "./known-hosts.ts";
 import { readPrivateKey, writePrivateKey } from "./private-fields.ts";

@@ -2,6 +2,7 @@ import type { Duplex } from "node:stream";
 import type { Clock } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
+import type { Brought } from "../brought/line.ts";
 import { offer, withHostKeys } from "../crypto/algorithms.ts";
 import type { PublicKey, Signer } from "../keys/key.ts";
 import type { Algorithms, RekeyLimits } from "../server.ts";
@@ -38,8 +39,8 @@ export interface ServerTransportOptions extends TransportOptions {
 }
 
 export interface ServerTransport extends PacketTransport {
-  /** `ip:port` that a proxy named before the client's version. Anyone may write it: for the record, never for access. */
-  readonly clientAddress: string | undefined;
+  /** What a proxy said before the client's version. */
+  readonly brought: Brought | undefined;
 }
 
 /**

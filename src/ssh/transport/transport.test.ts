@@ -385,13 +385,13 @@ suite("transport, life and end", () => {
   ] as const) {
     test(`a proxy tells the client's address before its version line: ${how}`, async () => {
       const { server } = await connected({ preamble });
-      assert.equal(server.clientAddress, "192.0.2.1:1234");
+      assert.equal(server.brought?.clientAddress, "192.0.2.1:1234");
     });
   }
 
   test("a client that names no address has none", async () => {
     const { server } = await connected();
-    assert.equal(server.clientAddress, undefined);
+    assert.equal(server.brought?.clientAddress, undefined);
   });
 });
 

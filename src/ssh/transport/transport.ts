@@ -2,6 +2,7 @@ import type { Duplex } from "node:stream";
 import type { Clock } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
+import type { Brought } from "../brought/line.ts";
 import type { Offer } from "../crypto/algorithms.ts";
 import type { PublicKey } from "../keys/key.ts";
 import type { RekeyLimits } from "../server.ts";
@@ -105,8 +106,8 @@ export class Transport implements PacketTransport {
   get remoteVersion(): string {
     return this.#remote?.version ?? "";
   }
-  get clientAddress(): string | undefined {
-    return this.#remote?.clientAddress;
+  get brought(): Brought | undefined {
+    return this.#remote?.brought;
   }
   get hostKey(): PublicKey | undefined {
     return this.#keys.hostKey;

@@ -1,4 +1,5 @@
 import { Fault } from "#core/errors";
+import { type Brought, maxBrought, prefix, readBrought } from "../brought/line.ts";
 import type { Role } from "../crypto/negotiate.ts";
 
 /** RFC 4253 §4.2, CR LF counted. */
@@ -6,9 +7,6 @@ const maxVersionLine = 255;
 /** What a server may say before its version line: lines of at most 1 KiB, as few as any real one needs. */
 const maxGreetingLines = 64;
 const maxGreetingLine = 1024;
-/** `Teleport-Proxy{"clientAddr":"ip:port"}` and NUL: a proxy tells whose connection it brings. */
-const proxyPrefix = Buffer.from("Teleport-Proxy");
-const maxProxyPrefix = 256;
 
 /** A line of HAProxy's PROXY protocol, version 1: a load balancer tells whose connection it brings. CR LF counted. */
 const proxyLine = "PROXY ";
@@ -17,8 +15,8 @@ const maxProxyLine = 107;
 export interface RemoteVersion {
   /** Without CR LF, e.g. `SSH-2.0-OpenSSH_9.2p1`. */
   readonly version: string;
-  /** What a proxy said before the line. Anyone may write it: for the record, never for access. */
-  readonly clientAddress: string | undefined;
+  /** What a proxy said before the line. */
+  readonly brought: Brought | undefined;
   /** What came behind the line. */
   readonly rest: Buffer;
 }
@@ -28,7 +26,7 @@ export class VersionReader {
   readonly #peer: Role;
   #held: Buffer = Buffer.alloc(0);
   #greetingLines = 0;
-  #clientAddress: string | undefined;
+  #brought: Brought | undefined;
   #onProxyLine: ((line: string) => void) | undefined;
 
   /** With `onProxyLine` one PROXY line may come before all else: it is handed over with its CR LF, and refused by a throw. */
@@ -55,7 +53,7 @@ export class VersionReader {
       }
       const line = this.#held.toString("latin1", 0, this.#held[end - 1] === 13 ? end - 1 : end);
       const rest = this.#held.subarray(end + 1);
-      if (isVersion) return { version: checked(line), clientAddress: this.#clientAddress, rest };
+      if (isVersion) return { version: checked(line), brought: this.#brought, rest };
       if (++this.#greetingLines > maxGreetingLines)
         throw new Fault("protocol", `the other side wrote ${maxGreetingLines} lines and no SSH version`);
       this.#held = rest;
@@ -78,13 +76,13 @@ export class VersionReader {
 
   /** False while the prefix has begun and has not ended. */
   #takeProxyPrefix(): boolean {
-    if (this.#clientAddress !== undefined || !startsLike(this.#held, "Teleport-Proxy")) return true;
-    if (this.#held.length < proxyPrefix.length) return false;
+    if (this.#brought !== undefined || !startsLike(this.#held, prefix)) return true;
+    if (this.#held.length < prefix.length) return false;
     const end = this.#held.indexOf(0);
-    if (end > maxProxyPrefix || (end < 0 && this.#held.length > maxProxyPrefix))
+    if (end > maxBrought || (end < 0 && this.#held.length > maxBrought))
       throw new Fault("protocol", "the proxy's word about the client's address is too long");
     if (end < 0) return false;
-    this.#clientAddress = clientAddress(this.#held.toString("utf8", proxyPrefix.length, end));
+    this.#brought = readBrought(this.#held.toString("utf8", prefix.length, end));
     this.#held = this.#held.subarray(end + 1);
     return this.#held.length > 0;
   }
@@ -103,21 +101,4 @@ function checked(line: string): string {
   if (!/^SSH-(2\.0|1\.99)-/.test(line))
     throw new Fault("protocol", `the other side speaks ${line.slice(0, 40)}, not SSH-2`);
   return line;
-}
-
-function clientAddress(json: string): string {
-  let said: unknown;
-  try {
-    said = JSON.parse(json);
-  } catch (cause) {
-    throw new Fault("protocol", "the proxy's word about the client's address is not JSON", { cause });
-  }
-  const address =
-    typeof said === "object" && said !== null && "clientAddr" in said ? said.clientAddr : undefined;
-  if (
-    typeof address !== "string" ||
-    !/^(\d{1,3}(\.\d{1,3}){3}|\[[0-9a-fA-F:.]{2,45}\]):\d{1,5}$/.test(address)
-  )
-    throw new Fault("protocol", "the proxy's word about the client's address is no ip:port");
-  return address;
 }

@@ -1,3 +1,10 @@
+/** Addresses that begin with the same bits. IPv4 mapped into IPv6 counts as the IPv4 that it is. */
+export interface AddressRange {
+  /** 4 or 16 bytes. */
+  readonly network: Uint8Array;
+  readonly bits: number;
+}
+
 /**
  * Whether `address` is in one of the comma-separated addresses and `address/bits` ranges of `list`, as the critical
  * option `source-address` has them. Undefined when the list is empty or any entry of it is malformed.
@@ -5,16 +12,12 @@
 export function inAddressList(list: string, address: string): boolean | undefined {
   const ranges = list.split(",").map(parseRange);
   if (!ranges.every((range) => range !== undefined)) return undefined;
-  const at = parseAddress(address.replace(/%.*$/, ""));
+  const at = parseIp(address);
   return at !== undefined && ranges.some((range) => contains(range, at));
 }
 
-interface Range {
-  readonly network: Uint8Array;
-  readonly bits: number;
-}
-
-function parseRange(entry: string): Range | undefined {
+/** Reads an address or `address/bits`; undefined for what is neither. */
+export function parseRange(entry: string): AddressRange | undefined {
   const [, host = "", bits] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(entry) ?? [];
   const network = parseAddress(host);
   if (!network) return undefined;
@@ -24,12 +27,30 @@ function parseRange(entry: string): Range | undefined {
   return width >= 0 && width <= network.length * 8 ? { network, bits: width } : undefined;
 }
 
-function contains({ network, bits }: Range, address: Uint8Array): boolean {
+/** The bytes of an IP address, without its interface; undefined for what is none. */
+export const parseIp = (address: string): Uint8Array | undefined => parseAddress(address.replace(/%.*$/, ""));
+
+export function contains({ network, bits }: AddressRange, address: Uint8Array): boolean {
   if (network.length !== address.length) return false;
   return network.every((byte, i) => {
     const mask = (0xff00 >> Math.min(8, Math.max(0, bits - 8 * i))) & 0xff;
     return (((address[i] as number) ^ byte) & mask) === 0;
   });
+}
+
+/** What two ranges have in common: the smaller one when the larger holds it, else nothing. */
+export function overlap(a: AddressRange, b: AddressRange): AddressRange | undefined {
+  const [large, small] = a.bits <= b.bits ? [a, b] : [b, a];
+  return contains(large, small.network) ? small : undefined;
+}
+
+/** As `parseRange` reads it: always with its bits, and none set behind them. */
+export function formatRange({ network, bits }: AddressRange): string {
+  const bytes = Array.from(network, (byte, i) => byte & (0xff00 >> Math.min(8, Math.max(0, bits - 8 * i))));
+  if (bytes.length === 4) return `${bytes.join(".")}/${bits}`;
+  const groups = bytes.flatMap((byte, i) => (i % 2 === 0 ? [(byte << 8) | (bytes[i + 1] as number)] : []));
+  const text = groups.map((group) => group.toString(16)).join(":");
+  return `${URL.parse(`http://[${text}]/`)?.hostname.slice(1, -1) ?? text}/${bits}`;
 }
 
 /** 4 or 16 bytes; an IPv4 address mapped into IPv6 counts as the IPv4 address that it is. */
