@@ -26,7 +26,8 @@ import { accountEnd } from "./web-session.ts";
  * says of the resource itself is asked here, where the resource is known.
  */
 export function handlers(auth: Auth): Handlers<AuthContract> {
-  const { parts, callers, joins, presence, users, logins, signups, sessions, state, rotations } = auth;
+  const { parts, callers, joins, presence, users, logins, signups, sso, sessions, consoleLogins } = auth;
+  const { state, rotations } = auth;
   const { store, audit } = parts;
   const hostCa = () => store.authorities.get(`host/${parts.clusterName}`);
 
@@ -127,6 +128,7 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
       return signups.create(request, caller.name);
     },
     "signups.get": ({ token }) => signups.show(token),
+    "signups.challenge": ({ token }) => signups.challenge(token),
     "signups.complete": (request) => signups.complete(request),
 
     "logins.certs": async ({ pub_key, tls_pub_key, ttl, compatibility, ...credentials }) => {
@@ -144,12 +146,22 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
       await logins.recordSuccess(person, credentials.client_addr);
       return certs;
     },
+    "logins.challenge": ({ purpose, ...credentials }) =>
+      logins.challenge({ ...credentials, otp_token: "" }, { purpose }),
+    "console_logins.create": (request) => consoleLogins.create(request),
+    "console_logins.get": ({ id }) => consoleLogins.get(id),
+    "console_logins.challenge": ({ id, password, client_addr }) =>
+      consoleLogins.challenge(id, password, client_addr),
+    "console_logins.complete": ({ id, webauthn, client_addr }) =>
+      consoleLogins.complete(id, webauthn, client_addr),
     "logins.web": async (credentials) => {
-      const person = await logins.verify(credentials);
+      const person = await logins.verify(credentials, { purpose: "web" });
       const session = await sessions.open(person);
       await logins.recordSuccess(person, credentials.client_addr, sha256(session.id));
       return session;
     },
+    "sso.start": ({ kind, connector, flow }) => sso.start(kind, connector, flow),
+    "sso.finish": (answer) => sso.finish(answer),
     "web_sessions.get": async (credentials) => {
       const { session, user, access } = await sessions.check(credentials);
       return {

@@ -239,7 +239,9 @@ suite("lockout (AUTH-40)", () => {
       throw new Fault("unreachable", "the storage is away");
     };
     const { Logins } = await import("./login.ts");
-    const logins = new Logins({ ...c.auth.parts, store: broken });
+    const { SecurityKeys } = await import("./security-keys.ts");
+    const parts = { ...c.auth.parts, store: broken };
+    const logins = new Logins(parts, new SecurityKeys(parts));
     const joe = { user: "joe", password: "wrong password", otp_token: "", client_addr: "" };
     for (let i = 0; i < 6; i++)
       await assert.rejects(logins.verify(joe), (err) => Fault.is(err, "unreachable"));

@@ -1,4 +1,6 @@
-import type { Condition } from "#backend";
+import type { Condition, Revision } from "#backend";
+import type { KeyAnswer, KeyRequest } from "#contract/webauthn";
+import type { Millis } from "#core/clock";
 import { Fault } from "#core/errors";
 import {
   type Access,
@@ -15,6 +17,7 @@ import { record } from "./audit.ts";
 import { checkCode, newSeed } from "./otp.ts";
 import type { Parts } from "./parts.ts";
 import { defaultPasswordCost, verifyPassword } from "./password.ts";
+import type { Purpose, SecurityKeys } from "./security-keys.ts";
 import { Sources } from "./sources.ts";
 import { Turns, tooMany } from "./turns.ts";
 
@@ -23,7 +26,12 @@ export interface Credentials {
   readonly password: string;
   readonly otp_token: string;
   readonly client_addr: string;
+  /** The answer of a security key to `challenge`, which checked the password. */
+  readonly webauthn?: KeyAnswer | undefined;
 }
+
+/** What a security key is asked for, and with which invitation or login of `tsh` that hangs together. */
+type KeyPurpose = Omit<Purpose, "user">;
 
 /** Somebody whose credentials were right, and what the roles of now let them do. */
 export interface Person {
@@ -43,6 +51,7 @@ const waiting = 32;
 /** Checks passwords and second factors: the only way from a secret of a person to a `Person`. */
 export class Logins {
   readonly #parts: Parts;
+  readonly #keys: SecurityKeys;
   /** A seed for users who are not there, so that checking their code takes the same time. */
   readonly #nobodysSeed = newSeed();
   readonly #attempts: Attempts;
@@ -51,22 +60,35 @@ export class Logins {
   readonly #turns = new Turns(waiting);
   #busy = 0;
 
-  constructor(parts: Parts) {
+  constructor(parts: Parts, keys: SecurityKeys) {
     this.#parts = parts;
     this.#attempts = new Attempts(parts);
     this.#sources = new Sources(parts);
+    this.#keys = keys;
   }
 
   /**
    * The person, or a refusal that does not tell what was wrong (AUTH-39), after the same work for users who are there
-   * and who are not (AUTH-36, S21). Refusals are audited here; successes by whoever makes something of them.
+   * and who are not (AUTH-36, S21). Refusals are audited here; successes by whoever makes something of them. Where no security key
+   * can be asked for its part there is no `purpose`.
    */
-  async verify(credentials: Credentials): Promise<Person> {
+  verify(credentials: Credentials, purpose?: KeyPurpose): Promise<Person> {
+    return this.#guarded(credentials, (preference) =>
+      preference.second_factor === "webauthn"
+        ? this.#verifyKey(credentials, purpose)
+        : this.#verify(credentials, preference),
+    );
+  }
+
+  /** The first half of a login with a security key: who has the password learns what a key has to sign (AUTH-38). */
+  challenge(credentials: Credentials, purpose: KeyPurpose): Promise<KeyRequest> {
+    return this.#guarded(credentials, (preference) => this.#challenge(credentials, preference, purpose));
+  }
+
+  async #guarded<T>(credentials: Credentials, work: (preference: AuthPreference) => Promise<T>): Promise<T> {
     try {
       const preference = await this.preference();
-      return await this.#turns.take(credentials.user, () =>
-        this.#limited(() => this.#verify(credentials, preference)),
-      );
+      return await this.#turns.take(credentials.user, () => this.#limited(() => work(preference)));
     } catch (err) {
       if (Fault.is(err, "access_denied")) await this.#recordFailure(credentials, err);
       throw err;
@@ -94,47 +116,96 @@ export class Logins {
   }
 
   async #verify(credentials: Credentials, preference: AuthPreference): Promise<Person> {
-    const { store, clock, config } = this.#parts;
-    const { user: name, password, otp_token, client_addr } = credentials;
-    const withCode = preference.second_factor !== "off";
+    const { store, clock } = this.#parts;
+    const { user: name, password, otp_token } = credentials;
+    const withCode = preference.second_factor === "otp";
     if (withCode && otp_token === "") throw new Fault("access_denied", "missing second factor");
-    const known = ResourceName.safeParse(name).success && Buffer.byteLength(name) <= longestName;
-    const user = known ? await store.users.find(name) : undefined;
-    await this.#sources.refuseLocked(client_addr);
-    await this.#attempts.refuseLocked(name, user);
+    const user = await this.#unlocked(credentials);
 
-    const [held, otp] = known
-      ? await Promise.all([store.passwords.findVersioned(name), store.otps.find(name)])
-      : [];
-    const passwordGood = await verifyPassword(
-      user && held?.value,
-      password,
-      config.passwordCost ?? defaultPasswordCost,
-    );
+    const [proof, otp] = await Promise.all([
+      this.#knows(user, name, password),
+      isName(name) ? store.otps.find(name) : undefined,
+    ]);
     const code = checkCode(otp?.seed ?? this.#nobodysSeed, otp_token, clock.now(), otp?.lastStep ?? 0);
-    let why = passwordGood ? undefined : "wrong user name or password";
+    let why = proof ? undefined : "wrong user name or password";
     if (withCode && why === undefined) {
-      if (preference.second_factor !== "otp") why = "this cluster asks for a security key";
-      else if (!otp) why = "the account has no second factor";
+      if (!otp) why = "the account has no second factor";
       else if (code === "wrong") why = "wrong second factor";
       else if (code === "used" || !(await this.#spendStep(name, code.step)))
         why = "previously used totp token";
     }
-    if (!user || why !== undefined) {
-      await this.#sources.count(client_addr);
-      await this.#attempts.count(name, user);
-      throw new Fault(
-        "access_denied",
-        withCode ? "invalid username, password or second factor" : "invalid username or password",
-        { cause: new Error(why) },
-      );
-    }
-    // Only who knows the password learns of an administrator's lock.
-    if (lockOf(user, clock.now()) === "administrator")
-      throw new Fault("access_denied", `the account ${name} is locked; ask your administrator`);
+    if (!user || !proof || why !== undefined)
+      return this.#refuse(credentials, user, withCode ? wrongFactors : "invalid username or password", why);
+    return this.#admit(credentials, user, proof);
+  }
+
+  /** The password was checked when the challenge was given; the challenge is of this user and purpose, and counts once. */
+  async #verifyKey(credentials: Credentials, purpose?: KeyPurpose): Promise<Person> {
+    const { user: name, webauthn, client_addr } = credentials;
+    if (!webauthn || !purpose) throw new Fault("access_denied", "missing second factor");
+    const user = await this.#unlocked(credentials);
+    // A reset takes the keys away too: a password of after it has no key yet that could be shown.
+    const held = isName(name) ? await this.#parts.store.passwords.findVersioned(name) : undefined;
+    const why = await this.#keys.check(webauthn, { user: name, ...purpose }, client_addr);
+    if (!user || !held || why !== undefined)
+      return this.#refuse(credentials, user, "invalid response of the security key; begin anew", why);
+    return this.#admit(credentials, user, this.#proof(name, held.revision));
+  }
+
+  async #challenge(
+    credentials: Credentials,
+    preference: AuthPreference,
+    purpose: KeyPurpose,
+  ): Promise<KeyRequest> {
+    if (preference.second_factor !== "webauthn")
+      throw new Fault("bad_parameter", "this cluster does not ask for security keys");
+    const { user: name, password } = credentials;
+    const user = await this.#unlocked(credentials);
+    const proof = await this.#knows(user, name, password);
+    if (!user || !proof) return this.#refuse(credentials, user, wrongFactors, "wrong user name or password");
+    refuseLockedByAdministrator(user, this.#parts.clock.now());
+    const request = await this.#keys.request({ user: name, ...purpose });
+    return request ?? this.#refuse(credentials, user, wrongFactors, "the account has no security key");
+  }
+
+  /** The account of the name, if there is one. Throws while failed logins lock it, or where they come from. */
+  async #unlocked({ user: name, client_addr }: Credentials): Promise<User | undefined> {
+    const user = isName(name) ? await this.#parts.store.users.find(name) : undefined;
+    await this.#sources.refuseLocked(client_addr);
+    await this.#attempts.refuseLocked(name, user);
+    return user;
+  }
+
+  /** Whether it is the password: then that it is the one of now. */
+  async #knows(user: User | undefined, name: string, password: string): Promise<Condition | undefined> {
+    const { store, config } = this.#parts;
+    const held = isName(name) ? await store.passwords.findVersioned(name) : undefined;
+    // A password left by a local account of the same name is not that of who logs in by a connector (S24).
+    const own = user && !user.spec.created_by?.connector ? held : undefined;
+    const good = await verifyPassword(own?.value, password, config.passwordCost ?? defaultPasswordCost);
+    return good && own ? this.#proof(name, own.revision) : undefined;
+  }
+
+  #proof(name: string, revision: Revision): Condition {
+    return { key: this.#parts.store.passwords.key(name), revision };
+  }
+
+  /** Counts the failure. `sentence` is for the client, `why` for the log. */
+  async #refuse(
+    { user: name, client_addr }: Credentials,
+    user: User | undefined,
+    sentence: string,
+    why: string | undefined,
+  ): Promise<never> {
+    await this.#sources.count(client_addr);
+    await this.#attempts.count(name, user);
+    throw new Fault("access_denied", sentence, { cause: new Error(why) });
+  }
+
+  async #admit({ client_addr }: Credentials, user: User, proof: Condition): Promise<Person> {
+    refuseLockedByAdministrator(user, this.#parts.clock.now());
     await this.#attempts.forget(user);
-    const proof = held && { key: store.passwords.key(name), revision: held.revision };
-    return personAt(credentials.client_addr, user, await accessOfUser(this.#parts, user), proof);
+    return personAt(client_addr, user, await accessOfUser(this.#parts, user), proof);
   }
 
   /** Marks the code's step as used; false when another login was faster, on this or another auth server (S22). */
@@ -171,8 +242,18 @@ export class Logins {
   }
 }
 
+const wrongFactors = "invalid username, password or second factor";
+
 /** Bytes; a longer name cannot be stored, so nobody has it. */
 const longestName = 900;
+const isName = (name: string): boolean =>
+  ResourceName.safeParse(name).success && Buffer.byteLength(name) <= longestName;
+
+/** Only who knows the password learns of an administrator's lock. */
+function refuseLockedByAdministrator(user: User, now: Millis): void {
+  if (lockOf(user, now) === "administrator")
+    throw new Fault("access_denied", `the account ${user.metadata.name} is locked; ask your administrator`);
+}
 
 /** What an account's roles of now decide. Throws `access_denied` when one is missing: it may be the one that denies. */
 export async function accessOfUser(parts: Pick<Parts, "store">, user: User): Promise<Access> {

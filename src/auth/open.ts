@@ -18,6 +18,7 @@ import { openStore, type Store, withLock } from "#store";
 import type { AuditLog } from "./audit.ts";
 import { ensureAuthorities } from "./authorities.ts";
 import { type Callers, callers } from "./callers.ts";
+import { ConsoleLogins } from "./console-logins.ts";
 import { type HostCertRequest, issueHostCerts } from "./issue-host.ts";
 import { type IssueMeter, Issuing } from "./issuing.ts";
 import { Joins } from "./join.ts";
@@ -27,7 +28,9 @@ import type { AuthConfig, Parts } from "./parts.ts";
 import { Presence } from "./presence.ts";
 import { recordRefusal } from "./refusals.ts";
 import { Rotations } from "./rotation/rotations.ts";
+import { SecurityKeys } from "./security-keys.ts";
 import { Signups } from "./signup.ts";
+import { SsoLogins } from "./sso/logins.ts";
 import { ClusterState } from "./state.ts";
 import { Users } from "./users.ts";
 import { WebSessions } from "./web-session.ts";
@@ -67,7 +70,9 @@ export interface Auth extends AsyncDisposable {
   readonly presence: Presence;
   readonly logins: Logins;
   readonly signups: Signups;
+  readonly sso: SsoLogins;
   readonly sessions: WebSessions;
+  readonly consoleLogins: ConsoleLogins;
   readonly users: Users;
   readonly rotations: Rotations;
   readonly state: ClusterState;
@@ -87,7 +92,8 @@ export async function openAuth(options: AuthOptions): Promise<Auth> {
   const sweeping = sweepLeftovers(parts, stop.signal);
 
   const sessions = new WebSessions(parts);
-  const logins = new Logins(parts);
+  const keys = new SecurityKeys(parts);
+  const logins = new Logins(parts, keys);
   const presence = new Presence(parts, state);
   const ofCallers = callers(parts);
   log.info("auth service is open", { cluster: parts.clusterName, version: config.version });
@@ -105,8 +111,10 @@ export async function openAuth(options: AuthOptions): Promise<Auth> {
     joins: new Joins(parts),
     presence,
     logins,
-    signups: new Signups(parts, logins, sessions),
+    signups: new Signups(parts, logins, sessions, keys),
+    sso: new SsoLogins(parts, sessions),
     sessions,
+    consoleLogins: new ConsoleLogins(parts, logins),
     users: new Users(parts, logins, sessions),
     rotations: new Rotations(parts, state),
     state,

@@ -18,6 +18,12 @@ import {
 
 type Name = keyof AuthContract;
 const sid = "8c9e6679-7425-40de-944b-e07fc1f90ae7";
+const keyAnswer = {
+  id: "AA",
+  rawId: "AA",
+  type: "public-key",
+  response: { clientDataJSON: "AA", authenticatorData: "AA", signature: "AA" },
+};
 const kinds = ["Admin", "Auth", "Proxy", "Node", "superuser", "admin", "anonymous"] as const;
 type Kind = (typeof kinds)[number];
 
@@ -97,10 +103,23 @@ async function full(): Promise<{
     "users.sign": { user: "joe", pub_key: ssh, tls_pub_key: tls, ttl: hour },
     "signups.create": { user: "eve", traits: {}, ttl: hour },
     "signups.get": { token },
+    "signups.challenge": { token },
     "signups.complete": { token: "nothing", password: "correct horse" },
     "users.change_password": { ...credentials, new_password: "correct horse" },
     "logins.certs": { ...credentials, pub_key: ssh, tls_pub_key: tls, ttl: hour },
+    "logins.challenge": { ...credentials, purpose: "web" },
+    "console_logins.create": {
+      user: "joe",
+      redirect_url: `http://127.0.0.1:4242/?secret_key=${"ab".repeat(32)}`,
+      pub_key: ssh,
+      ttl: hour,
+    },
+    "console_logins.get": { id: "nothing" },
+    "console_logins.challenge": { id: "nothing", password: "correct horse" },
+    "console_logins.complete": { id: "nothing", webauthn: keyAnswer },
     "logins.web": credentials,
+    "sso.start": { kind: "github", flow: { type: "web", redirect_url: "/web", csrf_token: "ab".repeat(32) } },
+    "sso.finish": { kind: "github", query: "state=nothing" },
     "web_sessions.get": web,
     "web_sessions.renew": web,
     "web_sessions.certs": { ...web, pub_key: ssh, tls_pub_key: tls },
@@ -208,10 +227,18 @@ const policy: Record<Name, string> = {
   "users.sign": "Admin Auth",
   "signups.create": "Admin Auth superuser",
   "signups.get": "Admin Auth Proxy",
+  "signups.challenge": "Admin Auth Proxy",
   "signups.complete": "Admin Auth Proxy",
   "users.change_password": "Admin Auth Proxy",
   "logins.certs": "Admin Auth Proxy",
+  "logins.challenge": "Admin Auth Proxy",
+  "console_logins.create": "Admin Auth Proxy",
+  "console_logins.get": "Admin Auth Proxy",
+  "console_logins.challenge": "Admin Auth Proxy",
+  "console_logins.complete": "Admin Auth Proxy",
   "logins.web": "Admin Auth Proxy",
+  "sso.start": "Admin Auth Proxy",
+  "sso.finish": "Admin Auth Proxy",
   "web_sessions.get": "Admin Auth Proxy",
   "web_sessions.renew": "Admin Auth Proxy",
   "web_sessions.certs": "Admin Auth Proxy",

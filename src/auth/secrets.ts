@@ -5,7 +5,12 @@ import type { Parts } from "./parts.ts";
 
 /** Deletes all that somebody of this name proves to be that person with, and the count of failed tries. */
 export function secretsGone({ store }: Pick<Parts, "store">, name: string): Op[] {
-  return [store.passwords.deleting(name), store.otps.deleting(name), store.attempts.deleting(sha256(name))];
+  return [
+    store.passwords.deleting(name),
+    store.otps.deleting(name),
+    store.securityKeys.deleting(name),
+    store.attempts.deleting(sha256(name)),
+  ];
 }
 
 /** Ends all web sessions of the name. */

@@ -1,5 +1,6 @@
 import type { Revision } from "#backend";
 import type { WebSession } from "#contract/auth";
+import type { KeyCreated, KeyCreation } from "#contract/webauthn";
 import type { Millis } from "#core/clock";
 import { sha256 } from "#core/digest";
 import { Fault } from "#core/errors";
@@ -14,6 +15,7 @@ import { newToken, type Parts, rfc3339 } from "./parts.ts";
 import { checkNewPassword, defaultPasswordCost, hashPassword } from "./password.ts";
 import { accountToReset, changedMeanwhile } from "./resets.ts";
 import { clearName, dropInvitations } from "./secrets.ts";
+import type { SecurityKeys } from "./security-keys.ts";
 import type { WebSessions } from "./web-session.ts";
 
 /** Invitations of people: who is invited chooses a password and enrols a second factor (AUTH-31..37). */
@@ -21,11 +23,13 @@ export class Signups {
   readonly #parts: Parts;
   readonly #logins: Logins;
   readonly #sessions: WebSessions;
+  readonly #keys: SecurityKeys;
 
-  constructor(parts: Parts, logins: Logins, sessions: WebSessions) {
+  constructor(parts: Parts, logins: Logins, sessions: WebSessions, keys: SecurityKeys) {
     this.#parts = parts;
     this.#logins = logins;
     this.#sessions = sessions;
+    this.#keys = keys;
   }
 
   async create(
@@ -79,11 +83,22 @@ export class Signups {
     };
   }
 
+  /** What the page asks a new security key for, just before it is touched. */
+  async challenge(token: string): Promise<KeyCreation> {
+    const { second_factor } = await this.#logins.preference();
+    if (second_factor !== "webauthn")
+      throw new Fault("bad_parameter", "this cluster does not ask for security keys");
+    const signup = await this.#parts.store.signups.find(sha256(token));
+    if (!signup || signup.expires <= this.#parts.clock.now()) throw unknownToken();
+    return this.#keys.creation(signup.user, sha256(token));
+  }
+
   /** Creates the user, or gives it a new password. Of two who complete the same invitation one does (S49). */
   async complete(request: {
     token: string;
     password: string;
     otp_token: string;
+    webauthn?: KeyCreated | undefined;
     client_addr: string;
   }): Promise<WebSession> {
     const { store, clock, config } = this.#parts;
@@ -92,7 +107,8 @@ export class Signups {
     if (!found || found.value.expires <= clock.now()) throw unknownToken();
     const { value: signup, revision } = found;
     checkNewPassword(request.password);
-    const otp = second_factor === "off" ? undefined : this.#enrol(signup, second_factor, request.otp_token);
+    const otp = second_factor === "otp" ? this.#enrol(signup, request.otp_token) : undefined;
+    const key = second_factor === "webauthn" ? await this.#enrolKey(signup.user, request) : undefined;
     const password = await hashPassword(
       signup.user,
       request.password,
@@ -114,6 +130,9 @@ export class Signups {
           { type: "delete", key: signupKey },
           account,
           otp ? store.otps.putting(otp) : store.otps.deleting(signup.user),
+          key
+            ? store.securityKeys.putting({ user: signup.user, keys: [key] })
+            : store.securityKeys.deleting(signup.user),
           store.attempts.deleting(sha256(signup.user)),
           // The last, since its revision is the one that is told.
           store.passwords.putting(password),
@@ -132,21 +151,27 @@ export class Signups {
     // Who was invited twice is here once; the other invitation would let somebody in again after a deletion.
     await dropInvitations(this.#parts, signup.user, "all");
     const { createdBy: by, roles } = signup;
+    const at = from && { "addr.remote": from };
     await record(
       this.#parts,
       reset
-        ? { code: "T4005I", user: signup.user, by, ...(from && { "addr.remote": from }) }
+        ? { code: "T4005I", user: signup.user, by, ...at }
         : { code: "T1002I", user: signup.user, roles, connector: "local", by },
     );
+    if (key) await record(this.#parts, { code: "T4110I", user: signup.user, key: key.id, ...at });
     const proof = { key: store.passwords.key(signup.user), revision: written };
     const session = await this.#sessions.open({ ...person, proof });
     await this.#logins.recordSuccess(person, from, sha256(session.id));
     return session;
   }
 
-  #enrol(signup: { user: string; seed?: string | undefined }, factor: "otp" | "webauthn", code: string) {
-    if (factor === "webauthn")
+  #enrolKey(user: string, { token, webauthn }: { token: string; webauthn?: KeyCreated | undefined }) {
+    if (!webauthn)
       throw new Fault("access_denied", "this cluster asks for a security key, which this page did not send");
+    return this.#keys.enrol(webauthn, user, sha256(token));
+  }
+
+  #enrol(signup: { user: string; seed?: string | undefined }, code: string) {
     const { user, seed } = signup;
     const good = seed === undefined ? "wrong" : checkCode(seed, code, this.#parts.clock.now(), 0);
     if (seed === undefined || typeof good === "string")

@@ -109,7 +109,7 @@ export class Users {
   async changePassword(credentials: Credentials, password: string): Promise<WebSession> {
     const { store, config } = this.#parts;
     checkNewPassword(password);
-    const person = await this.#logins.verify(credentials);
+    const person = await this.#logins.verify(credentials, { purpose: "password" });
     const { name } = person.user.metadata;
     const hashed = await hashPassword(name, password, config.passwordCost ?? defaultPasswordCost);
     const op = store.passwords.putting(hashed);

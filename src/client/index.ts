@@ -13,6 +13,7 @@ export {
   parseProxy,
 } from "./address.ts";
 export { lendAgent, loadAgent, openAgent, unloadAgent } from "./agent.ts";
+export type { BrowserLogin } from "./browser-login.ts";
 export { type ConnectOptions, type HostTarget, ProxyConnection } from "./connect.ts";
 export type { EscapeReader, Typed } from "./escapes.ts";
 export { writeWhole } from "./files.ts";
@@ -26,8 +27,12 @@ export { connectStdio, type Ending, type Local, type LocalTerminal, run } from "
 export { sshConfig } from "./ssh-config.ts";
 export type { WebClientOptions } from "./web.ts";
 
-/** `ping`, `clusterKnown`, `login`, `profileOf`: the web API, for who has no certificate yet. */
+/** `ping`, `clusterKnown`, `login`, `loginOnPage`, `profileOf`: the web API, for who has no certificate yet. */
 export const loginApi = () => import("./login.ts");
+/** `browserLogin`: for logins that happen on a page. */
+export const browserApi = () => import("./browser-login.ts");
+/** `beginSsoLogin`. */
+export const ssoLoginApi = () => import("./sso-login.ts");
 /** `openAuth`: the auth API, for who has one. */
 export const authApi = () => import("./auth.ts");
 /** `relearnAuthorities`: what certifies hosts, when that has changed. */

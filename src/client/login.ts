@@ -1,10 +1,18 @@
-import { CertsAnswer, type CertsRequest, ClusterKnown, PingAnswer, webPaths } from "#contract/web";
+import {
+  CertsAnswer,
+  type CertsRequest,
+  ClusterKnown,
+  PingAnswer,
+  SsoRefusal,
+  webPaths,
+} from "#contract/web";
 import { type Millis, minute } from "#core/clock";
 import { Fault } from "#core/errors";
 import { formatAddress, parseAddress } from "#net";
 import { makeTlsKey } from "#pki";
-import { formatPublicKeyLine, generateKey } from "#ssh/keys";
+import { formatPublicKeyLine, generateKey, type PrivateKey } from "#ssh/keys";
 import { defaultPorts, type ProxyAddress } from "./address.ts";
+import type { BrowserLogin } from "./browser-login.ts";
 import { credentialsOf } from "./issued.ts";
 import type { Credentials } from "./keystore.ts";
 import type { Profile } from "./profile.ts";
@@ -44,19 +52,57 @@ export async function login(
   request: LoginRequest,
   signal: AbortSignal,
 ): Promise<Credentials> {
-  const [key, tlsKey] = await Promise.all([generateKey("ed25519"), makeTlsKey("ecdsa-p256")]);
+  const keys = await newKeys();
   const body: CertsRequest = {
     user: request.user,
     password: request.password,
     otp_token: request.otpToken,
-    pub_key: base64(formatPublicKeyLine({ key: key.publicKey })),
-    tls_pub_key: base64(tlsKey.publicKey),
+    ...keys.asked,
     ttl: request.ttl * 1_000_000,
     compatibility: request.compatibility,
   };
-  const answer = understood(CertsAnswer, await callWeb(web, "POST", `/v1${webPaths.certs}`, signal, body));
+  const answer = await callWeb(web, "POST", `/v1${webPaths.certs}`, signal, body);
+  return answered(answer, keys, request.user);
+}
+
+/** Keys of one login, and how a request names their public halves. */
+interface LoginKeys {
+  readonly key: PrivateKey;
+  readonly tlsKey: Awaited<ReturnType<typeof makeTlsKey>>;
+  readonly asked: { readonly pub_key: string; readonly tls_pub_key: string };
+}
+
+/**
+ * Makes keys and has them certified on a page. `begin` tells the proxy of them and of where the answer goes, and answers the
+ * address of the page. `user` is undefined where the page tells who it is.
+ */
+export async function loginOnPage(
+  browser: Omit<BrowserLogin, "start">,
+  begin: (redirectUrl: string, asked: LoginKeys["asked"]) => Promise<string>,
+  user: string | undefined,
+): Promise<Credentials> {
+  const keys = await newKeys();
+  const { browserLogin } = await import("./browser-login.ts");
+  const answer = await browserLogin({ ...browser, start: (redirectUrl) => begin(redirectUrl, keys.asked) });
+  return answered(answer, keys, user);
+}
+
+async function newKeys(): Promise<LoginKeys> {
+  const [key, tlsKey] = await Promise.all([generateKey("ed25519"), makeTlsKey("ecdsa-p256")]);
+  const asked = {
+    pub_key: base64(formatPublicKeyLine({ key: key.publicKey })),
+    tls_pub_key: base64(tlsKey.publicKey),
+  };
+  return { key, tlsKey, asked };
+}
+
+/** Throws `access_denied` for a refusal, `protocol` for certificates that are not of these keys or, where one is named, of this user. */
+function answered(certs: unknown, { key, tlsKey }: LoginKeys, user: string | undefined): Credentials {
+  const refusal = SsoRefusal.safeParse(certs);
+  if (refusal.success) throw new Fault("access_denied", refusal.data.error);
+  const answer = understood(CertsAnswer, certs);
   const credentials = credentialsOf(
-    request.user,
+    user ?? answer.username,
     { key, tlsKey: tlsKey.privateKey },
     {
       username: answer.username,
@@ -91,7 +137,7 @@ export function profileOf(typed: ProxyAddress, answer: PingAnswer, user: string)
         : parseAddress(ssh.ssh_public_addr, defaultPorts.ssh),
     ),
     user,
-    authType: answer.auth.type,
+    authType: answer.auth[answer.auth.type]?.name ?? answer.auth.type,
     cluster: answer.cluster_name,
     rootCluster: answer.cluster_name,
   };

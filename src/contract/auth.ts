@@ -21,6 +21,7 @@ import {
   User,
 } from "#model";
 import { call, feed, upload } from "./rpc.ts";
+import { KeyAnswer, KeyCreated, KeyCreation, KeyRequest } from "./webauthn.ts";
 
 /** No rotation takes longer: what it is to replace would be trusted for as long. */
 const longestGrace: Millis = 366 * day;
@@ -89,6 +90,9 @@ const webCredentials = z.strictObject({
   bearer: z.string().max(64),
   client_addr: credentials.client_addr,
 });
+/** With the answer of a security key, where the cluster asks for one: then the password was checked when the key was asked. */
+const withKey = { ...credentials, webauthn: KeyAnswer.optional() };
+const { otp_token: _, ...passwordOnly } = credentials;
 
 const HostCerts = z.object({
   /** SSH host certificate, authorized_keys line. */
@@ -121,6 +125,39 @@ const WebSession = z.object({
   user: z.string(),
 });
 export type WebSession = z.output<typeof WebSession>;
+
+/** What a login by an identity provider is for: a web session, or certificates for keys of tsh. */
+const SsoFlow = z.discriminatedUnion("type", [
+  z.strictObject({
+    type: z.literal("web"),
+    /** The page to go to afterwards. */
+    redirect_url: z.string().max(4096),
+    /** Of the browser that begins: it must be the one that comes back. */
+    csrf_token: z.string().min(32).max(64),
+  }),
+  z.strictObject({
+    type: z.literal("console"),
+    /** Where tsh waits, with the key to seal with. */
+    redirect_url: z.string().max(4096),
+    pub_key: sshPublicKey,
+    tls_pub_key: tlsPublicKey.optional(),
+    ttl,
+    compatibility: z.enum(["", "standard", "oldssh"]).default(""),
+  }),
+]);
+export type SsoFlow = z.output<typeof SsoFlow>;
+
+const SsoFinished = z.discriminatedUnion("type", [
+  z.object({ type: z.literal("web"), session: WebSession, redirect_url: z.string() }),
+  z.object({ type: z.literal("console"), certs: IssuedCerts, redirect_url: z.string() }),
+  z.object({
+    type: z.literal("refused"),
+    flow: z.enum(["web", "console"]),
+    redirect_url: z.string(),
+    error: z.string(),
+  }),
+]);
+export type SsoFinished = z.output<typeof SsoFinished>;
 
 /** A member says that it is there, and which of its records auth should have (OVW-34). */
 const Alive = z.strictObject({
@@ -451,11 +488,18 @@ export const authContract = {
     }),
     allow: system("Proxy"),
   }),
+  /** What the signup page asks a new security key for. */
+  "signups.challenge": call({
+    input: z.strictObject({ token: z.string().max(256) }),
+    output: KeyCreation,
+    allow: system("Proxy"),
+  }),
   "signups.complete": call({
     input: z.strictObject({
       token: z.string().max(256),
       password: credentials.password,
       otp_token: credentials.otp_token,
+      webauthn: KeyCreated.optional(),
       client_addr: credentials.client_addr,
     }),
     output: WebSession,
@@ -463,7 +507,7 @@ export const authContract = {
   }),
   /** Ends all web sessions of the user; the answer is a new one. */
   "users.change_password": call({
-    input: z.strictObject({ ...credentials, new_password: z.string().max(1024) }),
+    input: z.strictObject({ ...withKey, new_password: z.string().max(1024) }),
     output: WebSession,
     allow: system("Proxy"),
   }),
@@ -480,7 +524,72 @@ export const authContract = {
     output: IssuedCerts,
     allow: system("Proxy"),
   }),
-  "logins.web": call({ input: z.strictObject(credentials), output: WebSession, allow: system("Proxy") }),
+  /** Checks the password, and says what a security key has to sign for the rest of it. */
+  "logins.challenge": call({
+    input: z.strictObject({ ...passwordOnly, purpose: z.enum(["web", "password"]) }),
+    output: KeyRequest,
+    allow: system("Proxy"),
+  }),
+  /** `tsh login` on a page of the proxy, where a security key can be asked (AUTH-38). `redirect_url`: `#contract/loopback`. */
+  "console_logins.create": call({
+    input: z.strictObject({
+      user: credentials.user,
+      redirect_url: z.string().max(1024),
+      pub_key: sshPublicKey,
+      tls_pub_key: tlsPublicKey.optional(),
+      ttl,
+      compatibility: z.enum(["", "standard", "oldssh"]).default(""),
+    }),
+    output: z.object({ id: z.string() }),
+    allow: system("Proxy"),
+  }),
+  "console_logins.get": call({
+    input: z.strictObject({ id: z.string().max(64) }),
+    output: z.object({ user: z.string() }),
+    allow: system("Proxy"),
+  }),
+  "console_logins.challenge": call({
+    input: z.strictObject({
+      id: z.string().max(64),
+      password: credentials.password,
+      client_addr: credentials.client_addr,
+    }),
+    output: KeyRequest,
+    allow: system("Proxy"),
+  }),
+  /** Certificates for the keys that it began with, and where they go, sealed. */
+  "console_logins.complete": call({
+    input: z.strictObject({
+      id: z.string().max(64),
+      webauthn: KeyAnswer,
+      client_addr: credentials.client_addr,
+    }),
+    output: z.object({ certs: IssuedCerts, redirect_url: z.string() }),
+    allow: system("Proxy"),
+  }),
+  "logins.web": call({ input: z.strictObject(withKey), output: WebSession, allow: system("Proxy") }),
+  /** Logging in by an identity provider (AUTH-61): where the browser is to go. */
+  "sso.start": call({
+    input: z.strictObject({
+      kind: z.enum(["github", "oidc"]),
+      /** Absent: the default one of its kind. */
+      connector: z.string().max(255).optional(),
+      flow: SsoFlow,
+    }),
+    output: z.object({ redirect_url: z.string() }),
+    allow: system("Proxy"),
+  }),
+  /** The end of it, with the query by which the provider sent the browser back (AUTH-62). */
+  "sso.finish": call({
+    input: z.strictObject({
+      kind: z.enum(["github", "oidc"]),
+      query: z.string().max(16_384),
+      csrf_token: z.string().max(64).default(""),
+      client_addr: credentials.client_addr,
+    }),
+    output: SsoFinished,
+    allow: system("Proxy"),
+  }),
   "web_sessions.get": call({
     input: webCredentials,
     output: z.object({

@@ -13,8 +13,6 @@ export function notYet({ auth_service, proxy_service, ssh_service }: Config): st
   if (auth_service.enabled) {
     if (session_recording === "proxy")
       refuse("auth_service.session_recording: proxy", "sessions would not be recorded; use node");
-    if (authentication.type !== "local")
-      refuse(`auth_service.authentication.type: ${authentication.type}`, "nobody could log in; use local");
     if (authentication.second_factor === "webauthn")
       refuse("auth_service.authentication.second_factor: webauthn", "nobody could log in; use otp");
   }

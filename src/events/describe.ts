@@ -75,6 +75,10 @@ export function describe(e: AuditEvent): string {
       return `${e.user} unlocked the account ${e.name}`;
     case "T4103I":
       return `${e.user} unlocked logins from ${e.source}`;
+    case "T4110I":
+      return `${e.user} enrolled the security key ${e.key}${at(e)}`;
+    case "T4111W":
+      return `the security key ${e.key} of ${e.user} counted ${e.given} after ${e.stored}${at(e)}: it may have been copied`;
     case "T4010I":
       return `${e.user} created the role ${e.name}`;
     case "T4011I":

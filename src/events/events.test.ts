@@ -76,6 +76,11 @@ const samples: { [C in Code]: [Omit<Draft<EventOf<C>>, "code">, string] } = {
   T4003I: [{ user: "ada", name: "bob", reset: false }, "ada invited bob to sign up"],
   T4004W: [{ user: "ada", until }, `ada is locked until ${until} after too many failed logins`],
   T4005I: [{ user: "ada" }, "the password of ada was changed"],
+  T4110I: [{ user: "ada", key: "AbC_-1" }, "ada enrolled the security key AbC_-1"],
+  T4111W: [
+    { user: "ada", "addr.remote": "203.0.113.9:1", key: "AbC_-1", stored: 7, given: 3 },
+    "the security key AbC_-1 of ada counted 3 after 7 from 203.0.113.9:1: it may have been copied",
+  ],
   T4010I: [{ user: "ada", name: "dev" }, "ada created the role dev"],
   T4011I: [{ user: "ada", name: "dev" }, "ada changed the role dev"],
   T4012I: [{ user: "ada", name: "dev" }, "ada deleted the role dev"],

@@ -98,7 +98,7 @@ const signing = {
 /**
  * Every event that the audit log can hold. T1xxx to T3xxx are those of the product's guide; T4xxx are our own:
  * T400x members and invitations, T401x roles, T402x authorities, T403x and T404x what passes through SSH, T405x refusals, T410x locks,
- * T412x what roles decide beside, T413x resources, T414x connectors, T416x signing.
+ * T411x security keys, T412x what roles decide beside, T413x resources, T414x connectors, T415x rotations, T416x signing.
  */
 export const AuditEvent = z.discriminatedUnion("code", [
   // Users.
@@ -169,6 +169,17 @@ export const AuditEvent = z.discriminatedUnion("code", [
   /** Too many failed logins from there. */
   event("source.lock", "T4101W", { source: name, until: z.iso.datetime() }),
   event("source.unlock", "T4103I", { ...user, source: name }),
+
+  // Security keys. `key` is the id that the key itself chose.
+  event("user.key", "T4110I", { ...user, ...from, key: z.string() }),
+  /** The key counted less than before: there may be a copy of it. The login was refused. */
+  event("user.key.counter", "T4111W", {
+    ...user,
+    ...from,
+    key: z.string(),
+    stored: z.int().nonnegative(),
+    given: z.int().nonnegative(),
+  }),
 
   // Roles.
   event("role.create", "T4010I", { ...user, name }),

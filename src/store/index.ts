@@ -1,4 +1,11 @@
 export { withLock } from "./lock.ts";
-export type { PasswordRecord, SignupRecord, WebSessionRecord } from "./records.ts";
+export type {
+  ChallengeRecord,
+  PasswordRecord,
+  SecurityKeysRecord,
+  SignupRecord,
+  SsoRequestRecord,
+  WebSessionRecord,
+} from "./records.ts";
 export { openStore, type Store } from "./store.ts";
 export { type StateChange, watchState } from "./watch.ts";

@@ -19,6 +19,50 @@ export type PasswordRecord = z.output<typeof PasswordRecord>;
 /** A TOTP seed, base32, and the last time step whose code was used: no code counts twice. */
 export const OtpRecord = z.strictObject({ user: z.string(), seed: z.string(), lastStep: z.number() });
 
+/** The security keys of a user (AUTH-38). Ids and COSE public keys are base64url. */
+export const SecurityKeysRecord = z.strictObject({
+  user: z.string(),
+  keys: z.array(
+    z.strictObject({
+      id: z.string(),
+      publicKey: z.string(),
+      /** What the key counted at its last signature; 0 for one that does not count. */
+      counter: z.number(),
+      transports: z.array(z.string()),
+      /** Milliseconds since the epoch. */
+      added: z.number(),
+    }),
+  ),
+});
+export type SecurityKeysRecord = z.output<typeof SecurityKeysRecord>;
+
+/** What a security key was asked to sign, once. */
+export const ChallengeRecord = z.strictObject({
+  /** SHA-256 of the challenge. */
+  hash: z.string(),
+  user: z.string(),
+  purpose: z.enum(["enrol", "web", "console", "password"]),
+  /** SHA-256 of the invitation or the console login that it is for, if it is for one. */
+  about: z.string().optional(),
+  expires: z.number(),
+});
+export type ChallengeRecord = z.output<typeof ChallengeRecord>;
+
+/** A `tsh login` that goes on in the browser. Keys as requests carry them. */
+export const ConsoleLoginRecord = z.strictObject({
+  /** SHA-256 of its id. */
+  hash: z.string(),
+  user: z.string(),
+  /** Where the answer goes, with the key to seal it with. */
+  redirectUrl: z.string(),
+  pubKey: z.string(),
+  tlsPubKey: z.string().optional(),
+  /** Milliseconds. */
+  ttl: z.number(),
+  compatibility: z.enum(["", "standard", "oldssh"]),
+  expires: z.number(),
+});
+
 /** Failed logins of a name, whether or not there is such a user. Times in milliseconds since the epoch. */
 export const AttemptsRecord = z.strictObject({
   user: z.string(),
@@ -62,6 +106,29 @@ export const WebSessionRecord = z.strictObject({
   sources: z.array(z.string()).optional(),
 });
 export type WebSessionRecord = z.output<typeof WebSessionRecord>;
+
+const console = z.strictObject({
+  type: z.literal("console"),
+  redirect_url: z.string(),
+  pub_key: z.string(),
+  tls_pub_key: z.string().optional(),
+  ttl: z.number(),
+  compatibility: z.enum(["", "standard", "oldssh"]),
+});
+const web = z.strictObject({ type: z.literal("web"), redirect_url: z.string(), csrf_token: z.string() });
+
+/** A login that is under way at an identity provider (AUTH-61), found by the hash of its state. Good for one answer. */
+export const SsoRequestRecord = z.strictObject({
+  /** SHA-256 of the state. */
+  state: z.string(),
+  kind: z.enum(["github", "oidc"]),
+  connector: z.string(),
+  verifier: z.string(),
+  nonce: z.string(),
+  flow: z.discriminatedUnion("type", [web, console]),
+  expires: z.number(),
+});
+export type SsoRequestRecord = z.output<typeof SsoRequestRecord>;
 
 /** What the first auth server decided for good. */
 export const ClusterNameRecord = z.strictObject({ id: z.string(), name: z.string() });

@@ -9,6 +9,7 @@ import {
   CertAuthority,
   ClusterConfig,
   Connector,
+  lockOf,
   Node,
   neverTime,
   ProxyServer,
@@ -21,12 +22,16 @@ import { withLock } from "./lock.ts";
 import { decode, encode, keyPart } from "./record.ts";
 import {
   AttemptsRecord,
+  ChallengeRecord,
   ClusterNameRecord,
+  ConsoleLoginRecord,
   HostRecord,
   OtpRecord,
   PasswordRecord,
+  SecurityKeysRecord,
   SignupRecord,
   SourceRecord,
+  SsoRequestRecord,
   WebSessionRecord,
 } from "./records.ts";
 
@@ -72,6 +77,20 @@ function collections(backend: Backend) {
     });
   const byUser = <S extends z.ZodType<{ user: string }>>(what: string, prefix: string, schema: S) =>
     new Collection({ backend, what, prefix, schema, nameOf: (value) => value.user });
+  /** Things of a short life that are known by a secret. */
+  const byHash = <S extends z.ZodType<{ hash: string; expires: number }>>(
+    what: string,
+    prefix: string,
+    schema: S,
+  ) =>
+    new Collection({
+      backend,
+      what,
+      prefix,
+      schema,
+      nameOf: (value) => value.hash,
+      expiresOf: (value) => value.expires,
+    });
 
   return {
     backend,
@@ -93,6 +112,8 @@ function collections(backend: Backend) {
       schema: User,
       nameOf: (user) => user.metadata.name,
       expiresOf: (user) => {
+        // With the record an administrator's lock would go, and who logs in by a connector could come back.
+        if (lockOf(user, 0) === "administrator") return undefined;
         const ends = [ending(user.spec.expires), ending(user.metadata.expires)].filter(
           (end) => end !== undefined,
         );
@@ -138,8 +159,20 @@ function collections(backend: Backend) {
       nameOf: (signup) => sha256(signup.token),
       expiresOf: (signup) => signup.expires,
     }),
+    /** By the SHA-256 of the state. */
+    ssoRequests: new Collection({
+      backend,
+      what: "login request",
+      prefix: "/sso_requests/",
+      schema: SsoRequestRecord,
+      nameOf: (request) => request.state,
+      expiresOf: (request) => request.expires,
+    }),
     passwords: byUser("password", "/passwords/", PasswordRecord),
     otps: byUser("second factor", "/otp/", OtpRecord),
+    securityKeys: byUser("security keys", "/security_keys/", SecurityKeysRecord),
+    challenges: byHash("challenge", "/challenges/", ChallengeRecord),
+    consoleLogins: byHash("login", "/console_logins/", ConsoleLoginRecord),
     /** By the SHA-256 of the name, which is whatever somebody typed. */
     attempts: new Collection({
       backend,

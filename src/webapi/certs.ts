@@ -1,3 +1,4 @@
+import type { IssuedCerts } from "#contract/auth";
 import { type CertsAnswer, CertsRequest } from "#contract/web";
 import { type App, clientAddress, parse } from "#net";
 import type { AddressLimits } from "./limits.ts";
@@ -22,17 +23,20 @@ export function certRoutes(api: App, { auth }: WebApiOptions, { logins }: Addres
       compatibility,
       client_addr: clientAddress(request.raw.socket),
     });
-    return {
-      username: issued.username,
-      ...(issued.cert !== undefined && { cert: base64(issued.cert) }),
-      ...(issued.tls_cert !== undefined && { tls_cert: base64(issued.tls_cert) }),
-      host_signers: issued.host_signers.map(({ domain_name, checking_keys, tls_certs }) => ({
-        domain_name,
-        checking_keys: checking_keys.map(base64),
-        tls_certs: tls_certs.map(base64),
-      })),
-    };
+    return certsAnswer(issued);
   });
 }
+
+/** Certificates as clients get them. */
+export const certsAnswer = (issued: IssuedCerts): CertsAnswer => ({
+  username: issued.username,
+  ...(issued.cert !== undefined && { cert: base64(issued.cert) }),
+  ...(issued.tls_cert !== undefined && { tls_cert: base64(issued.tls_cert) }),
+  host_signers: issued.host_signers.map(({ domain_name, checking_keys, tls_certs }) => ({
+    domain_name,
+    checking_keys: checking_keys.map(base64),
+    tls_certs: tls_certs.map(base64),
+  })),
+});
 
 const base64 = (text: string): string => Buffer.from(text).toString("base64");

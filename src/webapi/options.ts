@@ -11,8 +11,11 @@ export type WebAuth = Pick<
   Client<AuthContract>,
   | "cluster.config"
   | "cluster.preference"
+  | "connectors.list"
   | "logins.certs"
   | "logins.web"
+  | "sso.start"
+  | "sso.finish"
   | "signups.get"
   | "signups.complete"
   | "users.change_password"

@@ -2,7 +2,9 @@ import type { ReactElement } from "react";
 import { Route, Router, Switch } from "wouter";
 import { ChangePassword } from "./account/change-password.tsx";
 import { Home } from "./home/home.tsx";
+import { Failed } from "./login/failed.tsx";
 import { Login } from "./login/login.tsx";
+import { Returned } from "./login/returned.tsx";
 import { NotFound } from "./notfound/notfound.tsx";
 import { SignedIn } from "./session/signed-in.tsx";
 import { Signup } from "./signup/signup.tsx";
@@ -13,6 +15,8 @@ export function App(): ReactElement {
     <Router base="/web">
       <Switch>
         <Route path="/login" component={Login} />
+        <Route path="/sso" component={Returned} />
+        <Route path="/msg/error/:what" component={Failed} />
         <Route path="/newuser/:token">{({ token }) => <Signup token={token} />}</Route>
         <Route path="/reset/:token">{({ token }) => <Signup token={token} occasion="reset" />}</Route>
         <Route path="/settings/account">

@@ -13,7 +13,11 @@ export const globals = {
   certFormat: flag.choice("Form of the certificate", ["standard", "oldssh"]),
   compat: flag.choice("Form of the certificate", ["standard", "oldssh"], { hidden: true }),
   insecure: flag.yes("Do not verify the proxy's HTTPS certificate"),
-  auth: flag.choice("How to log in", ["local"]),
+  auth: flag.text("How to log in: the name of a connector, or local for a password", { value: "NAME" }),
+  bindAddr: flag.text("Where to wait for a login in the browser: HOST:PORT of this machine", {
+    value: "HOST:PORT",
+    env: "TELEPORT_LOGIN_BIND_ADDR",
+  }),
   skipVersionCheck: flag.yes("Go on although the proxy asks for another version"),
   debug: flag.yes("Tell what is being done, with stack traces of errors", { short: "d" }),
   nocache: flag.yes("Accepted, without effect", { hidden: true }),

@@ -13,6 +13,11 @@ export async function signIn(login: LoginRequest): Promise<void> {
   hold(await request(BearerSession, "POST", webPaths.sessions, login));
 }
 
+/** Takes up the session that an identity provider's answer brought on the way here. */
+export async function takeUp(): Promise<void> {
+  hold(await request(BearerSession, "POST", webPaths.sso));
+}
+
 export async function signUp(signup: SignupRequest): Promise<void> {
   hold(await request(BearerSession, "POST", webPaths.users, signup));
 }
