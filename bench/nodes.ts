@@ -8,13 +8,12 @@ import { type ClientConnection, connect } from "#ssh";
 import { DirectTcpip } from "#ssh/forward";
 import { parsePrivateKey, parsePublicKeyLine } from "#ssh/keys";
 import { quiet } from "../test/e2e/daemon.ts";
-import { freePort } from "../test/support/port.ts";
 import { Program } from "../test/support/program.ts";
 import { mustRun } from "../test/support/run.ts";
 import { tempDir } from "../test/support/temp-dir.ts";
 import { type Asked, type Figure, figure, quantile } from "./figures.ts";
 import type { Members } from "./members.ts";
-import { bin, signUp } from "./ours.ts";
+import { bin, signUp, startDaemon } from "./ours.ts";
 import { cpuDuring, memory } from "./processes.ts";
 import type { Side } from "./side.ts";
 
@@ -33,30 +32,7 @@ export async function measureNodes(
 ): Promise<Figure[]> {
   await using stack = new AsyncDisposableStack();
   const folder = stack.use(await tempDir());
-  const ports = {
-    auth: await freePort(),
-    proxy: await freePort(),
-    tunnel: await freePort(),
-    web: await freePort(),
-  };
-  const config = folder.at("teleport.yaml");
-  await writeFile(
-    config,
-    `teleport: {nodename: main, data_dir: ${folder.at("data")}, auth_servers: ["127.0.0.1:${ports.auth}"]}
-auth_service:
-  cluster_name: ${cluster}
-  listen_addr: 127.0.0.1:${ports.auth}
-  authentication: {type: local, second_factor: off}
-proxy_service:
-  listen_addr: 127.0.0.1:${ports.proxy}
-  tunnel_listen_addr: 127.0.0.1:${ports.tunnel}
-  web_listen_addr: 127.0.0.1:${ports.web}
-  public_addr: 127.0.0.1:${ports.web}
-ssh_service: {enabled: no}
-`,
-  );
-  const daemon = stack.use(await Program.start(bin("teleport"), ["start", "-c", config]));
-  await daemon.line(/ is up/);
+  const { ports, config, daemon } = stack.use(await startDaemon(folder, { node: false }));
   const before = memory([daemon.pid], []).rss;
   const person = await signUp(folder, config, login, ports.web);
   const exported = (...more: string[]): Promise<string> =>

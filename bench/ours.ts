@@ -25,33 +25,13 @@ export async function ours(
 ): Promise<{ sides: readonly Side[] } & AsyncDisposable> {
   await using stack = new AsyncDisposableStack();
   const folder = stack.use(await tempDir());
-  const ports = {
-    auth: await freePort(),
-    node: await freePort(),
-    proxy: await freePort(),
-    tunnel: await freePort(),
-    web: await freePort(),
-  };
-  const config = folder.at("teleport.yaml");
-  await writeFile(
-    config,
-    `teleport: {nodename: node, data_dir: ${folder.at("data")}, auth_servers: ["127.0.0.1:${ports.auth}"]}
-auth_service:
-  cluster_name: bench
-  listen_addr: 127.0.0.1:${ports.auth}
-  authentication: {type: local, second_factor: off}
-  tokens: ["node:${joinToken}"]
-proxy_service:
-  processes: ${processes}
-  listen_addr: 127.0.0.1:${ports.proxy}
-  tunnel_listen_addr: 127.0.0.1:${ports.tunnel}
-  web_listen_addr: 127.0.0.1:${ports.web}
-  public_addr: 127.0.0.1:${ports.web}
-ssh_service: {enabled: ${processes === 1}, listen_addr: "127.0.0.1:${ports.node}"}
-`,
+  const { ports, config, daemon } = stack.use(
+    await startDaemon(folder, {
+      auth: `tokens: ["node:${joinToken}"]`,
+      proxy: `processes: ${processes}`,
+      node: processes === 1,
+    }),
   );
-  const daemon = stack.use(await Program.start(bin("teleport"), ["start", "-c", config]));
-  await daemon.line(/ is up/);
   const servers = [daemon.pid];
   if (processes > 1) {
     const node = stack.use(await startNode(folder, ports));
@@ -110,6 +90,48 @@ ssh_service: {enabled: ${processes === 1}, listen_addr: "127.0.0.1:${ports.node}
     sides: [ssh("ours, proxy: subsystem", "by-command"), ssh("ours, ssh -J", "by-jump"), tsh],
     [Symbol.asyncDispose]: () => open.disposeAsync(),
   };
+}
+
+export interface Daemon extends AsyncDisposable {
+  readonly ports: Readonly<Record<"auth" | "node" | "proxy" | "tunnel" | "web", number>>;
+  /** The path of its configuration. */
+  readonly config: string;
+  readonly daemon: Program;
+}
+
+/** The cluster `bench` on free ports of 127.0.0.1, with further lines of its sections. */
+export async function startDaemon(
+  folder: TempDir,
+  more: { auth?: string; proxy?: string; node: boolean },
+): Promise<Daemon> {
+  const ports = {
+    auth: await freePort(),
+    node: await freePort(),
+    proxy: await freePort(),
+    tunnel: await freePort(),
+    web: await freePort(),
+  };
+  const config = folder.at("teleport.yaml");
+  await writeFile(
+    config,
+    `teleport: {nodename: node, data_dir: ${folder.at("data")}, auth_servers: ["127.0.0.1:${ports.auth}"]}
+auth_service:
+  cluster_name: bench
+  listen_addr: 127.0.0.1:${ports.auth}
+  authentication: {type: local, second_factor: off}
+  ${more.auth ?? ""}
+proxy_service:
+  ${more.proxy ?? ""}
+  listen_addr: 127.0.0.1:${ports.proxy}
+  tunnel_listen_addr: 127.0.0.1:${ports.tunnel}
+  web_listen_addr: 127.0.0.1:${ports.web}
+  public_addr: 127.0.0.1:${ports.web}
+ssh_service: {enabled: ${more.node}, listen_addr: "127.0.0.1:${ports.node}"}
+`,
+  );
+  const daemon = await Program.start(bin("teleport"), ["start", "-c", config]);
+  await daemon.line(/ is up/);
+  return { ports, config, daemon, [Symbol.asyncDispose]: () => daemon[Symbol.asyncDispose]() };
 }
 
 const joinToken = randomBytes(16).toString("hex");

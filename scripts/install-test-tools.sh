@@ -11,6 +11,7 @@ need chromium chromium
 need expect expect
 need sshfs sshfs
 need openssl openssl
+need certutil libnss3-tools
 need faketime faketime
 need ansible ansible-core
 need dbclient dropbear-bin

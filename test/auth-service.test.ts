@@ -125,6 +125,33 @@ suite("auth service over mutual TLS", () => {
     await done;
   });
 
+  test("S35: neither a member's certificate nor a person's has anybody certified, and the try is in the audit log", async () => {
+    await using s = await served();
+    await s.c.addUser("ci", { traits: { logins: ["deploy"] } });
+    const key = await makeTlsKey("ecdsa-p256");
+    const { tls_cert = "" } = await s.c.admin["users.sign"]({
+      user: "ci",
+      tls_pub_key: s.base64(key.publicKey),
+      ttl: hour,
+    });
+    const person = s.client({ cert: tls_cert, key: key.privateKey });
+    const { ssh } = await publicKeys();
+    for (const caller of [await s.join("Node", otherId), await s.join("Proxy", hostId), person, s.client()]) {
+      await assert.rejects(caller["users.sign"]({ user: "ci", pub_key: ssh, ttl: hour }), denied);
+      await assert.rejects(caller["hosts.sign"]({ names: ["db"], pub_key: ssh }), denied);
+      await assert.rejects(caller["authorities.list"]({ secrets: true }), denied);
+    }
+    assert.equal(s.c.events.filter((e) => e.code === "T4160I").length, 1);
+    const refused = s.c.events.filter((e) => e.code === "T4051W");
+    assert.deepEqual(
+      refused.map((e) => `${e.user} ${e.resource}.${e.action}`),
+      [`${otherId}.main`, `${hostId}.main`, "ci"].flatMap((name) =>
+        ["users.sign", "hosts.sign", "authorities.list"].map((call) => `${name} ${call}`),
+      ),
+    );
+    for (const event of refused) assert.match(event["addr.remote"] ?? "", /^127\.0\.0\.1:\d+$/);
+  });
+
   test("OVW-34: a member on its open stream stays in all lists; one whose record was lost is back at once; one that says nothing is gone", async (t) => {
     await using s = await served();
     const { clock } = s.c;

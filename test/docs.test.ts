@@ -11,6 +11,7 @@ const byHand = [
   "CHANGELOG.md",
   "docs/installing.md",
   "docs/operations.md",
+  "docs/security-keys.md",
   "docs/tsh-ssh.md",
   "bench/README.md",
 ];

@@ -87,11 +87,13 @@ export const configKeys: Readonly<Record<string, string>> = {
   "auth_service.authentication.type":
     "The default way to log in ([sso.md](sso.md)); others go on beside it. `saml` is refused at start.",
   "auth_service.authentication.second_factor":
-    "`otp`: password and a six-digit code; `off`: password alone. `webauthn` is refused at start in this version.",
+    "`otp`: password and a six-digit code; `off`: password alone. `webauthn` (or `u2f`, which means the same): password and a security key ([security-keys.md](security-keys.md)).",
   "auth_service.authentication.connector_name":
     "Which connector of that type is the default. Left out: the first by name.",
-  "auth_service.authentication.u2f.app_id": none,
-  "auth_service.authentication.u2f.facets": none,
+  "auth_service.authentication.u2f.app_id":
+    "Needed with `webauthn`: the address of the proxy's pages, whose host security keys are bound to. It must never change.",
+  "auth_service.authentication.u2f.facets":
+    "Further addresses of the pages, under the same host. Those of `proxy_service.public_addr` need not be named.",
   "auth_service.authentication.local_auth":
     "`no` refuses every login by password, every invitation and every reset.",
   "auth_service.session_recording":
@@ -104,7 +106,7 @@ export const configKeys: Readonly<Record<string, string>> = {
     "How often the node and the proxy ask a client whether it is still there.",
   "auth_service.keep_alive_count_max": "Unanswered questions after which a client counts as gone.",
   "auth_service.license_file":
-    "No license is needed for anything. One that is named here, in the data folder where the path is relative, and is missing or broken gets a warning at start.",
+    "No license is needed for anything. A good one, named here or `license.pem` in the data folder, is shown by `tctl status`. A path that is relative is one in the data folder. One that is named here and is missing, broken or over gets a warning at start.",
   "auth_service.proxy_protocol": "As `proxy_service.proxy_protocol`, for the auth API's port.",
   "auth_service.exec_recording_limit":
     "How much output of a command without a terminal is recorded; of the rest the event holds size and SHA-256.",

@@ -12,7 +12,9 @@ import type { Log } from "#core/log";
 import { isOlder } from "#core/version";
 import type { Caller, CertAuthority, Identity } from "#model";
 import { formatAddress, lookAhead } from "#net";
+import { answerText } from "./answer.ts";
 import { identify } from "./peer.ts";
+import { jsonOf, Said } from "./said.ts";
 
 export interface AuthApiOptions {
   readonly handlers: Handlers<AuthContract>;
@@ -40,7 +42,6 @@ export interface AuthApiOptions {
 }
 
 const bodyLimit = 4 * 1024 * 1024; // bytes of one JSON request
-const lineLimit = 64 * 1024; // bytes of one line that is said to a feed
 /** For a handshake, and for the headers of a request: strangers may not hold connections by being slow (S14). */
 const patience: Millis = 10 * second;
 /** For the whole of a request that is no upload. */
@@ -118,21 +119,21 @@ export function authApi(options: AuthApiOptions): FastifyInstance<Server> {
   app.post<{ Params: { name: string } }>("/v2/:name", async (request, reply) => {
     const caller = await callerFor(request);
     const { name } = request.params;
-    const talking = request.headers["content-type"] === linesType ? saidLines(request.raw) : undefined;
-    const body = talking ? jsonOf((await talking.next()).value) : request.body;
+    const talking = request.headers["content-type"] === linesType ? new Said(request.raw) : undefined;
+    const body = talking ? ((await talking.next()) ?? {}) : request.body;
     const { operation, input } = admit(authContract, name, body, caller);
     const signal = whenGone(reply.raw);
     if (talking && !("said" in operation)) throw new Fault("bad_parameter", `nothing can be said to ${name}`);
     if (operation.shape === "call") {
       const handle = handlers[name as keyof AuthContract] as Answering;
-      const value = (operation.output as z.ZodType).parse(await handle(input, caller, signal));
-      return reply.type("application/json").send(value === undefined ? "" : JSON.stringify(value));
+      const value = await handle(input, caller, signal);
+      return reply.type("application/json").send(answerText(operation, value));
     }
     if (operation.shape === "feed") {
       const handle = handlers[name as keyof AuthContract] as Feeding;
       const { said } = operation as { said?: z.ZodType };
       if (talking) timed.get(request.raw)?.abort();
-      const values = await handle(input, caller, signal, talking && said && readSaid(talking, said));
+      const values = await handle(input, caller, signal, said && talking?.values(said));
       reply.hijack();
       await sendFeed(reply.raw, values, log);
       return reply;
@@ -222,39 +223,11 @@ function timeBody(request: IncomingMessage, clock: Clock): AbortController {
   return whole;
 }
 
-/** The lines of a body that goes on. Throws `limit_exceeded` for one that is too long. */
-async function* saidLines(body: AsyncIterable<Buffer>): AsyncGenerator<string, undefined> {
-  let held = "";
-  for await (const part of body) {
-    const lines = (held + part.toString("latin1")).split("\n");
-    held = lines.pop() ?? "";
-    if (held.length > lineLimit || lines.some(({ length }) => length > lineLimit))
-      throw new Fault("limit_exceeded", "a line of the request is too long");
-    for (const line of lines) yield Buffer.from(line, "latin1").toString();
-  }
-}
-
-async function* readSaid(lines: AsyncIterable<string>, schema: z.ZodType): AsyncGenerator<unknown> {
-  for await (const line of lines) {
-    const { success, data } = schema.safeParse(jsonOf(line));
-    if (!success) throw new Fault("bad_parameter", "what was said makes no sense");
-    yield data;
-  }
-}
-
 /** Aborts when the answer can no longer be sent. */
 function whenGone(response: { once(event: "close", listener: () => void): unknown }): AbortSignal {
   const gone = new AbortController();
   response.once("close", () => gone.abort(new Fault("unreachable", "the caller has gone")));
   return gone.signal;
-}
-
-function jsonOf(text: string | undefined): unknown {
-  try {
-    return JSON.parse(text ?? "{}");
-  } catch (cause) {
-    throw new Fault("bad_parameter", "the input is not JSON", { cause });
-  }
 }
 
 /** Fastify's own refusals (a body too large, not JSON) are the caller's mistake; all else is ours. */

@@ -6,6 +6,7 @@ import {
   type Caller,
   type Decision,
   type Identity,
+  isOfEarlierAccount,
   type Labels,
   lockOf,
   type ResourceKind,
@@ -44,6 +45,11 @@ export function callers(parts: Parts): Callers {
       if (!user) throw new Fault("access_denied", `the user ${identity.user} does not exist any more`);
       if (lockOf(user, parts.clock.now()) === "administrator")
         throw new Fault("access_denied", `the account ${identity.user} is locked; ask your administrator`);
+      if (identity.validFrom !== undefined && isOfEarlierAccount(user, identity.validFrom))
+        throw new Fault(
+          "access_denied",
+          `your certificate is of an earlier account of the name ${identity.user}; log in again`,
+        );
       // Roles and traits are those of the certificate; what the roles say is what they say now.
       const decide = access({
         user: identity.user,

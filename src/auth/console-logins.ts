@@ -4,6 +4,7 @@ import type { KeyAnswer, KeyRequest } from "#contract/webauthn";
 import { type Millis, minute } from "#core/clock";
 import { sha256 } from "#core/digest";
 import { Fault } from "#core/errors";
+import { Crowd } from "./crowd.ts";
 import { issueUserCerts, readSshKey } from "./issue-user.ts";
 import type { Logins } from "./login.ts";
 import { newToken, type Parts } from "./parts.ts";
@@ -25,10 +26,13 @@ interface ConsoleLoginRequest {
 export class ConsoleLogins {
   readonly #parts: Parts;
   readonly #logins: Logins;
+  readonly #strangers: Crowd;
 
   constructor(parts: Parts, logins: Logins) {
+    const { backend, consoleLogins } = parts.store;
     this.#parts = parts;
     this.#logins = logins;
+    this.#strangers = new Crowd({ backend, prefix: consoleLogins.prefix }, () => false);
   }
 
   /** Throws `bad_parameter` for keys that are none, and for an answer that would go to another machine (S67). */
@@ -50,6 +54,7 @@ export class ConsoleLogins {
       compatibility: request.compatibility,
       expires: clock.now() + life,
     });
+    await this.#strangers.added();
     return { id };
   }
 

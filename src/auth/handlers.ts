@@ -10,9 +10,12 @@ import { record } from "./audit.ts";
 import { tlsCerts } from "./authorities.ts";
 import { deleteConnector, listConnectors, putConnector } from "./connectors.ts";
 import { issueUserCerts } from "./issue-user.ts";
+import { listLocks, lockUser, unlockSource, unlockUser } from "./locks.ts";
 import type { Auth } from "./open.ts";
+import { createReset } from "./resets.ts";
 import { restoreAuthorities } from "./restore.ts";
 import { deleteRole, putRole } from "./roles.ts";
+import { recordExport, signHost, signUser } from "./sign.ts";
 import { createToken, deleteToken, listTokens } from "./tokens.ts";
 import { accountEnd } from "./web-session.ts";
 
@@ -44,7 +47,7 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
       const all = await store.authorities.list();
       const asked = all.filter((ca) => type === undefined || ca.spec.type === type);
       if (!secrets) return asked.map(publicPart);
-      await record(parts, { code: "T4132I", user: caller.name, resource: "cert_authority" });
+      await recordExport(parts, asked, caller.name);
       return asked;
     },
     "authorities.restore": ({ authorities, force }, caller) =>
@@ -63,6 +66,7 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
     "hosts.renew": (input) => joins.renew(input),
     "hosts.companion": ({ process, ...keys }) =>
       joins.companion({ ...keys, host_id: companionId(keys.host_id, process) }),
+    "hosts.sign": (request, caller) => signHost(parts, request, caller.name),
     "nodes.list": async (_input, caller) =>
       only(caller, "list", "node", await store.nodes.list()).filter((node) =>
         callers.sees(caller, allLabels(node)),
@@ -96,8 +100,15 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
     },
     "users.put": ({ user, force, was }, caller) => users.put(user, force, caller, was),
     "users.delete": ({ name }, caller) => users.delete(name, caller),
+    "users.change": (request, caller) => users.change(request, caller),
+    "users.lock": (request, caller) => lockUser(parts, request, caller),
+    "users.unlock": ({ name }, caller) => unlockUser(parts, name, caller),
+    "users.reset": (request, caller) => createReset(parts, logins, request, caller),
+    "sources.unlock": ({ source }, caller) => unlockSource(parts, source, caller),
+    "locks.list": (_input, caller) => listLocks(parts, caller),
     "users.change_password": ({ new_password, ...credentials }) =>
       users.changePassword(credentials, new_password),
+    "users.sign": (request, caller) => signUser(parts, request, caller.name),
     "signups.create": (request, caller) => {
       require(caller, "create", "user", {
         metadata: { name: request.user },

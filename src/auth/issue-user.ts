@@ -16,12 +16,14 @@ const shortestTtl: Millis = 1 * minute;
 export interface UserCertRequest {
   readonly access: Access;
   readonly traits: Traits;
-  /** Base64 of an authorized_keys line. */
-  readonly pub_key: string;
+  /** Base64 of an authorized_keys line; without one there is no SSH certificate. */
+  readonly pub_key?: string | undefined;
   /** Base64 of a PEM SubjectPublicKeyInfo. */
   readonly tls_pub_key?: string | undefined;
   /** What was asked for; the roles may cut it (OVW-22). */
   readonly ttl: Millis;
+  /** The roles do not cut it: an administrator asks (TCT-53). */
+  readonly uncut?: boolean;
   /** When the account or the web session ends: no certificate outlives it. */
   readonly notAfter?: Millis | undefined;
   readonly compatibility?: "" | "standard" | "oldssh";
@@ -37,11 +39,12 @@ async function issueUser(parts: Parts, request: UserCertRequest): Promise<Issued
   const { access, traits } = request;
   const options = access.options();
   const now = parts.clock.now();
-  const ttl = Math.min(Math.max(request.ttl, shortestTtl), options.maxSessionTtl);
+  const longest = request.uncut ? Number.POSITIVE_INFINITY : options.maxSessionTtl;
+  const ttl = Math.min(Math.max(request.ttl, shortestTtl), longest);
   const end = Math.min(now + ttl, request.notAfter ?? Number.POSITIVE_INFINITY);
   if (end <= now) throw new Fault("access_denied", "the account or session has ended");
   const ca = await signingAuthority(parts, "user");
-  const key = readSshKey(request.pub_key);
+  const key = request.pub_key === undefined ? undefined : readSshKey(request.pub_key);
 
   const extensions = new Map([["permit-pty", ""]]);
   if (options.agentForwarding) extensions.set("permit-agent-forwarding", "");
@@ -52,6 +55,7 @@ async function issueUser(parts: Parts, request: UserCertRequest): Promise<Issued
     extensions.set("teleport-traits", JSON.stringify(traits));
   }
   const cert =
+    key &&
     access.logins.length > 0 &&
     (await issueCertificate(
       {

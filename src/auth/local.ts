@@ -12,8 +12,10 @@ import type { Auth } from "./open.ts";
 export function localClient(auth: Auth, identity: Identity): Client<AuthContract> {
   const handle = handlers(auth) as unknown as Record<string, AnyHandler>;
   const client: Record<string, unknown> = {};
-  for (const [name, { shape, output }] of Object.entries(authContract)) {
-    const answer = output as z.ZodType;
+  for (const [name, operation] of Object.entries(authContract)) {
+    const { shape } = operation;
+    const answer = operation.output as z.ZodType;
+    const many = "many" in operation && operation.many;
     const run = handle[name] as AnyHandler;
     /** Asks who calls, and whether that one may; then does the work. */
     const enter = async <T>(
@@ -29,8 +31,10 @@ export function localClient(auth: Auth, identity: Identity): Client<AuthContract
       }
     };
     client[name] = {
-      call: async (given: unknown, signal = new AbortController().signal) =>
-        answer.parse(await enter(given, (input, caller) => run(input, caller, signal))),
+      call: async (given: unknown, signal = new AbortController().signal) => {
+        const value = await enter(given, (input, caller) => run(input, caller, signal));
+        return many ? value : answer.parse(value);
+      },
       upload: async (given: unknown, body: unknown, signal = new AbortController().signal) =>
         answer.parse(await enter(given, (input, caller) => run(input, body, caller, signal))),
       feed: async function* (

@@ -1,13 +1,16 @@
+import type { Condition } from "#backend";
 import type { KeyAnswer, KeyRequest } from "#contract/webauthn";
 import type { Millis } from "#core/clock";
 import { Fault } from "#core/errors";
 import { type Access, type AuthPreference, access, lockOf, ResourceName, type Role, type User } from "#model";
-import { countFailure, forgetFailures, refuseLocked } from "./attempts.ts";
+import { Attempts } from "./attempts.ts";
 import { record } from "./audit.ts";
 import { checkCode, newSeed } from "./otp.ts";
 import type { Parts } from "./parts.ts";
 import { defaultPasswordCost, verifyPassword } from "./password.ts";
 import type { Purpose, SecurityKeys } from "./security-keys.ts";
+import { Sources } from "./sources.ts";
+import { Turns, tooMany } from "./turns.ts";
 
 export interface Credentials {
   readonly user: string;
@@ -18,13 +21,15 @@ export interface Credentials {
   readonly webauthn?: KeyAnswer | undefined;
 }
 
-/** What a security key is asked for, and with which invitation or login of `tsh` that hangs together. */
+/** What a security key is asked for, and with which login of `tsh` that hangs together. */
 type KeyPurpose = Omit<Purpose, "user">;
 
 /** Somebody whose credentials were right, and what the roles of now let them do. */
 export interface Person {
   readonly user: User;
   readonly access: Access;
+  /** That the password which was checked is still the one of now: who resets it meanwhile shall have had the last word. */
+  readonly proof?: Condition;
 }
 
 /** How many logins are checked at once; each takes tens of megabytes for its hash. */
@@ -38,13 +43,17 @@ export class Logins {
   readonly #keys: SecurityKeys;
   /** A seed for users who are not there, so that checking their code takes the same time. */
   readonly #nobodysSeed = newSeed();
-  /** The last login of each name: guesses come one after the other, so the count of failures cannot be outrun. */
-  readonly #queues = new Map<string, { last: Promise<unknown>; length: number }>();
+  readonly #attempts: Attempts;
+  readonly #sources: Sources;
+  /** By name: guesses come one after the other, so the count of failures cannot be outrun. */
+  readonly #turns = new Turns(waiting);
   #busy = 0;
 
   constructor(parts: Parts, keys: SecurityKeys) {
     this.#parts = parts;
     this.#keys = keys;
+    this.#attempts = new Attempts(parts);
+    this.#sources = new Sources(parts);
   }
 
   /**
@@ -68,7 +77,7 @@ export class Logins {
   async #guarded<T>(credentials: Credentials, work: (preference: AuthPreference) => Promise<T>): Promise<T> {
     try {
       const preference = await this.preference();
-      return await this.#afterOthers(credentials.user, () => this.#limited(() => work(preference)));
+      return await this.#turns.take(credentials.user, () => this.#limited(() => work(preference)));
     } catch (err) {
       if (Fault.is(err, "access_denied")) await this.#recordFailure(credentials, err);
       throw err;
@@ -100,83 +109,89 @@ export class Logins {
     const { user: name, password, otp_token } = credentials;
     const withCode = preference.second_factor === "otp";
     if (withCode && otp_token === "") throw new Fault("access_denied", "missing second factor");
-    const user = await this.#find(name);
-    await refuseLocked(this.#parts, name, user);
+    const user = await this.#find(credentials);
 
-    const [passwordGood, otp] = await Promise.all([
+    const [proof, otp] = await Promise.all([
       this.#knows(user, name, password),
       isName(name) ? store.otps.find(name) : undefined,
     ]);
     const code = checkCode(otp?.seed ?? this.#nobodysSeed, otp_token, clock.now(), otp?.lastStep ?? 0);
-    let why = passwordGood ? undefined : "wrong user name or password";
+    let why = proof ? undefined : "wrong user name or password";
     if (withCode && why === undefined) {
       if (!otp) why = "the account has no second factor";
       else if (code === "wrong") why = "wrong second factor";
       else if (code === "used" || !(await this.#spendStep(name, code.step)))
         why = "previously used totp token";
     }
-    if (!user || why !== undefined)
-      return this.#refuse(name, user, withCode ? wrongFactors : "invalid username or password", why);
-    return this.#admit(user);
+    if (!user || !proof || why !== undefined)
+      return this.#refuse(credentials, user, withCode ? wrongFactors : "invalid username or password", why);
+    return this.#admit(user, proof);
   }
 
   /** The password was checked when the challenge was given; the challenge is of this user and purpose, and counts once. */
-  async #verifyKey(
-    { user: name, webauthn, client_addr }: Credentials,
-    purpose?: KeyPurpose,
-  ): Promise<Person> {
+  async #verifyKey(credentials: Credentials, purpose?: KeyPurpose): Promise<Person> {
+    const { user: name, webauthn, client_addr } = credentials;
     if (!webauthn || !purpose) throw new Fault("access_denied", "missing second factor");
-    const user = await this.#find(name);
-    await refuseLocked(this.#parts, name, user);
-    const why = await this.#keys.check(webauthn, { user: name, ...purpose }, client_addr);
+    const user = await this.#find(credentials);
+    const { why, password } = await this.#keys.check(webauthn, { user: name, ...purpose }, client_addr);
     if (!user || why !== undefined)
-      return this.#refuse(name, user, "invalid response of the security key; begin anew", why);
-    return this.#admit(user);
+      return this.#refuse(credentials, user, "invalid response of the security key; begin anew", why);
+    return this.#admit(user, password);
   }
 
   async #challenge(
-    { user: name, password }: Credentials,
+    credentials: Credentials,
     preference: AuthPreference,
     purpose: KeyPurpose,
   ): Promise<KeyRequest> {
     if (preference.second_factor !== "webauthn")
       throw new Fault("bad_parameter", "this cluster does not ask for security keys");
-    const user = await this.#find(name);
-    await refuseLocked(this.#parts, name, user);
-    const passwordGood = await this.#knows(user, name, password);
-    if (!user || !passwordGood) return this.#refuse(name, user, wrongFactors, "wrong user name or password");
+    const { user: name, password } = credentials;
+    const user = await this.#find(credentials);
+    const proof = await this.#knows(user, name, password);
+    if (!user || !proof) return this.#refuse(credentials, user, wrongFactors, "wrong user name or password");
     refuseLockedByAdministrator(user, this.#parts.clock.now());
-    const request = await this.#keys.request({ user: name, ...purpose });
-    return request ?? this.#refuse(name, user, wrongFactors, "the account has no security key");
+    const request = await this.#keys.request({ user: name, ...purpose }, proof);
+    return request ?? this.#refuse(credentials, user, wrongFactors, "the account has no security key");
   }
 
-  async #find(name: string): Promise<User | undefined> {
-    return isName(name) ? this.#parts.store.users.find(name) : undefined;
+  /** The account, if there is one. Throws `access_denied` while failed logins lock the name, or where they came from. */
+  async #find({ user: name, client_addr }: Credentials): Promise<User | undefined> {
+    const user = isName(name) ? await this.#parts.store.users.find(name) : undefined;
+    await this.#sources.refuseLocked(client_addr);
+    await this.#attempts.refuseLocked(name, user);
+    return user;
   }
 
-  async #knows(user: User | undefined, name: string, password: string): Promise<boolean> {
+  /** What holds as long as this password is that of the user; undefined when it is not. */
+  async #knows(user: User | undefined, name: string, password: string): Promise<Condition | undefined> {
     const { store, config } = this.#parts;
-    const held = isName(name) ? await store.passwords.find(name) : undefined;
-    // A password left by a local account of the same name is not that of who logs in by a connector (S24).
-    const own = user && !user.spec.created_by?.connector ? held : undefined;
-    return verifyPassword(own, password, config.passwordCost ?? defaultPasswordCost);
+    const held = isName(name) ? await store.passwords.findVersioned(name) : undefined;
+    const good = await verifyPassword(
+      // One that a local account of the same name left is not that of who logs in by a connector (S24).
+      user && !user.spec.created_by?.connector ? held?.value : undefined,
+      password,
+      config.passwordCost ?? defaultPasswordCost,
+    );
+    return good && held ? { key: store.passwords.key(name), revision: held.revision } : undefined;
   }
 
   /** Counts the failure. `sentence` is for the client, `why` for the log. */
   async #refuse(
-    name: string,
+    { user: name, client_addr }: Credentials,
     user: User | undefined,
     sentence: string,
     why: string | undefined,
   ): Promise<never> {
-    await countFailure(this.#parts, name, user);
+    await this.#sources.count(client_addr);
+    await this.#attempts.count(name, user);
     throw new Fault("access_denied", sentence, { cause: new Error(why) });
   }
 
-  async #admit(user: User): Promise<Person> {
+  async #admit(user: User, proof: Condition): Promise<Person> {
     refuseLockedByAdministrator(user, this.#parts.clock.now());
-    await forgetFailures(this.#parts, user);
-    return { user, access: await accessOfUser(this.#parts, user) };
+    await this.#attempts.forget(user);
+    return { user, access: await accessOfUser(this.#parts, user), proof };
   }
 
   /** Marks the code's step as used; false when another login was faster, on this or another auth server (S22). */
@@ -199,21 +214,6 @@ export class Logins {
     }
   }
 
-  async #afterOthers<T>(name: string, work: () => Promise<T>): Promise<T> {
-    const queue = this.#queues.get(name) ?? { last: Promise.resolve(), length: 0 };
-    if (queue.length >= waiting) throw tooMany();
-    this.#queues.set(name, queue);
-    queue.length++;
-    const mine = queue.last.then(work, work);
-    queue.last = mine.catch(() => {});
-    try {
-      return await mine;
-    } finally {
-      queue.length--;
-      if (queue.length === 0) this.#queues.delete(name);
-    }
-  }
-
   async #recordFailure({ user, client_addr }: Credentials, err: Fault): Promise<void> {
     const why = err.cause instanceof Error ? err.cause.message : undefined;
     await record(this.#parts, {
@@ -227,9 +227,6 @@ export class Logins {
     });
   }
 }
-
-const tooMany = (): Fault =>
-  new Fault("limit_exceeded", "too many people log in at once; try again in a moment");
 
 const wrongFactors = "invalid username, password or second factor";
 

@@ -50,6 +50,7 @@ export function identify(
       logins: subject.localities ?? [],
       traits: traitsOf(subject.postalCode),
       cluster,
+      validFrom: notBefore,
       expires: notAfter,
     };
   }

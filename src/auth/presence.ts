@@ -10,7 +10,7 @@ import type { ClusterState } from "./state.ts";
 /** A member that has said nothing for so long is gone from all lists (OVW-34). */
 const presenceTtl: Millis = 30 * second;
 /** Keep-alives come every 5 s. What they say is stored for all members together this often, or all storage would do is this. */
-const storeEvery: Millis = 10 * second;
+const storeEvery: Millis = 15 * second;
 const renewEvery: Millis = 8 * second;
 
 /** Records of members, which end unless the member keeps saying that it is there. */

@@ -4,9 +4,12 @@ import type { Caller } from "#model";
 import { record } from "./audit.ts";
 import type { Parts } from "./parts.ts";
 
+/** What a machine never asks for unless somebody else has its identity. */
+const notForMachines: readonly string[] = ["users.sign", "hosts.sign", "authorities.list"];
+
 /**
- * Keeps in the audit log that a person was refused a call. Strangers are left out: whoever can open a connection could
- * fill the log.
+ * Keeps in the audit log that a person was refused a call, or a machine one that would make it somebody else. Strangers are left
+ * out: whoever can open a connection could fill the log.
  */
 export async function recordRefusal(
   parts: Pick<Parts, "audit" | "log">,
@@ -18,7 +21,8 @@ export async function recordRefusal(
   },
 ): Promise<void> {
   const { caller, call, error, from } = refused;
-  if (caller.kind !== "user" || !Fault.is(error, "access_denied")) return;
+  const counts = caller.kind === "user" || (caller.kind === "system" && notForMachines.includes(call));
+  if (!counts || !Fault.is(error, "access_denied")) return;
   const allow = Object.hasOwn(authContract, call)
     ? authContract[call as keyof AuthContract].allow
     : undefined;

@@ -180,18 +180,20 @@ suite("authorities from a backup", () => {
   });
 });
 
-suite("T4132I", () => {
-  test("tells that private keys were handed out, and to whom", async () => {
+suite("secrets", () => {
+  test("that were handed out are told of, and to whom", async () => {
     await using c = await cluster();
     await c.admin["authorities.list"]({});
     await c.admin["connectors.list"]({});
     await c.admin["authorities.list"]({ secrets: true });
     await c.admin["connectors.list"]({ secrets: true });
     assert.deepEqual(
-      c.events.flatMap((event) => (event.code === "T4132I" ? [[event.user, event.resource]] : [])),
+      c.events.flatMap((event) =>
+        event.code === "T4132I" || event.code === "T4161W" ? [[event.event, event.user]] : [],
+      ),
       [
-        ["builtin-Admin", "cert_authority"],
-        ["builtin-Admin", "auth_connector"],
+        ["ca.export", "builtin-Admin"],
+        ["secrets.read", "builtin-Admin"],
       ],
     );
   });

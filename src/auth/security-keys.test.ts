@@ -24,7 +24,7 @@ async function invited(c: Cluster, user: string): Promise<string> {
 /** Signs up with a new key, which it answers. */
 async function signUp(c: Cluster, user: string, key = new SoftwareKey(origin)): Promise<SoftwareKey> {
   const token = await invited(c, user);
-  const webauthn = key.create(await c.proxy["signups.challenge"]({ token }));
+  const webauthn = [key.create(await c.proxy["signups.challenge"]({ token }))];
   await c.proxy["signups.complete"]({ token, password, webauthn, client_addr });
   return key;
 }
@@ -61,7 +61,7 @@ suite("security keys (AUTH-38)", () => {
     const first = await c.proxy["signups.complete"]({
       token,
       password,
-      webauthn: key.create(asked),
+      webauthn: [key.create(asked)],
       client_addr,
     });
     assert.equal(first.user, "joe");
@@ -80,13 +80,27 @@ suite("security keys (AUTH-38)", () => {
     assert.equal(logins.length, 2);
   });
 
+  test("a second key in reserve logs in as the first does; one key twice is no reserve", async () => {
+    await using c = await cluster(config);
+    const token = await invited(c, "joe");
+    const keys = [new SoftwareKey(origin), new SoftwareKey(origin)] as const;
+    const created = async (key: SoftwareKey) => key.create(await c.proxy["signups.challenge"]({ token }));
+    const twice = [await created(keys[0]), await created(keys[0])];
+    const same = c.proxy["signups.complete"]({ token, password, webauthn: twice });
+    assert.match(await refused(same), /enrolled twice/);
+    const webauthn = [await created(keys[0]), await created(keys[1])];
+    await c.proxy["signups.complete"]({ token, password, webauthn });
+    for (const key of keys) await logIn(c, "joe", key);
+    assert.equal(c.events.filter((e) => e.code === "T4110I").length, 2);
+  });
+
   for (const attestation of ["none", "packed"] as const)
     test(`takes an attestation of the form ${attestation}`, async () => {
       await using c = await cluster(config);
       const token = await invited(c, "joe");
       const key = new SoftwareKey(origin);
       const webauthn = key.create(await c.proxy["signups.challenge"]({ token }), { attestation });
-      await c.proxy["signups.complete"]({ token, password, webauthn });
+      await c.proxy["signups.complete"]({ token, password, webauthn: [webauthn] });
       await logIn(c, "joe", key);
     });
 
@@ -96,7 +110,11 @@ suite("security keys (AUTH-38)", () => {
       const token = await invited(c, "joe");
       const asked = await c.proxy["signups.challenge"]({ token });
       const webauthn = new SoftwareKey(origin).create(asked, { attestation });
-      assert.match(await refused(c.proxy["signups.complete"]({ token, password, webauthn })), /not enrolled/);
+      const completed = c.proxy["signups.complete"]({ token, password, webauthn: [webauthn] });
+      assert.match(await refused(completed), /not enrolled/);
+      const event = c.events.findLast((e) => e.code === "T4110W");
+      assert.ok(event?.code === "T4110W");
+      assert.match(event.message, /an attestation was sent that was not asked for/);
     }
   });
 
@@ -115,17 +133,17 @@ suite("security keys (AUTH-38)", () => {
       const token = await invited(c, "joe");
       const key = new SoftwareKey(origin);
       const bad = key.create(await c.proxy["signups.challenge"]({ token }), deviation);
-      await refused(c.proxy["signups.complete"]({ token, password, webauthn: bad }));
+      await refused(c.proxy["signups.complete"]({ token, password, webauthn: [bad] }));
       await refused(c.proxy["signups.complete"]({ token, password }));
       const good = key.create(await c.proxy["signups.challenge"]({ token }));
-      assert.equal((await c.proxy["signups.complete"]({ token, password, webauthn: good })).user, "joe");
+      assert.equal((await c.proxy["signups.complete"]({ token, password, webauthn: [good] })).user, "joe");
     });
 
   test("what a key signed for one invitation enrols it by no other", async () => {
     await using c = await cluster(config);
     const [joes, anns] = [await invited(c, "joe"), await invited(c, "ann")];
     const webauthn = new SoftwareKey(origin).create(await c.proxy["signups.challenge"]({ token: joes }));
-    await refused(c.proxy["signups.complete"]({ token: anns, password, webauthn }));
+    await refused(c.proxy["signups.complete"]({ token: anns, password, webauthn: [webauthn] }));
   });
 
   const wrongAnswers: Record<string, [Deviation, RegExp]> = {
@@ -352,6 +370,37 @@ suite("security keys (AUTH-38)", () => {
     assert.equal(await refused(ask(c, "joe", "wrong password")), vague);
     assert.match(await refused(ask(c, "joe")), /is locked; ask your administrator/);
     assert.match(await refused(answer(c, "joe", key.get(request))), /is locked/);
+  });
+
+  test("S46: a password that was changed since the challenge was given for it opens nothing", async () => {
+    await using c = await cluster(config);
+    const key = new SoftwareKey(origin);
+    key.counter = undefined;
+    await signUp(c, "joe", key);
+    const before = key.get(await ask(c, "joe"));
+    const asked = await c.proxy["logins.challenge"]({ user: "joe", password, purpose: "password" });
+    const change = { user: "joe", password: "", new_password: "another one", webauthn: key.get(asked) };
+    await c.proxy["users.change_password"](change);
+    assert.match(await refused(answer(c, "joe", before)), invalid);
+    assert.equal(why(c), "the password was changed meanwhile");
+  });
+
+  test("a reset takes the keys away at once, and the new page enrols others", async () => {
+    await using c = await cluster(config);
+    const lost = await signUp(c, "joe");
+    const request = await ask(c, "joe");
+    const { token } = await c.admin["users.reset"]({ name: "joe", ttl: hour });
+    assert.match(await refused(answer(c, "joe", lost.get(request))), invalid);
+    assert.match(why(c) ?? "", /none of this user's/);
+    const found = new SoftwareKey(origin);
+    const webauthn = [found.create(await c.proxy["signups.challenge"]({ token }))];
+    await c.proxy["signups.complete"]({ token, password: "another one", webauthn, client_addr });
+    const asked = await ask(c, "joe", "another one");
+    assert.deepEqual(
+      asked.allowCredentials.map(({ id }) => id),
+      [found.id.toString("base64url")],
+    );
+    await answer(c, "joe", found.get(asked));
   });
 
   test("AUTH-42: with the user go the keys", async () => {

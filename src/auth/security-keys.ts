@@ -1,3 +1,4 @@
+import type { Condition } from "#backend";
 import type { KeyAnswer, KeyCreated, KeyCreation, KeyRequest } from "#contract/webauthn";
 import { type Millis, minute } from "#core/clock";
 import { sha256 } from "#core/digest";
@@ -15,6 +16,11 @@ const algorithms = [-7, -257]; // COSE
 type SecurityKey = SecurityKeysRecord["keys"][number];
 /** What a key's signature is for. A challenge of one purpose is good for no other. */
 export type Purpose = Pick<ChallengeRecord, "user" | "purpose" | "about">;
+
+/** `password`: that the password which was checked is still the one of now. `why`: what is wrong, for the log. */
+type Checked =
+  | { readonly why: undefined; readonly password: Condition }
+  | { readonly why: string; readonly password?: undefined };
 
 // Loaded by the first person with a key; most of it is for attestations that are not asked for.
 const library = () => import("@simplewebauthn/server");
@@ -52,8 +58,8 @@ export class SecurityKeys {
     };
   }
 
-  /** The key that answered `creation`. Throws `access_denied` for what does not answer it. */
-  async enrol(created: KeyCreated, user: string, about: string): Promise<SecurityKey> {
+  /** The key that answered `creation`. Throws `access_denied` for what does not answer it, and keeps why. */
+  async enrol(created: KeyCreated, user: string, about: string, from: string): Promise<SecurityKey> {
     try {
       await this.#spend(created.response.clientDataJSON, { user, purpose: "enrol", about });
       await refuseAttestation(created);
@@ -78,19 +84,26 @@ export class SecurityKeys {
       };
     } catch (cause) {
       if (cause instanceof Fault && cause.kind !== "access_denied") throw cause;
-      throw new Fault("access_denied", "the security key was not enrolled; reload the page and try again", {
-        cause: new Error(reason(cause)),
+      const error = "the security key was not enrolled; reload the page and try again";
+      await record(this.#parts, {
+        code: "T4110W",
+        user,
+        success: false,
+        error,
+        message: reason(cause),
+        ...(from && { "addr.remote": from }),
       });
+      throw new Fault("access_denied", error, { cause });
     }
   }
 
-  /** What a page asks the keys of a person for; undefined for who has none. */
-  async request(purpose: Purpose): Promise<KeyRequest | undefined> {
+  /** What a page asks the keys of a person for who has proved the password; undefined for who has none. */
+  async request(purpose: Purpose, password: Condition): Promise<KeyRequest | undefined> {
     const { id } = await this.#party();
     const held = await this.#parts.store.securityKeys.find(purpose.user);
     if (!held || held.keys.length === 0) return undefined;
     return {
-      challenge: await this.#challenge(purpose),
+      challenge: await this.#challenge(purpose, password),
       rpId: id,
       timeout: patience,
       allowCredentials: held.keys.map(({ id, transports }) => ({ id, type: "public-key", transports })),
@@ -98,13 +111,13 @@ export class SecurityKeys {
     };
   }
 
-  /** Undefined when a key of the person signed for this purpose, just now and for the first time; else what is wrong, for the log. */
-  async check(answer: KeyAnswer, purpose: Purpose, from: string): Promise<string | undefined> {
+  /** Whether a key of the person signed for this purpose, just now and for the first time. */
+  async check(answer: KeyAnswer, purpose: Purpose, from: string): Promise<Checked> {
     const held = await this.#parts.store.securityKeys.find(purpose.user);
     try {
-      await this.#spend(answer.response.clientDataJSON, purpose);
+      const { password } = await this.#spend(answer.response.clientDataJSON, purpose);
       const key = held?.keys.find(({ id }) => id === answer.id);
-      if (!key) return "the security key is none of this user's";
+      if (!key) return { why: "the security key is none of this user's" };
       const { id, origins } = await this.#party();
       const { verifyAuthenticationResponse } = await library();
       const { verified, authenticationInfo } = await verifyAuthenticationResponse({
@@ -116,12 +129,21 @@ export class SecurityKeys {
         credential: { id: key.id, publicKey: Buffer.from(key.publicKey, "base64url"), counter: 0 },
         requireUserVerification: false,
       });
-      if (!verified) return "the signature of the security key is wrong";
-      return await this.#count(purpose.user, key.id, authenticationInfo.newCounter, from);
+      if (!verified) return { why: "the signature of the security key is wrong" };
+      const why = await this.#count(purpose.user, key.id, authenticationInfo.newCounter, from);
+      return why === undefined ? { why, password: await this.#stillKnown(purpose.user, password) } : { why };
     } catch (err) {
       if (err instanceof Fault && err.kind !== "access_denied") throw err;
-      return reason(err);
+      return { why: reason(err) };
     }
+  }
+
+  /** The password may have been changed or reset since the challenge was given for it. */
+  async #stillKnown(user: string, revision: string | undefined): Promise<Condition> {
+    const { passwords } = this.#parts.store;
+    const held = await passwords.findVersioned(user);
+    if (!held || held.revision !== revision) throw new Error("the password was changed meanwhile");
+    return { key: passwords.key(user), revision: held.revision };
   }
 
   /** Keeps what the key counts now. A key that counts must have counted on, or somebody has a copy of it. */
@@ -145,15 +167,20 @@ export class SecurityKeys {
     return `the security key counted ${given} after ${stored}`;
   }
 
-  async #challenge(purpose: Purpose): Promise<string> {
+  async #challenge(purpose: Purpose, password?: Condition): Promise<string> {
     const { store, random, clock } = this.#parts;
     const challenge = base64url(random.bytes(32));
-    await store.challenges.create({ hash: sha256(challenge), ...purpose, expires: clock.now() + patience });
+    await store.challenges.create({
+      hash: sha256(challenge),
+      ...purpose,
+      ...(password && { password: password.revision }),
+      expires: clock.now() + patience,
+    });
     return challenge;
   }
 
   /** Uses a challenge up, whatever it was for. Throws when it is not one that was given for this. */
-  async #spend(clientDataJSON: string, purpose: Purpose): Promise<void> {
+  async #spend(clientDataJSON: string, purpose: Purpose): Promise<ChallengeRecord> {
     const { store, clock } = this.#parts;
     const hash = sha256(challengeIn(clientDataJSON));
     const found = await store.challenges.findVersioned(hash);
@@ -169,6 +196,7 @@ export class SecurityKeys {
     const same =
       value.user === purpose.user && value.purpose === purpose.purpose && value.about === purpose.about;
     if (!same) throw new Error("the challenge was given for something else");
+    return value;
   }
 
   /** Throws `bad_parameter` where the cluster's file names no `app_id`. */

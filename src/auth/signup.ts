@@ -1,19 +1,22 @@
+import type { Revision } from "#backend";
 import type { WebSession } from "#contract/auth";
 import type { KeyCreated, KeyCreation } from "#contract/webauthn";
-import { hour, type Millis } from "#core/clock";
+import type { Millis } from "#core/clock";
 import { sha256 } from "#core/digest";
 import { Fault } from "#core/errors";
 import { type AuthPreference, ResourceName, type Traits, User } from "#model";
+import type { SignupRecord } from "#store";
 import { record } from "./audit.ts";
+import { checkTtl, webAddress } from "./invitation.ts";
 import type { Logins } from "./login.ts";
 import { accessOfUser } from "./login.ts";
 import { checkCode, newSeed, otpUri } from "./otp.ts";
 import { newToken, type Parts, rfc3339 } from "./parts.ts";
 import { checkNewPassword, defaultPasswordCost, hashPassword } from "./password.ts";
+import { accountToReset, changedMeanwhile } from "./resets.ts";
+import { clearName, dropInvitations } from "./secrets.ts";
 import type { SecurityKeys } from "./security-keys.ts";
 import type { WebSessions } from "./web-session.ts";
-
-const longestTtl: Millis = 48 * hour;
 
 /** Invitations of people: who is invited chooses a password and enrols a second factor (AUTH-31..37). */
 export class Signups {
@@ -36,7 +39,7 @@ export class Signups {
     const { store, clock } = this.#parts;
     await this.#logins.preference();
     const { user, traits, ttl } = request;
-    if (ttl > longestTtl) throw new Fault("bad_parameter", "maximum signup token TTL is 48 hours");
+    checkTtl(ttl);
     const named = ResourceName.safeParse(user);
     if (!named.success)
       throw new Fault(
@@ -55,22 +58,27 @@ export class Signups {
       reset: false,
       expires: rfc3339(expires),
     });
-    return { token, expires, url: `https://${await this.#webAddress()}/web/newuser/${token}` };
+    return { token, expires, url: `https://${await webAddress(this.#parts)}/web/newuser/${token}` };
   }
 
   /** What the page shows. Each time another seed, so that a page seen by somebody before is worth nothing. */
-  async show(
-    token: string,
-  ): Promise<{ user: string; second_factor: AuthPreference["second_factor"]; otp_uri?: string }> {
+  async show(token: string): Promise<{
+    user: string;
+    second_factor: AuthPreference["second_factor"];
+    otp_uri?: string;
+    reset?: true;
+  }> {
     const { store, config } = this.#parts;
     const { second_factor } = await this.#logins.preference();
     const seed = newSeed();
     const signup = await store.signups.update(sha256(token), (now) => now && { ...now, seed }, undefined);
     if (!signup || signup.expires <= this.#parts.clock.now()) throw unknownToken();
+    if (signup.reset && !(await accountToReset(this.#parts, signup.user))) throw unknownToken();
     const account = `${signup.user}@${config.hostName}`;
     return {
       user: signup.user,
       second_factor,
+      ...(signup.reset && { reset: true }),
       ...(second_factor === "otp" && { otp_uri: otpUri(seed, account) }),
     };
   }
@@ -85,12 +93,12 @@ export class Signups {
     return this.#keys.creation(signup.user, sha256(token));
   }
 
-  /** Creates the user. Of two who complete the same invitation one does (S49). */
+  /** Creates the user, or gives it a new password. Of two who complete the same invitation one does (S49). */
   async complete(request: {
     token: string;
     password: string;
     otp_token: string;
-    webauthn?: KeyCreated | undefined;
+    webauthn: readonly KeyCreated[];
     client_addr: string;
   }): Promise<WebSession> {
     const { store, clock, config } = this.#parts;
@@ -100,71 +108,79 @@ export class Signups {
     const { value: signup, revision } = found;
     checkNewPassword(request.password);
     const otp = second_factor === "otp" ? this.#enrol(signup, request.otp_token) : undefined;
-    const key = second_factor === "webauthn" ? await this.#enrolKey(signup.user, request) : undefined;
+    const keys = second_factor === "webauthn" ? await this.#enrolKeys(signup.user, request) : undefined;
     const password = await hashPassword(
       signup.user,
       request.password,
       config.passwordCost ?? defaultPasswordCost,
     );
-    const user = User.parse({
-      kind: "user",
-      version: "v2",
-      metadata: { name: signup.user },
-      spec: {
-        roles: signup.roles,
-        traits: signup.traits,
-        created_by: { time: rfc3339(clock.now()), user: { name: signup.createdBy } },
-      },
-    });
+    const reset = signup.reset && (await accountToReset(this.#parts, signup.user));
+    if (signup.reset && !reset) throw unknownToken();
+    if (!reset) await clearName(this.#parts, signup.user);
+    const user = reset ? reset.user : accountOf(signup, clock.now());
     const account = store.users.putting(user);
     const signupKey = store.signups.key(sha256(request.token));
+    let written: Revision;
     try {
-      await store.backend.commit(
+      written = await store.backend.commit(
         [
           { type: "delete", key: signupKey },
           account,
-          store.passwords.putting(password),
           otp ? store.otps.putting(otp) : store.otps.deleting(signup.user),
-          key
-            ? store.securityKeys.putting({ user: signup.user, keys: [key] })
+          keys
+            ? store.securityKeys.putting({ user: signup.user, keys })
             : store.securityKeys.deleting(signup.user),
           store.attempts.deleting(sha256(signup.user)),
+          // The last, since its revision is the one that is told.
+          store.passwords.putting(password),
         ],
         [
           { key: signupKey, revision },
-          { key: account.item.key, revision: "absent" },
+          { key: account.item.key, revision: reset ? reset.revision : "absent" },
         ],
       );
     } catch (err) {
       if (!Fault.is(err, "compare_failed")) throw err;
-      if (err.details.key === account.item.key)
-        throw new Fault("already_exists", `user '${signup.user}' already exists`, { cause: err });
-      throw unknownToken();
+      if (err.details.key !== account.item.key) throw unknownToken();
+      if (reset) throw changedMeanwhile(signup.user, err);
+      throw new Fault("already_exists", `user '${signup.user}' already exists`, { cause: err });
     }
-    await record(this.#parts, {
-      code: "T1002I",
-      user: signup.user,
-      roles: signup.roles,
-      connector: "local",
-      by: signup.createdBy,
-    });
-    if (key)
+    // Who was invited twice is here once; the other invitation would let somebody in again after a deletion.
+    await dropInvitations(this.#parts, signup.user, "all");
+    const { client_addr: from } = request;
+    const { createdBy: by, roles } = signup;
+    await record(
+      this.#parts,
+      reset
+        ? { code: "T4005I", user: signup.user, by, ...(from && { "addr.remote": from }) }
+        : { code: "T1002I", user: signup.user, roles, connector: "local", by },
+    );
+    for (const { id } of keys ?? [])
       await record(this.#parts, {
         code: "T4110I",
         user: signup.user,
-        key: key.id,
-        ...(request.client_addr && { "addr.remote": request.client_addr }),
+        key: id,
+        ...(from && { "addr.remote": from }),
       });
-    const person = { user, access: await accessOfUser(this.#parts, user) };
+    const proof = { key: store.passwords.key(signup.user), revision: written };
+    const person = { user, access: await accessOfUser(this.#parts, user), proof };
     const session = await this.#sessions.open(person);
-    await this.#logins.recordSuccess(person, request.client_addr, sha256(session.id));
+    await this.#logins.recordSuccess(person, from, sha256(session.id));
     return session;
   }
 
-  #enrolKey(user: string, { token, webauthn }: { token: string; webauthn?: KeyCreated | undefined }) {
-    if (!webauthn)
+  async #enrolKeys(
+    user: string,
+    { token, webauthn, client_addr }: { token: string; webauthn: readonly KeyCreated[]; client_addr: string },
+  ) {
+    if (webauthn.length === 0)
       throw new Fault("access_denied", "this cluster asks for a security key, which this page did not send");
-    return this.#keys.enrol(webauthn, user, sha256(token));
+    const keys = await Promise.all(
+      webauthn.map((created) => this.#keys.enrol(created, user, sha256(token), client_addr)),
+    );
+    if (new Set(keys.map(({ id }) => id)).size < keys.length)
+      throw new Fault("access_denied", "one security key was enrolled twice; use another one in reserve");
+    return keys;
   }
 
   #enrol(signup: { user: string; seed?: string | undefined }, code: string) {
@@ -178,15 +194,19 @@ export class Signups {
     // The code that enrols is used up.
     return { user, seed, lastStep: good.step };
   }
+}
 
-  /** Where the invited person finds the page (AUTH-32). */
-  async #webAddress(): Promise<string> {
-    const proxies = await this.#parts.store.proxies.list();
-    const best = proxies.find(({ spec }) => spec.public_addr) ?? proxies[0];
-    if (!best) return "<proxyhost>:3080";
-    const host = best.spec.public_addr || best.spec.hostname;
-    return /:\d+$/.test(host) ? host : `${host}:3080`;
-  }
+/** The account of who takes an invitation up. */
+function accountOf(
+  { user, roles, traits, createdBy }: Pick<SignupRecord, "user" | "roles" | "traits" | "createdBy">,
+  now: Millis,
+): User {
+  return User.parse({
+    kind: "user",
+    version: "v2",
+    metadata: { name: user },
+    spec: { roles, traits, created_by: { time: rfc3339(now), user: { name: createdBy } } },
+  });
 }
 
 /** Throws `bad_parameter` for a role that does not exist. */

@@ -6,8 +6,10 @@ import { Queue } from "#core/queue";
 import { type CertAuthority, publicPart, type SystemRole } from "#model";
 import { type StateChange, type Store, watchState } from "#store";
 
-/** A watch that says nothing for three of these counts as dead at the other end. */
+/** A watch that says nothing for six of these counts as dead at the other end. */
 const beatEvery: Millis = 5 * second;
+/** Who says every 5 s that it is there is answered every third time: answers cost more than all the rest. */
+const answerAfter: Millis = 12 * second;
 const retryAfter: Millis = 1 * second;
 /** Who says that it is there and then says nothing for so long is gone: its connection may have died without a word. */
 const silence: Millis = 30 * second;
@@ -25,6 +27,8 @@ interface Reader {
   readonly wants: (change: StateChange) => boolean;
   /** When it last said that it is there; undefined when it only listens. */
   heard: Millis | undefined;
+  /** When it was last answered. */
+  answered: Millis;
 }
 
 type Put = Extract<StateChange, { type: "put" }>;
@@ -69,14 +73,15 @@ export class ClusterState implements AsyncDisposable {
 
   /**
    * `reset`, everything that `role` may mirror, `live`, then changes and beats until `signal` aborts. Who talks is answered
-   * with a beat each time, which spreads those of thousands of members over time; who only listens hears them by the clock.
+   * with a beat, which spreads those of thousands of members over time; who only listens hears them by the clock.
    */
   async *watch(role: SystemRole, signal: AbortSignal, talk?: Talk): AsyncGenerator<MirrorChange> {
     const queue = new Queue<MirrorChange>();
     const wants = (change: StateChange): boolean => role !== "Node" || !unroutable.has(change.kind);
     const end = (): void => queue.end();
     this.#list(queue, wants);
-    const reader: Reader = { wants, heard: talk && this.#clock.uptime() };
+    const now = this.#clock.uptime();
+    const reader: Reader = { wants, heard: talk && now, answered: Number.NEGATIVE_INFINITY };
     this.#readers.set(queue, reader);
     if (talk) void this.#listen(talk, reader, queue);
     signal.addEventListener("abort", end, { once: true });
@@ -99,7 +104,10 @@ export class ClusterState implements AsyncDisposable {
     try {
       for await (const { kinds } of said) {
         reader.heard = this.#clock.uptime();
-        queue.push({ type: alive(kinds) ? "beat" : "announce" });
+        const all = alive(kinds);
+        if (all && reader.heard - reader.answered < answerAfter) continue;
+        reader.answered = reader.heard;
+        queue.push({ type: all ? "beat" : "announce" });
       }
     } catch (err) {
       // What cannot be understood ends the watch; who has gone has ended it already.

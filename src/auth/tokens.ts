@@ -51,8 +51,8 @@ export async function listTokens({ store, clock, config }: Parts): Promise<Token
   const fixed = config.staticTokens.map(({ roles, token }) =>
     tokenOf(token, { roles: [...roles], static: true }, undefined),
   );
-  const signups = (await store.signups.list()).map(({ token, user, expires }) =>
-    tokenOf(token, { roles: ["signup"], user }, expires),
+  const signups = (await store.signups.list()).map(({ token, user, expires, reset }) =>
+    tokenOf(token, { roles: [reset ? "reset" : "signup"], user }, expires),
   );
   const stored = [...(await store.tokens.list()), ...signups].filter((token) => isGood(token, clock.now()));
   return [...fixed, ...stored];

@@ -1,13 +1,15 @@
+import type { Revision } from "#backend";
+import type { WebSession } from "#contract/auth";
 import type { Millis } from "#core/clock";
-import { sha256 } from "#core/digest";
 import { Fault, notFound } from "#core/errors";
-import { type Caller, lockOf, type User } from "#model";
+import { type Caller, lockOf, type Traits, type User } from "#model";
 import { dropAttempts } from "./attempts.ts";
 import { record } from "./audit.ts";
 import type { Credentials, Logins } from "./login.ts";
 import { refuseExpired, refuseOvertaken } from "./overtaken.ts";
 import { type Parts, rfc3339 } from "./parts.ts";
 import { checkNewPassword, defaultPasswordCost, hashPassword } from "./password.ts";
+import { clearName, closeSessions, dropInvitations, secretsGone } from "./secrets.ts";
 import { requireRoles } from "./signup.ts";
 import type { WebSessions } from "./web-session.ts";
 
@@ -29,6 +31,7 @@ export class Users {
     const { name } = user.metadata;
     refuseExpired(user, clock.now());
     await requireRoles(this.#parts, user.spec.roles);
+    await clearName(this.#parts, name);
     let before: User | undefined;
     await store.users.update(name, (now) => {
       before = now;
@@ -44,7 +47,7 @@ export class Users {
     });
     const lock = lockOf(user, clock.now());
     if (lock === undefined) await dropAttempts(this.#parts, name);
-    if (lock === "administrator") await this.#sessions.closeAll(name);
+    if (lock === "administrator") await closeSessions(this.#parts, name);
     const { expires } = user.spec;
     await record(this.#parts, {
       code: "T1002I",
@@ -53,6 +56,12 @@ export class Users {
       by: caller.name,
       ...(expires && Date.parse(expires) > 0 && { expires: rfc3339(Date.parse(expires)) }),
     });
+    const earlier = before && lockOf(before, clock.now());
+    const message = user.spec.status.locked_message;
+    if (lock === "administrator" && earlier !== lock)
+      await record(this.#parts, { code: "T4100I", user: caller.name, name, ...(message && { message }) });
+    if (lock === undefined && earlier !== undefined)
+      await record(this.#parts, { code: "T4102I", user: caller.name, name });
     return { created: before === undefined };
   }
 
@@ -64,26 +73,60 @@ export class Users {
     if (found ? !caller.can("delete", "user", found.value) : !caller.can("delete", "user"))
       throw new Fault("access_denied", `${caller.name} may not delete the user ${JSON.stringify(name)}`);
     if (!found) throw notFound("user", name);
-    await store.backend.commit([
-      store.users.deleting(name),
-      store.passwords.deleting(name),
-      store.otps.deleting(name),
-      store.securityKeys.deleting(name),
-      store.attempts.deleting(sha256(name)),
-    ]);
-    await this.#sessions.closeAll(name);
+    await store.backend.commit([store.users.deleting(name), ...secretsGone(this.#parts, name)]);
+    // Nobody becomes this user again by an invitation of before.
+    await dropInvitations(this.#parts, name, "all");
+    await closeSessions(this.#parts, name);
     await record(this.#parts, { code: "T1003I", user: name, by: caller.name });
   }
 
-  /** Under the same rules as a login; ends all web sessions of the user (AUTH-41, S46). */
-  async changePassword(credentials: Credentials, password: string): Promise<void> {
+  /** Roles and traits that are given replace those of the account; all else stays what it is. Throws `not_found`. */
+  async change(
+    { name, roles, traits = {} }: { name: string; roles?: string[] | undefined; traits?: Traits | undefined },
+    caller: Caller,
+  ): Promise<void> {
+    const { store } = this.#parts;
+    if (roles) await requireRoles(this.#parts, roles);
+    const changed = await store.users.update(name, (now) => {
+      const next = now && {
+        ...now,
+        spec: { ...now.spec, ...(roles && { roles }), traits: { ...now.spec.traits, ...traits } },
+      };
+      for (const about of now && next ? [now, next] : [undefined]) {
+        if (!caller.can("update", "user", about))
+          throw new Fault("access_denied", `${caller.name} may not update the user ${JSON.stringify(name)}`);
+      }
+      return next;
+    });
+    if (!changed) throw notFound("user", name);
+    await record(this.#parts, { code: "T1002I", user: name, roles: changed.spec.roles, by: caller.name });
+  }
+
+  /**
+   * Under the same rules as a login, which it is: ends all web sessions of the user and opens a new one (AUTH-41, S46), so that
+   * who has stolen one is out.
+   */
+  async changePassword(credentials: Credentials, password: string): Promise<WebSession> {
     const { store, config } = this.#parts;
     checkNewPassword(password);
-    const { user } = await this.#logins.verify(credentials, { purpose: "password" });
-    const { name } = user.metadata;
-    await store.passwords.put(await hashPassword(name, password, config.passwordCost ?? defaultPasswordCost));
-    await this.#sessions.closeAll(name);
-    await record(this.#parts, { code: "T4005I", user: name });
+    const person = await this.#logins.verify(credentials, { purpose: "password" });
+    const { name } = person.user.metadata;
+    const hashed = await hashPassword(name, password, config.passwordCost ?? defaultPasswordCost);
+    const op = store.passwords.putting(hashed);
+    let revision: Revision;
+    try {
+      // Not after the account was deleted or its password reset: then the old one proves nothing any more.
+      revision = await store.backend.commit([op], person.proof ? [person.proof] : []);
+    } catch (err) {
+      if (!Fault.is(err, "compare_failed")) throw err;
+      throw new Fault("access_denied", "the password was changed at the same moment; log in again", {
+        cause: err,
+      });
+    }
+    await closeSessions(this.#parts, name);
+    const { client_addr: from } = credentials;
+    await record(this.#parts, { code: "T4005I", user: name, ...(from && { "addr.remote": from }) });
+    return this.#sessions.open({ ...person, proof: { key: op.item.key, revision } });
   }
 }
 

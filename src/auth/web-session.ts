@@ -1,3 +1,4 @@
+import type { Condition } from "#backend";
 import type { IssuedCerts, WebSession } from "#contract/auth";
 import { hour, type Millis, minute } from "#core/clock";
 import { sameSecret, sha256 } from "#core/digest";
@@ -29,9 +30,10 @@ export class WebSessions {
     this.#parts = parts;
   }
 
-  open({ user, access }: Person): Promise<WebSession> {
-    const life = Math.min(sessionLife, access.options().maxSessionTtl);
-    return this.#create(user.metadata.name, this.#parts.clock.now() + life);
+  /** Throws `access_denied` when what the person proved to be does not hold any more. */
+  open({ user, access, proof }: Person): Promise<WebSession> {
+    const end = this.#parts.clock.now() + Math.min(sessionLife, access.options().maxSessionTtl);
+    return this.#create(user.metadata.name, Math.min(end, accountEnd(user) ?? end), proof);
   }
 
   /** The session and its user as they are now. Throws `access_denied` when either is over, gone or locked (S46). */
@@ -83,17 +85,17 @@ export class WebSessions {
     });
   }
 
-  closeAll(user: string): Promise<void> {
-    const { store } = this.#parts;
-    return store.backend.deletePrefix(store.webSessions(user).prefix);
-  }
-
-  async #create(user: string, expires: Millis): Promise<WebSession> {
+  async #create(user: string, expires: Millis, proof?: Condition): Promise<WebSession> {
     const [id, bearer] = [newToken(this.#parts), newToken(this.#parts)];
     const bearer_expires = Math.min(this.#parts.clock.now() + bearerLife, expires);
-    await this.#parts.store
-      .webSessions(user)
-      .create({ user, id: sha256(id), bearer: sha256(bearer), bearerExpires: bearer_expires, expires });
+    const { backend, webSessions } = this.#parts.store;
+    const record = {
+      ...{ user, id: sha256(id), bearer: sha256(bearer) },
+      ...{ bearerExpires: bearer_expires, expires },
+    };
+    await backend.commit([webSessions(user).putting(record)], proof ? [proof] : []).catch((err: unknown) => {
+      throw Fault.is(err, "compare_failed") ? over() : err;
+    });
     return { id, bearer, bearer_expires, expires, user };
   }
 

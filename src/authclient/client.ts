@@ -131,7 +131,8 @@ function clientOf<C extends Contract>(contract: C, wire: Wire): Client<C> {
         const body = Buffer.from(JSON.stringify(input ?? {}));
         const sent = wire.start("POST", path, { ...json, "content-length": body.length }, signal);
         sent.end(body);
-        return output.parse(await wholeAnswer(await answerTo(sent, signal, wire.why)));
+        const value = await wholeAnswer(await answerTo(sent, signal, wire.why));
+        return operation.shape === "call" && operation.many ? value : output.parse(value);
       },
       upload: async (input: unknown, body: AsyncIterable<Uint8Array>, signal?: AbortSignal) => {
         const query = `?input=${encodeURIComponent(JSON.stringify(input ?? {}))}`;

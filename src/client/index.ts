@@ -1,5 +1,6 @@
 // Only what is cheap to load stands here; what needs schemas is behind the functions at the end.
 
+export { validity } from "#pki";
 export type { Connection } from "#ssh";
 export { fingerprint } from "#ssh/keys";
 export {
@@ -15,11 +16,12 @@ export { lendAgent, loadAgent, openAgent, unloadAgent } from "./agent.ts";
 export type { BrowserLogin } from "./browser-login.ts";
 export { type ConnectOptions, type HostTarget, ProxyConnection } from "./connect.ts";
 export type { EscapeReader, Typed } from "./escapes.ts";
+export { writeWhole } from "./files.ts";
 export type { Forward, ForwardFlag } from "./forward-spec.ts";
 export type { Forwards } from "./forwards.ts";
 export { type Credentials, expiryOf, type HostKey, Keystore, rolesOf, signerOf } from "./keystore.ts";
 export { Openings } from "./openings.ts";
-export { type Profile, Profiles, proxyHost } from "./profile.ts";
+export { type Profile, Profiles, profileAt, proxyHost } from "./profile.ts";
 export type { Place, Progress } from "./scp.ts";
 export { connectStdio, type Ending, type Local, type LocalTerminal, run } from "./shell.ts";
 export { sshConfig } from "./ssh-config.ts";
@@ -27,10 +29,10 @@ export type { WebClientOptions } from "./web.ts";
 
 /** `ping`, `clusterKnown`, `login`, `loginOnPage`, `profileOf`: the web API, for who has no certificate yet. */
 export const loginApi = () => import("./login.ts");
-/** `browserLogin`: for logins that happen on a page. */
-export const browserApi = () => import("./browser-login.ts");
-/** `beginSsoLogin`. */
+/** `beginSsoLogin`: logins by a connector. */
 export const ssoLoginApi = () => import("./sso-login.ts");
+/** `checkKeyPage`, `beginKeyLogin`: logins with a security key. */
+export const keyLoginApi = () => import("./key-login.ts");
 /** `openAuth`: the auth API, for who has one. */
 export const authApi = () => import("./auth.ts");
 /** `openRecording`, `Player`, `playerKeys`. */
@@ -48,3 +50,7 @@ export const forwarding = async () => {
 export const escapes = () => import("./escapes.ts");
 /** `readKnownHosts`, `addKnownHost`: a known_hosts file of the user's own. */
 export const knownHostsFile = () => import("./known-hosts-file.ts");
+/** `formatIdentity`, `formatPair`, `readIdentity`: a login in one file, for programs. */
+export const identityFile = () => import("./identity-file.ts");
+/** `signUser`, `signHost`, `makeKeyPair`: new keys, certified by an administrator's connection. */
+export const signing = () => import("./sign.ts");

@@ -159,17 +159,20 @@ export class Keystore {
     authorities: readonly HostAuthority[],
   ): Promise<string> {
     if (!isHost(proxy)) throw new Fault("bad_parameter", `${JSON.stringify(proxy)} is not a proxy's host`);
-    const lines = authorities.map(({ cluster, key }) => {
-      const names = cluster === rootCluster ? `*.${cluster},${anyProxy}` : `*.${cluster}`;
-      return `@cert-authority ${names} ${formatPublicKeyLine({ key })}\n`;
-    });
     const path = join(this.#home, "keys", proxy, "known_hosts");
-    await writeWhole(path, [...new Set(lines)].join(""), 0o600);
+    await writeWhole(path, knownHostsText(rootCluster, authorities), 0o600);
     return path;
+  }
+
+  /** The plain keys of hosts that were taken for good. */
+  async trusted(): Promise<readonly HostKey[]> {
+    return readKnown((await readIfThere(this.#knownHosts)) ?? "").hostKeys;
   }
 
   /** Takes a host's plain key for good. */
   async trust(host: HostKey): Promise<void> {
+    // With an identity file nobody may ever have logged in here.
+    await privateFolder(this.#home);
     const { hostAuthorities, hostKeys } = readKnown((await readIfThere(this.#knownHosts)) ?? "");
     await this.#writeKnown(hostAuthorities, [...hostKeys, host]);
   }
@@ -193,6 +196,15 @@ export class Keystore {
     ];
     await writeWhole(this.#knownHosts, [...new Set(lines)].join(""), 0o600);
   }
+}
+
+/** What OpenSSH has to know of the hosts of each cluster, and of the proxies of `rootCluster` under the name that all of them have. */
+export function knownHostsText(rootCluster: string, authorities: readonly HostAuthority[]): string {
+  const lines = authorities.map(({ cluster, key }) => {
+    const names = cluster === rootCluster ? `*.${cluster},${anyProxy}` : `*.${cluster}`;
+    return `@cert-authority ${names} ${formatPublicKeyLine({ key })}\n`;
+  });
+  return [...new Set(lines)].join("");
 }
 
 /** Whether a user's name can name files, none of which is another user's or the folder's own. */

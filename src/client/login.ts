@@ -10,17 +10,11 @@ import { type Millis, minute } from "#core/clock";
 import { Fault } from "#core/errors";
 import { formatAddress, parseAddress } from "#net";
 import { makeTlsKey } from "#pki";
-import {
-  formatPublicKeyLine,
-  generateKey,
-  type PrivateKey,
-  type PublicKey,
-  parsePublicKeyLine,
-  sameKey,
-} from "#ssh/keys";
+import { formatPublicKeyLine, generateKey, type PrivateKey } from "#ssh/keys";
 import { defaultPorts, type ProxyAddress } from "./address.ts";
 import type { BrowserLogin } from "./browser-login.ts";
-import { type Credentials, type HostAuthority, isClusterName } from "./keystore.ts";
+import { credentialsOf } from "./issued.ts";
+import type { Credentials } from "./keystore.ts";
 import type { Profile } from "./profile.ts";
 import { callWeb, type WebClientOptions } from "./web.ts";
 
@@ -67,14 +61,14 @@ export async function login(
     ttl: request.ttl * 1_000_000,
     compatibility: request.compatibility,
   };
-  const answer = await callWeb(web, "POST", `/v1${webPaths.certs}`, signal, body);
-  return credentialsOf(answer, keys, request.user);
+  return certified(await callWeb(web, "POST", `/v1${webPaths.certs}`, signal, body), keys, request.user);
 }
 
 /** Keys of one login, and how a request names their public halves. */
 interface LoginKeys {
   readonly key: PrivateKey;
-  readonly tlsKey: Awaited<ReturnType<typeof makeTlsKey>>;
+  /** PEM, PKCS#8. */
+  readonly tlsKey: string;
   readonly asked: { readonly pub_key: string; readonly tls_pub_key: string };
 }
 
@@ -90,7 +84,7 @@ export async function loginOnPage(
   const keys = await newKeys();
   const { browserLogin } = await import("./browser-login.ts");
   const answer = await browserLogin({ ...browser, start: (redirectUrl) => begin(redirectUrl, keys.asked) });
-  return credentialsOf(answer, keys, user);
+  return certified(answer, keys, user);
 }
 
 async function newKeys(): Promise<LoginKeys> {
@@ -99,37 +93,26 @@ async function newKeys(): Promise<LoginKeys> {
     pub_key: base64(formatPublicKeyLine({ key: key.publicKey })),
     tls_pub_key: base64(tlsKey.publicKey),
   };
-  return { key, tlsKey, asked };
+  return { key, tlsKey: tlsKey.privateKey, asked };
 }
 
 /** Throws `protocol` for certificates that are not of these keys or, where one is named, of this user. */
-function credentialsOf(certs: unknown, { key, tlsKey }: LoginKeys, user: string | undefined): Credentials {
+function certified(certs: unknown, keys: LoginKeys, user: string | undefined): Credentials {
   const refusal = SsoRefusal.safeParse(certs);
   if (refusal.success) throw new Fault("access_denied", refusal.data.error);
   const answer = understood(CertsAnswer, certs);
-  const certificate = answer.cert === undefined ? undefined : parsePublicKeyLine(text(answer.cert)).key;
-  if (certificate && !certifies(certificate, key.publicKey)) throw senseless();
-  if (user !== undefined && answer.username !== user) throw senseless();
-  return {
-    user: answer.username,
-    key,
-    certificate,
-    tls: answer.tls_cert === undefined ? undefined : { cert: text(answer.tls_cert), key: tlsKey.privateKey },
-    tlsAuthorities: answer.host_signers.flatMap(({ tls_certs }) => tls_certs.map(text)),
-    hostAuthorities: answer.host_signers.flatMap(({ domain_name, checking_keys }) =>
-      checking_keys.map((line) => authority(domain_name, parsePublicKeyLine(text(line)).key)),
-    ),
-    hostKeys: [],
-  };
-}
-
-const certifies = (certificate: PublicKey, key: PublicKey): boolean =>
-  certificate.certificate?.type === "user" && sameKey(certificate.certificate.key, key);
-
-/** The name becomes the first word of a line of `known_hosts`, so it must be one. */
-function authority(cluster: string, key: PublicKey): HostAuthority {
-  if (!isClusterName(cluster) || key.certificate) throw senseless();
-  return { cluster, key };
+  const credentials = credentialsOf(user ?? answer.username, keys, {
+    username: answer.username,
+    cert: answer.cert === undefined ? undefined : text(answer.cert),
+    tls_cert: answer.tls_cert === undefined ? undefined : text(answer.tls_cert),
+    host_signers: answer.host_signers.map((one) => ({
+      domain_name: one.domain_name,
+      checking_keys: one.checking_keys.map(text),
+      tls_certs: one.tls_certs.map(text),
+    })),
+  });
+  if (!credentials) throw senseless();
+  return credentials;
 }
 
 /**

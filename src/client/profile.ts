@@ -1,7 +1,8 @@
 import { lstat, readdir, readFile, readlink, rm, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { Fault } from "#core/errors";
-import { isHost } from "./address.ts";
+import { formatAddress } from "#net";
+import { defaultPorts, isHost, type ProxyAddress } from "./address.ts";
 import { privateFolder, writeWhole } from "./files.ts";
 
 /** What `~/.tsh/<proxy host>.yaml` remembers of a proxy (TSH-51). Addresses are `host:port`. */
@@ -29,6 +30,19 @@ const keys = {
 /** The host part of a profile's web address: names its file and its keys' folder. */
 export const proxyHost = (profile: Pick<Profile, "webProxyAddr">): string =>
   profile.webProxyAddr.replace(/:\d+$/, "").replace(/^\[|\]$/g, "");
+
+/** The profile of a proxy that nobody logged in to here: the ports that were named, else the usual ones. */
+export function profileAt(proxy: ProxyAddress, user: string, cluster: string): Profile {
+  const { host, webPort = defaultPorts.web, sshPort = defaultPorts.ssh } = proxy;
+  return {
+    webProxyAddr: formatAddress({ host, port: webPort }),
+    sshProxyAddr: formatAddress({ host, port: sshPort }),
+    user,
+    authType: "local",
+    cluster,
+    rootCluster: cluster,
+  };
+}
 
 /** The profiles of one user's `~/.tsh`. */
 export class Profiles {

@@ -337,6 +337,17 @@ suite("configuration file", () => {
     ],
     ["teleport: {storage: {audit_sessions_uri: 'dynamodb://x'}}", /dynamodb:\/\/ cannot keep recordings/],
     ["auth_service: {authentication: {type: saml}}", /authentication\.type: unsupported .*saml.*oidc/],
+    ...["proxy.example.com", "http://proxy.example.com", "android:apk-key-hash:x"].map(
+      (id) =>
+        [`auth_service: {authentication: {u2f: {app_id: '${id}'}}}`, /is not an https:\/\/ address/] as const,
+    ),
+    ...["10.0.0.1:3080", "[::1]:3080"].map(
+      (at) =>
+        [
+          `auth_service: {authentication: {u2f: {app_id: 'https://${at}'}}}`,
+          /for names only, not for an IP/,
+        ] as const,
+    ),
     ["auth_service: {authentication: {second_factor: webauthn}}", /security keys need u2f\.app_id/],
     [
       "auth_service: {dynamic_config: yes}",

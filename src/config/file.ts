@@ -187,7 +187,14 @@ const authentication = section({
   connector_name: text.optional(),
   u2f: section({
     app_id: scalar("an https:// address", (value) => {
-      if (!URL.canParse(value)) throw new Fault("bad_parameter", `${JSON.stringify(value)} is not a URL`);
+      const { protocol, hostname } = URL.parse(value) ?? {};
+      if (protocol !== "https:" || !hostname)
+        throw new Fault("bad_parameter", `${JSON.stringify(value)} is not an https:// address`);
+      if (/^[\d.]+$|^\[/.test(hostname))
+        throw new Fault(
+          "bad_parameter",
+          `${JSON.stringify(value)}: browsers ask security keys for names only, not for an IP address`,
+        );
       return value;
     }),
     facets: list(text).prefault([]),

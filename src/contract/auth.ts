@@ -18,7 +18,7 @@ import {
   User,
 } from "#model";
 import { call, feed, upload } from "./rpc.ts";
-import { KeyAnswer, KeyCreated, KeyCreation, KeyRequest } from "./webauthn.ts";
+import { KeyAnswer, KeyCreation, KeyRequest, KeysCreated } from "./webauthn.ts";
 
 const none = z.strictObject({});
 const name = z.strictObject({ name: z.string().min(1) });
@@ -246,7 +246,23 @@ export const authContract = {
     allow: (caller, { host_id }) =>
       caller.kind === "system" && caller.role === "Proxy" && caller.hostId === host_id,
   }),
-  "nodes.list": call({ input: none, output: z.array(Node), allow: readable("node") }),
+  "nodes.list": call({ input: none, output: z.array(Node), many: true, allow: readable("node") }),
+  /**
+   * An SSH certificate for a host that is no member, as one with OpenSSH's sshd, under exactly these names. Without `ttl` it does
+   * not end.
+   */
+  "hosts.sign": call({
+    input: z.strictObject({
+      names: z.array(z.string().max(1024)).max(256),
+      pub_key: sshPublicKey,
+      ttl: ttl.optional(),
+    }),
+    output: z.object({
+      /** authorized_keys line. */
+      cert: z.string(),
+    }),
+    allow: admin,
+  }),
   "nodes.announce": call({ input: Node, output: z.void(), allow: own("Node") }),
   "nodes.remove": call({
     input: name,
@@ -292,6 +308,67 @@ export const authContract = {
     allow: (caller, { force }) => caller.can(force ? "update" : "create", "user"),
   }),
   "users.delete": call({ input: name, output: z.void(), allow: ["delete", "user"] }),
+  /** Replaces what is given: roles, and those of the traits that are named. */
+  "users.change": call({
+    input: z.strictObject({
+      ...name.shape,
+      roles: z.array(z.string()).min(1).optional(),
+      traits: Traits.optional(),
+    }),
+    output: z.void(),
+    allow: ["update", "user"],
+  }),
+  /** Closes an account, also to certificates and sessions that are there (AUTH-44). */
+  "users.lock": call({
+    input: z.strictObject({ ...name.shape, message: z.string().max(1000).optional() }),
+    output: z.void(),
+    allow: ["update", "user"],
+  }),
+  "users.unlock": call({ input: name, output: z.void(), allow: ["update", "user"] }),
+  /** An address, or what `locks.list` names. */
+  "sources.unlock": call({
+    input: z.strictObject({ source: z.string().min(1).max(64) }),
+    output: z.void(),
+    allow: ["update", "user"],
+  }),
+  "locks.list": call({
+    input: none,
+    output: z.array(
+      z.object({
+        kind: z.enum(["user", "source"]),
+        name: z.string(),
+        /** RFC 3339; absent: until it is lifted. */
+        until: z.string().optional(),
+        message: z.string().optional(),
+      }),
+    ),
+    allow: ["list", "user"],
+  }),
+  /** Voids password, second factor and web sessions, and invites their owner to choose new ones. */
+  "users.reset": call({
+    input: z.strictObject({ ...name.shape, ttl }),
+    output: z.object({
+      token: z.string(),
+      expires: z.number(),
+      /** https://…/web/reset/<token> */ url: z.string(),
+    }),
+    allow: ["update", "user"],
+  }),
+  /**
+   * Certificates of an account without a login, for programs: by the roles and traits of now, but for as long as is asked. For
+   * either key or both.
+   */
+  "users.sign": call({
+    input: z.strictObject({
+      user: z.string().min(1).max(255),
+      pub_key: sshPublicKey.optional(),
+      tls_pub_key: tlsPublicKey.optional(),
+      ttl,
+      compatibility: z.enum(["", "standard", "oldssh"]).default(""),
+    }),
+    output: IssuedCerts,
+    allow: admin,
+  }),
   "signups.create": call({
     input: z.strictObject({
       user: z.string().min(1).max(255),
@@ -314,6 +391,8 @@ export const authContract = {
       second_factor: AuthPreference.shape.second_factor.unwrap(),
       /** otpauth:// URI when a code is asked for. */
       otp_uri: z.string().optional(),
+      /** The account is there, and gets a new password. */
+      reset: z.literal(true).optional(),
     }),
     allow: system("Proxy"),
   }),
@@ -328,15 +407,16 @@ export const authContract = {
       token: z.string().max(256),
       password: credentials.password,
       otp_token: credentials.otp_token,
-      webauthn: KeyCreated.optional(),
+      webauthn: KeysCreated,
       client_addr: credentials.client_addr,
     }),
     output: WebSession,
     allow: system("Proxy"),
   }),
+  /** Ends all web sessions of the user; the answer is a new one. */
   "users.change_password": call({
     input: z.strictObject({ ...withKey, new_password: z.string().max(1024) }),
-    output: z.void(),
+    output: WebSession,
     allow: system("Proxy"),
   }),
 

@@ -10,6 +10,8 @@ export interface Call<I extends z.ZodType, O extends z.ZodType> {
   readonly shape: "call";
   readonly input: I;
   readonly output: O;
+  /** The answer is a list of thousands of stored records, which were checked when they were read, and are not once more. */
+  readonly many?: boolean;
   readonly allow: Allow<z.output<I>>;
 }
 /** One request, a stream of answers, one JSON value a line, until either side ends it. */
@@ -30,7 +32,9 @@ export interface Upload<I extends z.ZodType, O extends z.ZodType> {
 }
 
 type Parts<I extends z.ZodType, O extends z.ZodType> = { input: I; output: O; allow: Allow<z.output<I>> };
-export const call = <I extends z.ZodType, O extends z.ZodType>(parts: Parts<I, O>): Call<I, O> => ({
+export const call = <I extends z.ZodType, O extends z.ZodType>(
+  parts: Parts<I, O> & { many?: boolean },
+): Call<I, O> => ({
   shape: "call",
   ...parts,
 });

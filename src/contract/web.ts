@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { KeyAnswer, KeysCreated } from "./webauthn.ts";
 
 /**
  * The web API of the proxy (WEB-02): what browsers and `tsh` send and get before they hold a certificate.
@@ -14,6 +15,13 @@ export const webPaths = {
   certs: "/webapi/ssh/certs",
   status: "/webapi/user/status",
   context: "/webapi/user/context",
+  keySignup: "/webapi/webauthn/signup",
+  keyChallenge: "/webapi/webauthn/challenge",
+  keySessions: "/webapi/webauthn/sessions",
+  keyPassword: "/webapi/webauthn/password",
+  consoleLogins: "/webapi/webauthn/console",
+  consoleLogin: (id: string): string => `/webapi/webauthn/console/${encodeURIComponent(id)}`,
+  consoleChallenge: (id: string): string => `/webapi/webauthn/console/${encodeURIComponent(id)}/challenge`,
   invite: (token: string): string => `/webapi/users/invites/${encodeURIComponent(token)}`,
   sso: "/webapi/sessions/sso",
   ssoWeb: (kind: SsoKind): string => `/webapi/${kind}/login/web`,
@@ -107,6 +115,8 @@ export const Invite = z.object({
   qr: z.string(),
   /** The seed of the QR code, base32, for those who cannot scan. */
   otp_secret: z.string().optional(),
+  /** The account is there already, and gets a new password and second factor. */
+  reset: z.literal(true).optional(),
 });
 export type Invite = z.output<typeof Invite>;
 
@@ -116,8 +126,22 @@ export const SignupRequest = z.object({
   user,
   pass: password,
   second_factor_token: code,
+  /** Of new security keys, where the cluster asks for one. */
+  webauthn: KeysCreated,
 });
 export type SignupRequest = z.input<typeof SignupRequest>;
+
+/** POST /webauthn/signup: answers with what a new security key is asked for, a `KeyCreation`. */
+export const KeySignupRequest = z.object({ invite_token: z.string().max(256) });
+export type KeySignupRequest = z.input<typeof KeySignupRequest>;
+
+/** POST /webauthn/challenge: after the password, what the user's security keys are asked for, a `KeyRequest`. */
+export const KeyChallengeRequest = z.object({ user, pass: password });
+export type KeyChallengeRequest = z.input<typeof KeyChallengeRequest>;
+
+/** POST /webauthn/sessions: the key's answer for a `BearerSession`. */
+export const KeyLoginRequest = z.object({ user, webauthn: KeyAnswer });
+export type KeyLoginRequest = z.input<typeof KeyLoginRequest>;
 
 /** Base64 of UTF-8 text, decoded. */
 const base64Text = z
@@ -125,13 +149,21 @@ const base64Text = z
   .max(2048)
   .transform((text) => new TextDecoder().decode(Uint8Array.from(atob(text), (c) => c.charCodeAt(0))));
 
-/** PUT /users/password (WEB-17). The passwords are base64 of UTF-8. */
+/**
+ * PUT /users/password (WEB-17). The passwords are base64 of UTF-8. Answers with a `BearerSession`: all others of the user have
+ * ended.
+ */
 export const PasswordRequest = z.object({
   old_password: base64Text,
   new_password: base64Text,
   second_factor_token: code,
+  /** Of a security key, where the cluster asks for one: to what POST /webauthn/password answered. */
+  webauthn: KeyAnswer.optional(),
 });
 export type PasswordRequest = z.input<typeof PasswordRequest>;
+
+/** POST /webauthn/password, of who is signed in: the key's part of changing the password, a `KeyRequest`. */
+export const KeyPasswordRequest = z.object({ old_password: base64Text });
 
 const nanoseconds = z.number().int().positive();
 
@@ -146,6 +178,29 @@ export const CertsRequest = z.object({
   compatibility: z.enum(["", "standard", "oldssh"]).default(""),
 });
 export type CertsRequest = z.input<typeof CertsRequest>;
+
+/**
+ * POST /webauthn/console: `tsh login` by a page, `/web/login/tsh/<id>`. The page leads to `redirect_url` in the end, which is a port
+ * of the machine it is shown on, with `CertsAnswer` sealed as `response` (AUTH-66).
+ */
+export const ConsoleLoginRequest = z.object({
+  user,
+  redirect_url: z.string().max(1024),
+  pub_key: z.string().min(1).max(16_384),
+  tls_pub_key: z.string().max(16_384).optional(),
+  ttl: nanoseconds,
+  compatibility: z.enum(["", "standard", "oldssh"]).default(""),
+});
+export type ConsoleLoginRequest = z.input<typeof ConsoleLoginRequest>;
+export const ConsoleLoginBegun = z.object({ id: z.string().regex(/^[0-9a-f]{32}$/) });
+
+/** GET /webauthn/console/:id: whose login it is. */
+export const ConsoleLogin = z.object({ user: z.string() });
+/** POST /webauthn/console/:id/challenge: after the password a `KeyRequest`. */
+export const ConsoleChallengeRequest = z.object({ pass: password });
+/** POST /webauthn/console/:id: the key's answer for the address that the page goes to. */
+export const ConsoleAnswer = z.object({ webauthn: KeyAnswer });
+export const ConsoleDone = z.object({ redirect_url: z.url({ protocol: /^http$/ }) });
 
 /** Everything that is a key or a certificate is base64: of authorized_keys lines (`cert`, `checking_keys`), of PEM (`tls_…`). */
 export const CertsAnswer = z.object({

@@ -62,6 +62,8 @@ export const KeyCreated = z.object({
   clientExtensionResults,
 });
 export type KeyCreated = z.output<typeof KeyCreated>;
+/** A person's keys: one, and perhaps others in reserve. */
+export const KeysCreated = z.array(KeyCreated).max(5).default([]);
 
 /** A known key's answer. */
 export const KeyAnswer = z.object({

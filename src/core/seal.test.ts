@@ -2,14 +2,14 @@ import assert from "node:assert/strict";
 import { createDecipheriv } from "node:crypto";
 import { suite, test } from "node:test";
 import { Fault } from "./errors.ts";
-import { isSealingKey, newSealingKey, seal, unseal } from "./seal.ts";
+import { newSealingKey, seal, unseal } from "./seal.ts";
 
 suite("what travels sealed through a browser", () => {
   const key = newSealingKey();
   const value = { username: "joe", cert: "c3No", host_signers: [] };
 
   test("whoever holds the key reads it", () => {
-    assert.ok(isSealingKey(key));
+    assert.match(key, /^[0-9a-f]{64}$/);
     assert.deepEqual(unseal(seal(value, key), key), value);
   });
 

@@ -9,8 +9,6 @@ const [keyLength, nonceLength, tagLength] = [32, 12, 16]; // bytes
 /** 32 bytes as 64 hex digits. */
 export const newSealingKey = (): string => randomBytes(keyLength).toString("hex");
 
-export const isSealingKey = (text: string): boolean => /^[0-9a-f]{64}$/i.test(text);
-
 /** `value` as JSON, for whoever holds `key`, the 64 hex digits of `newSealingKey`. */
 export function seal(value: unknown, key: string): string {
   const nonce = randomBytes(nonceLength);

@@ -11,6 +11,7 @@ import { type Address, ConnectionCap, formatAddress, isNearby, tlsCiphers } from
 import { reachableHost } from "./addresses.ts";
 import { openAudit } from "./audit.ts";
 import { type Asked, IdentityKeeper } from "./identity.ts";
+import { license } from "./license.ts";
 import { requestRates } from "./limits.ts";
 import { hostAuthorities } from "./member.ts";
 import { refuseSecondAuth } from "./second-auth.ts";
@@ -52,6 +53,7 @@ export async function authRole(config: Config, world: World, stack: AsyncDisposa
       token: (await resolveSecret(token, readText)).reveal(),
     })),
   );
+  const licensed = await license(config, clock);
   const auth = stack.use(
     await openAuth({
       backend,
@@ -60,6 +62,7 @@ export async function authRole(config: Config, world: World, stack: AsyncDisposa
         ...(own.cluster_name !== undefined && { clusterName: own.cluster_name }),
         hostName: teleport.nodename,
         version,
+        ...(licensed && "good" in licensed && { license: licensed.good }),
         keyType: teleport.key_type === "rsa" ? "rsa" : "default",
         staticTokens,
         preference: preferenceOf(config),

@@ -6,7 +6,7 @@ import { type Clock, systemClock } from "#core/clock";
 import { Fault } from "#core/errors";
 import { recordingsFolder } from "./audit.ts";
 import { dataDirWarning } from "./data-dir.ts";
-import { licenseWarning } from "./license.ts";
+import { license } from "./license.ts";
 import { notYet } from "./not-yet.ts";
 import { operatorPair } from "./web-cert.ts";
 
@@ -65,8 +65,8 @@ export async function examine(config: Config, clock: Clock = systemClock): Promi
     await tried("teleport.storage.audit_sessions_uri", () =>
       writableFolder(recordingsFolder(join(teleport.data_dir, "log"), audit_sessions_uri)),
     );
-    const unlicensed = await licenseWarning(config);
-    if (unlicensed !== undefined) found.push({ kind: "warning", text: unlicensed });
+    const licensed = await license(config, clock);
+    if (licensed && "warning" in licensed) found.push({ kind: "warning", text: licensed.warning });
   }
   if (proxy.enabled) {
     await tried("proxy_service", () =>

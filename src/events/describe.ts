@@ -66,9 +66,19 @@ export function describe(e: AuditEvent): string {
     case "T4004W":
       return `${e.user} is locked until ${e.until} after too many failed logins`;
     case "T4005I":
-      return `the password of ${e.user} was changed${by(e)}`;
+      return `the password of ${e.user} was changed${by(e)}${at(e)}`;
+    case "T4100I":
+      return `${e.user} locked the account ${e.name}${e.message ? `: ${e.message}` : ""}`;
+    case "T4101W":
+      return `logins from ${e.source} are locked until ${e.until} after too many failures`;
+    case "T4102I":
+      return `${e.user} unlocked the account ${e.name}`;
+    case "T4103I":
+      return `${e.user} unlocked logins from ${e.source}`;
     case "T4110I":
       return `${e.user} enrolled the security key ${e.key}${at(e)}`;
+    case "T4110W":
+      return `${e.user} failed to enrol a security key${at(e)}: ${e.message}`;
     case "T4111W":
       return `the security key ${e.key} of ${e.user} counted ${e.given} after ${e.stored}${at(e)}: it may have been copied`;
     case "T4010I":
@@ -93,8 +103,12 @@ export function describe(e: AuditEvent): string {
       return `the ${e.kind} certificate authority ${e.fingerprint} was created`;
     case "T4021I":
       return `${e.user ?? "the cluster"} rotates the ${e.kind} certificate authority: ${e.phase}, ${e.state}`;
-    case "T4022I":
-      return `${e.user} issued a ${e.kind} certificate for ${list(e.names)}`;
+    case "T4160I":
+      return `${e.user} issued a ${e.kind} certificate for ${certified(e)}`;
+    case "T4160W":
+      return `${e.user} was refused a ${e.kind} certificate for ${certified(e)}: ${e.error}`;
+    case "T4161W":
+      return `${e.user} took out private keys of certificate authorities: ${list(e.fingerprints)}`;
     case "T4030I":
       return `${e.user} was connected to ${e.target}`;
     case "T4030W":
@@ -123,4 +137,6 @@ const as = ({ user, login }: { user: string; login: string }): string =>
 const at = (e: { "addr.remote"?: string | undefined }): string =>
   e["addr.remote"] ? ` from ${e["addr.remote"]}` : "";
 const by = (e: { by?: string | undefined }): string => (e.by ? ` by ${e.by}` : "");
+const certified = ({ account, names }: { account?: string | undefined; names: readonly string[] }): string =>
+  account === undefined ? list(names) : `${account}, logins ${list(names)}`;
 const list = (names: readonly string[]): string => names.join(", ") || "none";

@@ -77,6 +77,10 @@ const samples: { [C in Code]: [Omit<Draft<EventOf<C>>, "code">, string] } = {
   T4004W: [{ user: "ada", until }, `ada is locked until ${until} after too many failed logins`],
   T4005I: [{ user: "ada" }, "the password of ada was changed"],
   T4110I: [{ user: "ada", key: "AbC_-1" }, "ada enrolled the security key AbC_-1"],
+  T4110W: [
+    { user: "ada", ...failed, message: "wrong origin" },
+    "ada failed to enrol a security key: wrong origin",
+  ],
   T4111W: [
     { user: "ada", "addr.remote": "203.0.113.9:1", key: "AbC_-1", stored: 7, given: 3 },
     "the security key AbC_-1 of ada counted 3 after 7 from 203.0.113.9:1: it may have been copied",
@@ -92,13 +96,12 @@ const samples: { [C in Code]: [Omit<Draft<EventOf<C>>, "code">, string] } = {
     "ada restored the host certificate authority SHA256:x",
   ],
   T4131I: [{ user: "ada", server_id: "id-1", hostname: "db" }, "ada took the node db (id-1) off the list"],
-  T4132I: [{ user: "ada", resource: "cert_authority" }, "ada read the secrets of every cert_authority"],
+  T4132I: [{ user: "ada", resource: "auth_connector" }, "ada read the secrets of every auth_connector"],
   T4020I: [{ kind: "host", fingerprint: "SHA256:x" }, "the host certificate authority SHA256:x was created"],
   T4021I: [
     { kind: "user", phase: "init", state: "in_progress" },
     "the cluster rotates the user certificate authority: init, in_progress",
   ],
-  T4022I: [{ user: "ada", kind: "host", names: ["db"] }, "ada issued a host certificate for db"],
   T4030I: [
     { user: "ada", target: "db:0", addr: "10.0.0.2:22", ...addrs, ...ok },
     "ada was connected to db:0",
@@ -126,9 +129,28 @@ const samples: { [C in Code]: [Omit<Draft<EventOf<C>>, "code">, string] } = {
     `ada as root failed to forward the remote socket /run/x on ${id}: no`,
   ],
   T4050W: [{ ...session, ...failed }, `ada was refused to join a session on ${id}: no`],
+  T4100I: [{ user: "ada", name: "joe", message: "on leave" }, "ada locked the account joe: on leave"],
+  T4101W: [
+    { source: "192.0.2.1/32", until },
+    `logins from 192.0.2.1/32 are locked until ${until} after too many failures`,
+  ],
+  T4102I: [{ user: "ada", name: "joe" }, "ada unlocked the account joe"],
+  T4103I: [{ user: "ada", source: "192.0.2.1/32" }, "ada unlocked logins from 192.0.2.1/32"],
   T4051W: [
     { user: "ada", action: "create", resource: "role", error: "no" },
     "ada was refused to create role: no",
+  ],
+  T4160I: [
+    { user: "ada", kind: "user", account: "ci", names: ["root", "ci"], ttl: "12h0m0s", serial: "7" },
+    "ada issued a user certificate for ci, logins root, ci",
+  ],
+  T4160W: [
+    { user: "ada", kind: "host", names: ["*"], ...failed },
+    "ada was refused a host certificate for *: no",
+  ],
+  T4161W: [
+    { user: "ada", fingerprints: ["SHA256:x"] },
+    "ada took out private keys of certificate authorities: SHA256:x",
   ],
 };
 

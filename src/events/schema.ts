@@ -85,10 +85,19 @@ const route = {
   server_id: name.optional(),
 };
 
+/** A certificate made by an administrator, not by a login. `names`: logins, or names of the host. */
+const signing = {
+  ...user,
+  kind: z.enum(["user", "host"]),
+  /** The account that it is for. */
+  account: z.string().optional(),
+  names: z.array(z.string()),
+};
+
 /**
  * Every event that the audit log can hold. T1xxx to T3xxx are those of the product's guide; T4xxx are our own:
- * T400x members and invitations, T401x roles, T402x authorities, T403x and T404x what passes through SSH, T405x refusals,
- * T411x security keys, T413x resources.
+ * T400x members and invitations, T401x roles, T402x authorities, T403x and T404x what passes through SSH, T405x refusals, T410x locks,
+ * T411x security keys, T413x resources, T414x connectors, T416x signing.
  */
 export const AuditEvent = z.discriminatedUnion("code", [
   // Users.
@@ -151,10 +160,18 @@ export const AuditEvent = z.discriminatedUnion("code", [
   event("signup.create", "T4003I", { ...user, ...expires, name, reset: z.boolean() }),
   /** Too many failed logins. */
   event("user.lock", "T4004W", { ...user, until: z.iso.datetime() }),
-  event("user.password", "T4005I", { ...user, by: z.string().optional() }),
+  event("user.password", "T4005I", { ...user, ...from, by: z.string().optional() }),
+
+  // Locks. `source`: an address, or a network of them, as `network/bits`.
+  event("user.lock", "T4100I", { ...user, name, message: z.string().optional() }),
+  event("user.unlock", "T4102I", { ...user, name }),
+  /** Too many failed logins from there. */
+  event("source.lock", "T4101W", { source: name, until: z.iso.datetime() }),
+  event("source.unlock", "T4103I", { ...user, source: name }),
 
   // Security keys. `key` is the id that the key itself chose.
   event("user.key", "T4110I", { ...user, ...from, key: z.string() }),
+  event("user.key", "T4110W", { ...user, ...from, ...failed, message: z.string() }),
   /** The key counted less than before: there may be a copy of it. The login was refused. */
   event("user.key.counter", "T4111W", {
     ...user,
@@ -180,7 +197,7 @@ export const AuditEvent = z.discriminatedUnion("code", [
   /** Taken off the list; it is on it again as soon as it says that it is there. */
   event("node.delete", "T4131I", { ...user, server_id: z.string(), hostname: z.string() }),
   /** Private keys of authorities, or secrets of connectors, were handed out. */
-  event("secrets.read", "T4132I", { ...user, resource: z.enum(["cert_authority", "auth_connector"]) }),
+  event("secrets.read", "T4132I", { ...user, resource: z.literal("auth_connector") }),
 
   // Authorities. `user` is absent when the cluster itself did it.
   event("ca.create", "T4020I", { kind: z.enum(["user", "host"]), fingerprint: z.string() }),
@@ -190,13 +207,19 @@ export const AuditEvent = z.discriminatedUnion("code", [
     phase: z.string(),
     state: z.string(),
   }),
-  /** A certificate made by an administrator, not by a login. `names`: principals, or host names. */
-  event("cert.create", "T4022I", {
-    ...user,
+  event("cert.create", "T4160I", {
+    ...signing,
     ...expires,
-    kind: z.enum(["user", "host"]),
-    names: z.array(z.string()),
+    ttl: z.string().optional(),
+    /** Of the SSH key that was certified. */
+    fingerprint: z.string().optional(),
+    /** Of the SSH certificate in decimal digits, of the X.509 one in hex. */
+    serial: z.string().optional(),
+    tls_serial: z.string().optional(),
   }),
+  event("cert.create", "T4160W", { ...signing, ...failed }),
+  /** Private keys of authorities left the auth server. */
+  event("ca.export", "T4161W", { ...user, fingerprints: z.array(z.string()) }),
 
   // What passes through SSH.
   event("proxy.connect", "T4030I", { ...route, ...ok }),

@@ -99,7 +99,7 @@ suite("mirror", () => {
     const done = mirror.run(stop.signal, () => {});
     for (const change of [config, { type: "live" } as const]) client.watches[0]?.push(change);
     await turn();
-    for (let i = 0; i < 5; i++) await clock.advance(5 * second);
+    for (let i = 0; i < 8; i++) await clock.advance(5 * second);
     assert.ok(client.watches.length >= 2);
     stop.abort();
     await done;

@@ -9,8 +9,8 @@ import { Copy } from "./copy.ts";
 import type { CopyFile } from "./copy-file.ts";
 import type { ClusterView } from "./view.ts";
 
-/** Auth sends a beat at least every 5 s; three missed and the watch counts as dead. */
-const silence: Millis = 15 * second;
+/** Auth sends a beat at least every 15 s; two missed and the watch counts as dead. */
+const silence: Millis = 30 * second;
 const retryFrom: Millis = 1 * second;
 const retryTo: Millis = 10 * second;
 /** At a start so long is the first list waited for, before the copy on disk answers instead. */

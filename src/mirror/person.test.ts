@@ -125,8 +125,27 @@ suite("who a certificate is", () => {
 
   test("AUTH-44: a lock by failed logins stops logins, not certificates", async () => {
     const locked = view({ status: { is_locked: true, lock_expires: new Date(now + hour).toISOString() } });
-    assert.equal((await enter(certificate(), locked)).user, "joe");
-    assert.equal(userProblem("joe", locked, now), undefined);
+    const person = await enter(certificate(), locked);
+    assert.equal(person.user, "joe");
+    assert.equal(userProblem(person, locked, now), undefined);
+  });
+
+  test("AUTH-44: a certificate of who had the name before is refused, and whoever is in with it", async () => {
+    const person = await enter(certificate());
+    const made = (ago: number, more: object = {}) =>
+      view({ created_by: { time: new Date(now - ago).toISOString(), user: { name: "admin" }, ...more } });
+    const refused = (err: unknown): boolean =>
+      Fault.is(err, "access_denied") && /earlier account of the name joe/.test(err.message);
+    // It counts from a minute before it was made.
+    const later = made(-3000);
+    await assert.rejects(enter(certificate(), later), refused);
+    assert.match(userProblem(person, later, now) ?? "", /earlier account/);
+    for (const same of [made(hour), made(0), made(-2000)]) {
+      assert.equal((await enter(certificate(), same)).user, "joe");
+      assert.equal(userProblem(person, same, now), undefined);
+    }
+    // A connector makes the account anew at each login.
+    await enter(certificate(), made(-hour, { connector: { type: "github", id: "github", identity: "joe" } }));
   });
 
   test("a deny rule holds whatever another role allows", async () => {

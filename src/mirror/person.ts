@@ -1,6 +1,15 @@
 import type { Millis } from "#core/clock";
 import { Fault } from "#core/errors";
-import { type Access, access, type CertAuthority, lockOf, neverTime, type Role, Traits } from "#model";
+import {
+  type Access,
+  access,
+  type CertAuthority,
+  isOfEarlierAccount,
+  lockOf,
+  neverTime,
+  type Role,
+  Traits,
+} from "#model";
 import { type Certificate, checkCertificate, type PublicKey, parsePublicKeyLine, sameKey } from "#ssh/keys";
 import type { ClusterView } from "./view.ts";
 
@@ -49,7 +58,7 @@ export function personOf(
     throw new Fault("access_denied", `users of cluster ${cluster} have no roles here`);
   }
   const user = certificate.keyId;
-  const problem = userProblem(user, view, at.now);
+  const problem = userProblem({ user, certificate }, view, at.now);
   if (problem !== undefined) throw new Fault("access_denied", problem);
   const record = view.user(user);
   const roles = rolesIn(certificate) ?? record?.spec.roles ?? [];
@@ -64,15 +73,21 @@ export function personOf(
 }
 
 /**
- * Why a local user may not get in, or stay in, although the certificate is good (AUTH-44): deleted, or locked by an
- * administrator. A lock by failed logins stops logins only.
+ * Why a local user may not get in, or stay in, although the certificate is good (AUTH-44): deleted, locked by an
+ * administrator, or somebody else by now. A lock by failed logins stops logins only.
  */
-export function userProblem(user: string, view: Pick<ClusterView, "user">, now: Millis): string | undefined {
+export function userProblem(
+  { user, certificate }: Pick<Person, "user" | "certificate">,
+  view: Pick<ClusterView, "user">,
+  now: Millis,
+): string | undefined {
   const record = view.user(user);
   if (!record) return `user ${user} does not exist any more`;
   for (const end of [record.spec.expires, record.metadata.expires]) {
     if (end !== undefined && end !== neverTime && Date.parse(end) <= now) return `user ${user} has expired`;
   }
+  if (isOfEarlierAccount(record, Number(certificate.validAfter) * 1000))
+    return `the certificate is of an earlier account of the name ${user}`;
   return lockOf(record, now) === "administrator" ? `user ${user} is locked` : undefined;
 }
 

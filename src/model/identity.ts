@@ -16,6 +16,8 @@ export type Identity =
       readonly logins: readonly string[];
       readonly traits: Traits;
       readonly cluster: string;
+      /** From when on the certificate counts; absent where there is none. */
+      readonly validFrom?: Millis;
       readonly expires: Millis;
     }
   | {

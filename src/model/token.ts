@@ -14,12 +14,12 @@ export const Token = z.strictObject({
     name: z.string().regex(/^\P{Cc}{1,256}$/u, "may not hold control characters"),
   }),
   spec: z.strictObject({
-    roles: z.array(z.enum([...joinRoles, "signup"])).min(1),
+    roles: z.array(z.enum([...joinRoles, "signup", "reset"])).min(1),
     /** From the configuration file: cannot be removed by a command. */
     static: z.boolean().optional(),
     /** How many more hosts it lets in; absent: any number. */
     uses: z.int().min(0).optional(),
-    /** Of a signup token: for whom. */
+    /** Of an invitation to sign up, or to choose a new password: for whom. */
     user: z.string().optional(),
   }),
 });

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { Millis } from "#core/clock";
+import { type Millis, minute, second } from "#core/clock";
 import { Metadata, neverTime, Time, Traits } from "./resource.ts";
 
 const ExternalIdentity = z.strictObject({ connector_id: z.string(), username: z.string() });
@@ -49,3 +49,14 @@ export function lockOf(
   if (status.lock_expires === undefined || status.lock_expires === neverTime) return "administrator";
   return Date.parse(status.lock_expires) > now ? "failed_logins" : undefined;
 }
+
+/**
+ * Whether a certificate that counts from `validFrom` on was made for somebody who had this name before: certificates tell
+ * only the name. Not asked of accounts that a connector makes anew at each login, where the provider vouches for the name.
+ */
+export function isOfEarlierAccount({ spec: { created_by } }: User, validFrom: Millis): boolean {
+  if (created_by?.time === undefined || created_by.connector) return false;
+  return validFrom < Date.parse(created_by.time) - leeway;
+}
+/** Certificates count from a minute before they are made (OVW-43), in whole seconds, and a clock may be set back a little. */
+const leeway: Millis = minute + 2 * second;

@@ -14,7 +14,7 @@ export interface Ends {
 
 /** A door that also lets in connections that were not made over TCP. */
 export interface Door<S extends Duplex> extends Service {
-  /** As if `stream` had come in by TCP. False, and nothing done with it, while the door is shut or when the gate refuses. */
+  /** As if `stream` had come in by TCP. False, and nothing done with it, while the door is shut. */
   admit(stream: S, ends: Ends): boolean;
 }
 
@@ -50,9 +50,12 @@ export function door<S extends Duplex = Socket>(options: {
     name: options.name,
     admit(stream, ends) {
       if (open === undefined || open.aborted) return false;
-      const entry = gate.enter(ends.remote.host);
-      if (typeof entry === "string") return false;
       stream.on("error", () => {});
+      const entry = gate.enter(ends.remote.host);
+      if (typeof entry === "string") {
+        stream.end(tooMany, () => stream.destroy());
+        return true;
+      }
       stream.once("close", entry.leave);
       serve(stream, ends, entry.guest, open);
       return true;
@@ -66,8 +69,7 @@ export function door<S extends Duplex = Socket>(options: {
         const remote = end(socket.remoteAddress, socket.remotePort);
         const entry = gate.enter(remote.host);
         if (typeof entry === "string") {
-          // A line before the version line is the one thing that may be said here (RFC 4253 §4.2).
-          socket.write("Too many connections; try again later\r\n");
+          socket.write(tooMany);
           socket.destroySoon();
           return;
         }
@@ -87,6 +89,9 @@ export function door<S extends Duplex = Socket>(options: {
     },
   };
 }
+
+/** A line before the version line is the one thing that may be said here (RFC 4253 §4.2). */
+const tooMany = "Too many connections; try again later\r\n";
 
 const end = (host: string | undefined, port: number | undefined): Address => ({
   host: host?.replace(/^::ffff:(?=\d+\.)/, "") ?? "unknown",

@@ -15,7 +15,7 @@ export { memorySockets } from "./memory-socket.ts";
 export { lookAhead } from "./opening.ts";
 export { isNearby, readProxyLine } from "./proxy-line.ts";
 export { RequestRates } from "./rates.ts";
-export { inRanges } from "./source.ts";
+export { inRanges, sourceOf } from "./source.ts";
 export { checkTlsPair, type TlsPair, tlsCiphers } from "./tls.ts";
 export type { App, Reply, Request };
 

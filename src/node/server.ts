@@ -126,7 +126,7 @@ export class NodeServer {
       return disconnect("too many users are on this node");
     }
     const leave = view.onChange(() => {
-      const problem = userProblem(person.user, view, clock.now());
+      const problem = userProblem(person, view, clock.now());
       if (problem !== undefined) disconnect(problem);
     });
     const { client_idle_timeout, disconnect_expired_cert } = view.config();

@@ -53,6 +53,15 @@ export function validity(cert: string | Uint8Array): { notBefore: Millis; notAft
   return { notBefore: Date.parse(validFrom), notAfter: Date.parse(validTo) };
 }
 
+/** The serial number, in hex as openssl prints it. */
+export const readSerial = (cert: string | Uint8Array): string => open(cert).serialNumber;
+
+/** The common name of who signed it, which for a CA of ours is its cluster. Undefined when that has none. */
+export function readIssuer(cert: string | Uint8Array): string | undefined {
+  const { issuer } = open(cert).toLegacyObject() as unknown as { issuer: Record<string, string | string[]> };
+  return [issuer.CN ?? []].flat()[0];
+}
+
 function open(cert: string | Uint8Array): X509Certificate {
   try {
     return new X509Certificate(cert);

@@ -128,7 +128,7 @@ export class ProxyServer {
     }
     this.#live.add(connection);
     const leave = view.onChange(() => {
-      const problem = userProblem(person.user, view, clock.now());
+      const problem = userProblem(person, view, clock.now());
       if (problem === undefined) return;
       carrier.report({ code: "T3006I", reason: problem, server_id: this.#options.hostId });
       connection.disconnect(problem);

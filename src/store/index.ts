@@ -3,6 +3,7 @@ export type {
   ChallengeRecord,
   PasswordRecord,
   SecurityKeysRecord,
+  SignupRecord,
   SsoRequestRecord,
   WebSessionRecord,
 } from "./records.ts";

@@ -44,6 +44,8 @@ export const ChallengeRecord = z.strictObject({
   purpose: z.enum(["enrol", "web", "console", "password"]),
   /** SHA-256 of the invitation or the console login that it is for, if it is for one. */
   about: z.string().optional(),
+  /** The revision of the password that was checked before. */
+  password: z.string().optional(),
   expires: z.number(),
 });
 export type ChallengeRecord = z.output<typeof ChallengeRecord>;
@@ -68,9 +70,19 @@ export const AttemptsRecord = z.strictObject({
   user: z.string(),
   failures: z.number(),
   lockedUntil: z.number().optional(),
+  /** There was such a user. */
+  known: z.literal(true).optional(),
 });
 
-/** An invitation to sign up, found by the hash of its token. */
+/** Failed logins of one source of addresses, as `network/bits`, since a time. */
+export const SourceRecord = z.strictObject({
+  source: z.string(),
+  since: z.number(),
+  failures: z.number(),
+  lockedUntil: z.number().optional(),
+});
+
+/** An invitation to sign up, or to choose a new password, found by the hash of its token. */
 export const SignupRecord = z.strictObject({
   token: z.string(),
   user: ResourceName,
@@ -78,9 +90,12 @@ export const SignupRecord = z.strictObject({
   traits: Traits,
   expires: z.number(),
   createdBy: z.string(),
+  /** The account is there: its owner chooses a new password and second factor. Roles and traits are then none. */
+  reset: z.literal(true).optional(),
   /** The seed last shown; a page that was fetched again makes the one before worthless. */
   seed: z.string().optional(),
 });
+export type SignupRecord = z.output<typeof SignupRecord>;
 
 /** A web login. The id and the bearer token are kept as hashes: who reads the storage cannot use them. */
 export const WebSessionRecord = z.strictObject({

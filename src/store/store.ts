@@ -29,6 +29,7 @@ import {
   PasswordRecord,
   SecurityKeysRecord,
   SignupRecord,
+  SourceRecord,
   SsoRequestRecord,
   WebSessionRecord,
 } from "./records.ts";
@@ -169,6 +170,14 @@ function collections(backend: Backend) {
       prefix: "/attempts/",
       schema: AttemptsRecord,
       nameOf: (attempts) => sha256(attempts.user),
+    }),
+    /** By `network/bits`. */
+    sources: new Collection({
+      backend,
+      what: "login source",
+      prefix: "/sources/",
+      schema: SourceRecord,
+      nameOf: ({ source }) => source,
     }),
     /** The web sessions of one user, by the hash of their id. */
     webSessions: (user: string) =>

@@ -2,6 +2,7 @@ import { type App, httpApp } from "#net";
 import { sayingAway } from "./away.ts";
 import { certRoutes } from "./certs.ts";
 import { discovery } from "./discovery.ts";
+import { keyRoutes } from "./keys.ts";
 import { addressLimits } from "./limits.ts";
 import type { WebApiOptions } from "./options.ts";
 import { pageRoutes } from "./pages.ts";
@@ -22,6 +23,7 @@ export async function webApi(given: WebApiOptions): Promise<App> {
         signupRoutes(api, options, limits);
         certRoutes(api, options, limits);
         ssoRoutes(api, options, limits);
+        keyRoutes(api, options, limits);
         done();
       },
       { prefix },

@@ -1,5 +1,6 @@
 import type { IssuedCerts } from "#contract/auth";
 import { type CertsAnswer, CertsRequest } from "#contract/web";
+import type { Millis } from "#core/clock";
 import { type App, clientAddress, parse } from "#net";
 import type { AddressLimits } from "./limits.ts";
 import type { WebApiOptions } from "./options.ts";
@@ -18,8 +19,7 @@ export function certRoutes(api: App, { auth }: WebApiOptions, { logins }: Addres
       otp_token,
       pub_key,
       ...(tls_pub_key && { tls_pub_key }),
-      // The web API counts nanoseconds, everything behind it milliseconds.
-      ttl: Math.max(1, Math.floor(ttl / 1e6)),
+      ttl: milliseconds(ttl),
       compatibility,
       client_addr: clientAddress(request.raw.socket),
     });
@@ -27,7 +27,7 @@ export function certRoutes(api: App, { auth }: WebApiOptions, { logins }: Addres
   });
 }
 
-/** Certificates as clients get them. */
+/** What was issued, as clients get it. */
 export const certsAnswer = (issued: IssuedCerts): CertsAnswer => ({
   username: issued.username,
   ...(issued.cert !== undefined && { cert: base64(issued.cert) }),
@@ -38,5 +38,8 @@ export const certsAnswer = (issued: IssuedCerts): CertsAnswer => ({
     tls_certs: tls_certs.map(base64),
   })),
 });
+
+/** The web API counts nanoseconds, everything behind it milliseconds. */
+export const milliseconds = (nanoseconds: number): Millis => Math.max(1, Math.floor(nanoseconds / 1e6));
 
 const base64 = (text: string): string => Buffer.from(text).toString("base64");

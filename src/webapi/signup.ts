@@ -10,7 +10,7 @@ export function signupRoutes(api: App, { auth, clock }: WebApiOptions, { logins 
   api.get<{ Params: { token: string } }>("/users/invites/:token", async (request): Promise<Invite> => {
     logins.take(request.raw.socket);
     const { token } = request.params;
-    const { user, second_factor, otp_uri } = await auth["signups.get"]({ token });
+    const { user, second_factor, otp_uri, reset } = await auth["signups.get"]({ token });
     const secret = otp_uri === undefined ? null : new URL(otp_uri).searchParams.get("secret");
     return {
       invite_token: token,
@@ -18,32 +18,38 @@ export function signupRoutes(api: App, { auth, clock }: WebApiOptions, { logins 
       second_factor,
       qr: otp_uri === undefined ? "" : Buffer.from(qrPng(otp_uri)).toString("base64"),
       ...(secret !== null && { otp_secret: secret }),
+      ...(reset && { reset }),
     };
   });
 
   api.post("/users", async (request, reply) => {
     logins.take(request.raw.socket);
-    const { invite_token, pass, second_factor_token } = parse(SignupRequest, request.body);
+    const { invite_token, pass, second_factor_token, webauthn } = parse(SignupRequest, request.body);
     const session = await auth["signups.complete"]({
       token: invite_token,
       password: pass,
       otp_token: second_factor_token,
+      webauthn,
       client_addr: clientAddress(request.raw.socket),
     });
     return openSession(session, reply, clock);
   });
 
-  api.put("/users/password", async (request) => {
+  api.put("/users/password", async (request, reply) => {
     logins.take(request.raw.socket);
     const { user } = await authenticate(request, auth);
-    const { old_password, new_password, second_factor_token } = parse(PasswordRequest, request.body);
-    await auth["users.change_password"]({
+    const { old_password, new_password, second_factor_token, webauthn } = parse(
+      PasswordRequest,
+      request.body,
+    );
+    const session = await auth["users.change_password"]({
       user: user.metadata.name,
       password: old_password,
       new_password,
       otp_token: second_factor_token,
+      ...(webauthn && { webauthn }),
       client_addr: clientAddress(request.raw.socket),
     });
-    return { message: "ok" };
+    return { message: "ok", ...openSession(session, reply, clock) };
   });
 }

@@ -399,6 +399,11 @@ suite("signing up", () => {
     assert.equal(Buffer.from(qr, "base64").subarray(1, 4).toString(), "PNG");
   });
 
+  test("one for a new password says that it is that", async () => {
+    const answer = await ask("GET", `/webapi/users/invites/${auth.reset("alice")}`);
+    assert.equal((json(answer) as { reset?: boolean }).reset, true);
+  });
+
   test("without second factor there is no code to scan", async () => {
     await start("off");
     const invite = auth.invite("carol");
@@ -450,8 +455,18 @@ suite("signing up", () => {
         body: { old_password: b64(old), new_password: b64("neuer Schlüssel"), second_factor_token: code() },
       });
     assert.equal((await change("wrong")).status, 403);
-    assert.equal((await change("correct horse")).status, 200);
+    const done = await change("correct horse");
+    assert.equal(done.status, 200);
     assert.equal((await login({ pass: "neuer Schlüssel" })).status, 200);
+    // The session of before has ended; the answer is the one to go on with.
+    assert.equal((await ask("GET", "/webapi/user/status", me)).status, 403);
+    const { token, message } = json(done) as { token: string; message: string };
+    assert.equal(message, "ok");
+    const renewed = {
+      headers: { authorization: `Bearer ${token}` },
+      cookies: { session: done.cookies[0]?.value ?? "" },
+    };
+    assert.equal((await ask("GET", "/webapi/user/status", renewed)).status, 200);
   });
 
   test("a password that is not base64 is refused as such", async () => {

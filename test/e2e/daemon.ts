@@ -27,7 +27,9 @@ export const programs = programsIn(join(root, "bin"));
 /** Takes away what the environment of whoever runs the tests would change. */
 export const quiet: Readonly<Record<string, undefined>> = Object.fromEntries(
   [
-    ...["CONFIG", "PROXY", "USER", "LOGIN", "SITE", "DEBUG"].map((name) => `TELEPORT_${name}`),
+    ...["CONFIG", "PROXY", "USER", "LOGIN", "LOGIN_BIND_ADDR", "SITE", "DEBUG"].map(
+      (name) => `TELEPORT_${name}`,
+    ),
     ...["SSH_AUTH_SOCK", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"],
   ].map((name) => [name, undefined]),
 );

@@ -1,13 +1,12 @@
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
 import { copyFile, mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { after, before, suite, test } from "node:test";
-import { asRoot, findProgram, skipUnless } from "../support/installed.ts";
+import { findProgram, noMounts, skipUnless } from "../support/installed.ts";
 import { mustRun, run } from "../support/run.ts";
 import { type TempDir, tempDir } from "../support/temp-dir.ts";
 import { Terminal } from "../support/terminal.ts";
-import { startCluster } from "./cluster.ts";
+import { type Cluster, startCluster } from "./cluster.ts";
 import { type Programs, programsIn, quiet } from "./daemon.ts";
 
 /** The archive that `make build` makes, unpacked. */
@@ -41,21 +40,7 @@ suite("a release", () => {
       assert.match(out, /^Teleport v\d\S+ git:[0-9a-f]{12} node26\./);
     }
     assert.match(await readFile(join(release, "systemd/teleport.service"), "utf8"), /^ExecStart=/m);
-    await using cluster = await startCluster({ programs });
-    await cluster.makeUser("joe");
-    await cluster.logIn("joe");
-    assert.match(await cluster.mustTsh(["ls"]), /^testnode /m);
-    const command = await cluster.tsh(["ssh", "testnode", "echo it runs; exit 7"]);
-    assert.deepEqual([command.code, command.out], [7, "it runs\n"], command.err);
-    {
-      // A terminal at the node takes the native library.
-      await using shell = new Terminal(programs.tsh, ["ssh", "testnode"], {
-        env: { ...quiet, HOME: cluster.home },
-      });
-      shell.type("echo one-$((40 + 2)); exit 3\r");
-      await shell.sees(/one-42\r\n/);
-      assert.equal(await shell.ended(), 3);
-    }
+    await using cluster = await mainJob(programs);
     await cluster.mustTsh(["scp", programs.tsh, `testnode:${folder.at("copied")}`]);
     await symlink(programs.tsh, folder.at("ssh"));
     const env = { ...quiet, HOME: cluster.home };
@@ -86,13 +71,13 @@ suite("a release", () => {
       out,
       `${name} is installed: ${["teleport", "tctl", "tsh"].map((tool) => join(prefix, "bin", tool)).join(", ")}\n`,
     );
-    await mainJob(
+    await using _ = await mainJob(
       await wrapped(folder.at("alone"), prefix, (command) => `PATH=/nonexistent exec ${command}`),
     );
   });
 
   test("it runs in a file system with the few libraries and programs that it is said to need", {
-    skip: chrootable(),
+    skip: noMounts(),
   }, async () => {
     const root = folder.at("root");
     await emptyRoot(root, join(release, "lib/node"));
@@ -104,16 +89,9 @@ mount --rbind /dev "$root/dev"
 mount -t proc proc "$root/proc"
 mount --bind /tmp "$root/tmp"
 exec chroot "$root" "$@"' '${root}' ${command}`;
-    await mainJob(await wrapped(folder.at("inside"), "/usr/local", inside));
+    await using _ = await mainJob(await wrapped(folder.at("inside"), "/usr/local", inside));
   });
 });
-
-/** Why nothing can be run in another root here, or false. */
-function chrootable(): string | false {
-  if (!asRoot) return "only root may";
-  const probe = spawnSync("unshare", ["--mount", "sh", "-c", "mount -t tmpfs none /mnt && chroot / true"]);
-  return probe.status === 0 ? false : "this machine lets nobody mount";
-}
 
 /** Scripts that run the commands of `prefix/bin` as `how` says. */
 async function wrapped(folder: string, prefix: string, how: (command: string) => string): Promise<Programs> {
@@ -142,9 +120,10 @@ async function emptyRoot(root: string, node: string): Promise<void> {
   await writeFile(join(root, "etc/group"), "root:x:0:\n");
 }
 
-/** Start, an account, a login, a command and a terminal at the node. */
-async function mainJob(programs: Programs): Promise<void> {
-  await using cluster = await startCluster({ programs });
+/** Start, an account, a login, a command and a terminal, which takes the native library, at the node. */
+async function mainJob(programs: Programs): Promise<Cluster> {
+  await using stack = new AsyncDisposableStack();
+  const cluster = stack.use(await startCluster({ programs }));
   await cluster.makeUser("joe");
   await cluster.logIn("joe");
   assert.match(await cluster.mustTsh(["ls"]), /^testnode /m);
@@ -156,4 +135,6 @@ async function mainJob(programs: Programs): Promise<void> {
   shell.type("echo one-$((40 + 2)); exit 3\r");
   await shell.sees(/one-42\r+\n/); // without stty, two
   assert.equal(await shell.ended(), 3);
+  stack.move();
+  return cluster;
 }

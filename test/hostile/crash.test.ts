@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -8,7 +7,7 @@ import { systemClock } from "#core/clock";
 import { systemRandom } from "#core/random";
 import { openAdmin } from "#daemon";
 import { type Draft, stamp } from "#events";
-import { asRoot, skipUnless } from "../support/installed.ts";
+import { noMounts, skipUnless } from "../support/installed.ts";
 import { Program } from "../support/program.ts";
 import { run } from "../support/run.ts";
 import { tempDir } from "../support/temp-dir.ts";
@@ -87,19 +86,6 @@ suite("kill -9 of the daemon", { skip: skipUnless("ssh", "ssh-keygen") }, () => 
     await daemon.line(/\[SSH\] .*Service is starting on/);
   });
 });
-
-/** Whether this process may have a file system of its own. */
-const noMounts = (): string | false => {
-  if (!asRoot) return "needs root";
-  const missing = skipUnless("unshare", "mount");
-  if (missing) return missing;
-  try {
-    execFileSync("unshare", ["-m", "sh", "-c", "mount -t tmpfs none /mnt"], { stdio: "ignore" });
-    return false;
-  } catch {
-    return "no mount namespaces here";
-  }
-};
 
 suite("a full disk", { skip: noMounts() }, () => {
   /** The daemon with a data folder on a small disk of its own. */

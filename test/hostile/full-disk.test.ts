@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { rmSync, writeFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -8,21 +7,8 @@ import { type Apart, startApart } from "../e2e/apart.ts";
 import { login } from "../e2e/cluster.ts";
 import { programs } from "../e2e/daemon.ts";
 import { eventually } from "../support/eventually.ts";
-import { asRoot, skipUnless } from "../support/installed.ts";
+import { noMounts } from "../support/installed.ts";
 import type { Ran } from "../support/run.ts";
-
-/** Whether this process may have a file system of its own. */
-const noMounts = (): string | false => {
-  if (!asRoot) return "needs root";
-  const missing = skipUnless("unshare", "mount");
-  if (missing) return missing;
-  try {
-    execFileSync("unshare", ["-m", "sh", "-c", "mount -t tmpfs none /mnt"], { stdio: "ignore" });
-    return false;
-  } catch {
-    return "no mount namespaces here";
-  }
-};
 
 suite("the full disk of a node", { skip: noMounts() }, () => {
   test("ends no sessions, but those begin no more that a role wants recorded; what was acknowledged arrives", async () => {

@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
 
@@ -14,6 +15,15 @@ export function skipUnless(...programs: string[]): string | false {
 }
 
 export const asRoot: boolean = process.getuid?.() === 0;
+
+/** For `skip`: why a test may not have a file system of its own here, false when it may. */
+export function noMounts(): string | false {
+  if (!asRoot) return "needs root";
+  const missing = skipUnless("unshare", "mount");
+  if (missing) return missing;
+  const probe = spawnSync("unshare", ["--mount", "sh", "-c", "mount -t tmpfs none /mnt && chroot / true"]);
+  return probe.status === 0 ? false : "no mount namespaces here";
+}
 
 function executable(path: string): boolean {
   try {

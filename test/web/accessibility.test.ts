@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { after, before, suite, test } from "node:test";
 import type { Page } from "playwright-core";
-import { accessibilityFaults, connector, openSite, type Site, skip } from "./browser.ts";
+import { accessibilityFaults } from "./axe.ts";
+import { connector, openSite, type Site, skip } from "./browser.ts";
 import { totp } from "./totp.ts";
 
 suite("accessibility", { skip }, () => {
@@ -54,6 +55,13 @@ suite("accessibility", { skip }, () => {
         await page.getByRole("button", { name: "Create account" }).click();
         await page.getByRole("heading", { name: "Signed in as" }).waitFor();
         await fine("start page");
+        await page.goto("/web/settings/account");
+        await page.getByRole("button", { name: "Change password" }).click();
+        await page.getByText("Enter your current password").waitFor();
+        await fine("change of password with complaints");
+        await page.goto(`/web/reset/${"0".repeat(32)}`);
+        await page.getByRole("heading", { name: "Reset link has expired" }).waitFor();
+        await fine("expired reset link");
         await context.close();
       });
     }

@@ -7,12 +7,18 @@ import { totp } from "./totp.ts";
 
 type SecondFactor = "off" | "otp";
 
+interface Invited {
+  readonly user: string;
+  seed: string;
+  readonly reset?: true;
+}
+
 /** An auth service in memory, as far as the web API needs one: real codes, real sessions, no certificates. */
 export class FakeAuth implements WebAuth {
   readonly #clock: Clock;
   readonly #secondFactor: SecondFactor;
   readonly #accounts = new Map<string, { password: string; seed: string }>();
-  readonly #invites = new Map<string, { user: string; seed: string }>();
+  readonly #invites = new Map<string, Invited>();
   readonly #sessions = new Map<string, WebSession>();
   /** How people log in, where a test wants it otherwise. */
   preference: Partial<AuthPreference> = {};
@@ -42,6 +48,15 @@ export class FakeAuth implements WebAuth {
     this.#invites.set(token, { user, seed: "" });
     return token;
   }
+  /** As `tctl users reset` does. */
+  reset(user: string): string {
+    this.#accounts.delete(user);
+    const token = this.invite(user);
+    this.#invites.set(token, { user, seed: "", reset: true });
+    return token;
+  }
+  /** The invitation runs out. */
+  expire = (token: string): boolean => this.#invites.delete(token);
   has = (user: string): boolean => this.#accounts.has(user);
   get live(): number {
     return this.#sessions.size;
@@ -122,6 +137,7 @@ export class FakeAuth implements WebAuth {
     return {
       user: invite.user,
       second_factor: this.#secondFactor,
+      ...(invite.reset && { reset: true }),
       ...(this.#secondFactor === "otp" && { otp_uri }),
     };
   };
@@ -143,7 +159,17 @@ export class FakeAuth implements WebAuth {
     this.#prove(change.user, change.password, change.otp_token);
     const account = this.#accounts.get(change.user);
     if (account) account.password = change.new_password;
+    for (const { id, user } of this.#sessions.values()) if (user === change.user) this.#sessions.delete(id);
+    return this.#open(change.user);
   };
+
+  // Pages with security keys are tested before a real auth service.
+  "signups.challenge" = noKeys;
+  "logins.challenge" = noKeys;
+  "console_logins.create" = noKeys;
+  "console_logins.get" = noKeys;
+  "console_logins.challenge" = noKeys;
+  "console_logins.complete" = noKeys;
 
   "web_sessions.get": WebAuth["web_sessions.get"] = async (given) => {
     this.#check();
@@ -177,7 +203,7 @@ export class FakeAuth implements WebAuth {
   #check(): void {
     if (this.down) throw this.down;
   }
-  #invited(token: string): { user: string; seed: string } {
+  #invited(token: string): Invited {
     const invite = this.#invites.get(token);
     if (!invite) throw new Fault("not_found", "expired or incorrect signup token");
     return invite;
@@ -216,3 +242,6 @@ export class FakeAuth implements WebAuth {
     return `JBSWY3DPEHPK3PX${"ABCDEFGH"[++this.#made % 8]}`;
   }
 }
+
+const noKeys = (): Promise<never> =>
+  Promise.reject(new Fault("bad_parameter", "this cluster does not ask for security keys"));

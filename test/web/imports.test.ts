@@ -3,7 +3,7 @@ import { globSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 
 const allowed =
-  /^(\.{1,2}\/|#(core|contract)\/|#(model|events|recording)$|(react|react-dom\/client|wouter|zod)$)/;
+  /^(\.{1,2}\/|#(core|contract)\/|#(model|events|recording)$|(react|react-dom\/client|wouter|zod|@simplewebauthn\/browser)$)/;
 
 test("the browser app imports only itself, its libraries, and modules that are pure", () => {
   const files = globSync("web/src/**/*.{ts,tsx}");

@@ -5,6 +5,9 @@ import { flag, type Group } from "../command.ts";
 import type { Io } from "../io.ts";
 import { printable } from "../text.ts";
 import { type ConnectAdmin, withAdmin } from "./admin.ts";
+import { authorityList } from "./auth-ls.ts";
+import { signingCommands } from "./auth-sign.ts";
+import { fingerprintOf, pemBytes } from "./fingerprints.ts";
 import { command } from "./globals.ts";
 
 export const auth = (connect: ConnectAdmin): Group => ({
@@ -46,6 +49,8 @@ export const auth = (connect: ConnectAdmin): Group => ({
           if (flags.type === "host") await tellUncovered(client, io, cluster_name, signal);
         }),
     }),
+    ...signingCommands(connect),
+    authorityList(connect),
   ],
 });
 
@@ -70,7 +75,7 @@ async function exported({ spec }: CertAuthority, wanted: Wanted): Promise<string
       });
   const lines: string[] = [];
   for (const { blob, shown, key } of pairs) {
-    if (wanted.fingerprint && (await fingerprint(blob)) !== wanted.fingerprint.replace(/=+$/, "")) continue;
+    if (wanted.fingerprint && (await fingerprintOf(blob)) !== wanted.fingerprint.replace(/=+$/, "")) continue;
     if (!wanted.keys) lines.push(shown);
     else if (key) lines.push(key.trimEnd());
   }
@@ -85,15 +90,6 @@ function trustLine(type: "user" | "host", cluster: string, key: string, compat: 
     : `@cert-authority *.${cluster} ${key} type=${type}`;
 }
 
-const pemBytes = (pem: string): Uint8Array =>
-  Buffer.from(pem.replace(/-----[^-]+-----/g, "").replace(/\s/g, ""), "base64");
-
-/** `SHA256:` and unpadded base64, as ssh-keygen -l prints it. */
-async function fingerprint(blob: Uint8Array): Promise<string> {
-  const digest = await crypto.subtle.digest("SHA-256", Uint8Array.from(blob));
-  return `SHA256:${Buffer.from(digest).toString("base64").replace(/=+$/, "")}`;
-}
-
 /** Users whose ssh knows a proxy by a name that the pattern does not cover would be asked about its key (TCT-51). */
 async function tellUncovered(
   client: AuthClient,
@@ -104,7 +100,7 @@ async function tellUncovered(
   const proxies = await client["proxies.list"]({}, signal);
   const names = proxies
     .flatMap(({ spec }) => spec.public_addr ?? [])
-    .map((addr) => addr.replace(/:\d+$/, ""));
+    .map((addr) => addr.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1"));
   const uncovered = [...new Set(names)].filter((name) => !name.endsWith(`.${cluster}`)).sort();
   if (uncovered.length === 0) return;
   const list = uncovered.map(printable).join(",");

@@ -36,7 +36,7 @@ export const status = (connect: ConnectAdmin): Command =>
       }),
   });
 
-function rotationOf(ca: CertAuthority | undefined): string {
+export function rotationOf(ca: CertAuthority | undefined): string {
   const rotation = ca?.spec.rotation;
   if (rotation?.state === "in_progress") {
     const ends = rotation.schedule?.standby;

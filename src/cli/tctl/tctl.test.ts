@@ -165,16 +165,121 @@ suite("tctl users", () => {
       );
     });
   }
-  test("update changes the roles and nothing else", async () => {
-    const { out, sent } = await tctl("users update joe --set-roles=dev", {
-      "users.get": async () => joe,
-      "users.put": async () => ({ created: false }),
+  test("rm goes on after one that is not there, says so, and fails", async () => {
+    const { out, err, code, sent } = await tctl("users rm a,b,c", {
+      "users.delete": async ({ name }) => {
+        if (name !== "b") return;
+        throw notFound("user", name);
+      },
     });
-    assert.equal(out, "User 'joe' has been updated\n");
-    assert.deepEqual(sent[1], [
-      "users.put",
-      { user: { ...joe, spec: { ...joe.spec, roles: ["dev"] } }, force: true },
-    ]);
+    assert.deepEqual(
+      [out, err, code, sent.length],
+      ["User 'a' has been deleted\nUser 'c' has been deleted\n", 'error: user "b" is not found\n', 1, 3],
+    );
+    const both = await tctl("users rm a,b", {
+      "users.delete": async ({ name }) => Promise.reject(notFound("user", name)),
+    });
+    assert.deepEqual(
+      [both.err, both.code],
+      ['error: user "a" is not found\nerror: user "b" is not found\n', 1],
+    );
+    const away = await tctl("users rm a,b", {
+      "users.delete": async () => Promise.reject(new Fault("unreachable", "away")),
+    });
+    assert.deepEqual([away.err, away.code, away.sent.length], ["error: away\n", 1, 1]);
+    assert.equal((await tctl("users rm ,")).code, 2);
+  });
+  for (const [flags, change] of [
+    ["--set-roles=dev", { roles: ["dev"], traits: {} }],
+    ["--set-logins=root,joe", { traits: { logins: ["root", "joe"] } }],
+    ["--set-logins=", { traits: { logins: [] } }],
+    [
+      "--set-roles=dev,ops --set-k8s-groups=system:masters",
+      { roles: ["dev", "ops"], traits: { kubernetes_groups: ["system:masters"] } },
+    ],
+  ] as const) {
+    test(`update ${flags} (TCT-42)`, async () => {
+      const { out, sent } = await tctl(`users update joe ${flags}`, { "users.change": async () => {} });
+      assert.equal(out, "User 'joe' has been updated\n");
+      assert.deepEqual(sent, [["users.change", { name: "joe", ...change }]]);
+    });
+  }
+  for (const flags of ["", " --set-roles="]) {
+    test(`update${flags} says what is missing`, async () => {
+      const { code, sent } = await tctl(`users update joe${flags}`);
+      assert.deepEqual([code, sent], [2, []]);
+    });
+  }
+  test("reset prints where to choose a new password", async () => {
+    const reset: Calls = {
+      "users.reset": async () => ({
+        token: "abc",
+        expires: Date.UTC(2026, 0, 1),
+        url: "https://proxy.example.com:3080/web/reset/abc",
+      }),
+    };
+    const { out, sent } = await tctl("users reset joe --ttl=90m", reset);
+    assert.deepEqual(sent, [["users.reset", { name: "joe", ttl: 5_400_000 }]]);
+    assert.equal(
+      out,
+      "Password, second factor and web sessions of 'joe' are void. New ones can be chosen for 1.5 hours. Share this URL with the user:\nhttps://proxy.example.com:3080/web/reset/abc\n\nNOTE: Make sure proxy.example.com:3080 points at a Teleport proxy which users can access.\n",
+    );
+    assert.deepEqual(JSON.parse((await tctl("users reset joe --format=json", reset)).out), {
+      user: "joe",
+      url: "https://proxy.example.com:3080/web/reset/abc",
+      token: "abc",
+      expires: "2026-01-01T00:00:00.000Z",
+    });
+  });
+  for (const [line, said, call] of [
+    ["lock joe", "User 'joe' has been locked\n", ["users.lock", { name: "joe" }]],
+    [
+      "lock joe --message=gone",
+      "User 'joe' has been locked\n",
+      ["users.lock", { name: "joe", message: "gone" }],
+    ],
+    ["unlock joe", "User 'joe' has been unlocked\n", ["users.unlock", { name: "joe" }]],
+    [
+      "unlock --source=192.0.2.1",
+      "Logins from '192.0.2.1' have been unlocked\n",
+      ["sources.unlock", { source: "192.0.2.1" }],
+    ],
+  ] as const) {
+    test(`tctl users ${line}`, async () => {
+      const done = async () => {};
+      const { out, sent } = await tctl(`users ${line}`, {
+        "users.lock": done,
+        "users.unlock": done,
+        "sources.unlock": done,
+      });
+      assert.deepEqual([out, sent], [said, [call]]);
+    });
+  }
+  for (const line of ["users unlock", "users unlock joe --source=192.0.2.1"])
+    test(`tctl ${line} is wrong usage`, async () => assert.equal((await tctl(line)).code, 2));
+  test("locks lists accounts and addresses", async () => {
+    const until = "2026-01-01T00:20:00.000Z";
+    const calls: Calls = {
+      "locks.list": async () => [
+        { kind: "user", name: "ann", message: "on leave" },
+        { kind: "source", name: "192.0.2.1/32", until },
+      ],
+    };
+    assert.equal(
+      (await tctl("users locks", calls)).out,
+      [
+        "Locked       Type    Until                       Reason",
+        "------------ ------- --------------------------- --------",
+        "ann          User    an administrator unlocks it on leave",
+        `192.0.2.1/32 Address ${until}`,
+        "",
+      ].join("\n"),
+    );
+    assert.deepEqual(
+      JSON.parse((await tctl("users locks --format=json", calls)).out),
+      await calls["locks.list"]?.({}),
+    );
+    assert.equal((await tctl("users locks", { "locks.list": async () => [] })).out, "Nothing is locked\n");
   });
   test("S66: names cannot drive the terminal", async () => {
     const evil = { ...joe, spec: { ...joe.spec, traits: { logins: ["\u001b]0;x\u0007root"] } } };

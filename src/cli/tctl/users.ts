@@ -6,6 +6,7 @@ import { table } from "../table.ts";
 import { printable } from "../text.ts";
 import { type ConnectAdmin, withAdmin } from "./admin.ts";
 import { command } from "./globals.ts";
+import { closing, hours, toShare } from "./users-closing.ts";
 
 export const users = (connect: ConnectAdmin): Group => ({
   name: "users",
@@ -38,13 +39,10 @@ export const users = (connect: ConnectAdmin): Group => ({
             },
             signal,
           );
-          const proxy = URL.canParse(url) ? new URL(url).host : url;
           const value = { user: account, url, token, expires: new Date(expires).toISOString() };
           await print(io, flags.format, value, () => [
             `Signup token has been created and is valid for ${hours(ttl)} hours. Share this URL with the user:`,
-            printable(url),
-            "",
-            `NOTE: Make sure ${printable(proxy)} points at a Teleport proxy which users can access.`,
+            ...toShare(url),
           ]);
         }),
     }),
@@ -74,34 +72,61 @@ export const users = (connect: ConnectAdmin): Group => ({
       flags: {},
       run: (given) =>
         withAdmin(connect, given, async (auth) => {
-          for (const name of splitList(given.args[0] ?? "")) {
-            await auth["users.delete"]({ name }, given.signal);
+          const kept: Fault[] = [];
+          const names = splitList(given.args[0] ?? "");
+          if (names.length === 0) throw new Fault("bad_parameter", "name the accounts to delete");
+          for (const name of names) {
+            try {
+              await auth["users.delete"]({ name }, given.signal);
+            } catch (err) {
+              // One that is not there keeps none of the others.
+              if (!(err instanceof Fault) || !ofOne.has(err.kind)) throw err;
+              kept.push(err);
+              continue;
+            }
             given.io.out(`User '${printable(name)}' has been deleted`);
           }
+          if (kept.length > 0) throw worst(kept);
         }),
     }),
     command({
       name: "update",
-      about: "Change the roles of an account",
-      hidden: true,
+      about: "Change roles and logins of an account",
       args: ["<account>"],
-      flags: { setRoles: flag.list("The roles it has from now on") },
+      flags: {
+        setRoles: flag.list("The roles it has from now on"),
+        setLogins: flag.list("The logins it has from now on"),
+        setK8sGroups: flag.list("The Kubernetes groups it has from now on"),
+      },
       run: (given) =>
         withAdmin(connect, given, async (auth) => {
           const { flags, args, io, signal } = given;
           const [name = ""] = args;
-          if (!flags.setRoles?.length) throw new Fault("bad_parameter", "say which roles with --set-roles");
-          const user = await auth["users.get"]({ name }, signal);
-          const changed = { ...user, spec: { ...user.spec, roles: [...flags.setRoles] } };
-          await auth["users.put"]({ user: changed, force: true }, signal);
+          const { setRoles, setLogins, setK8sGroups } = flags;
+          if (!setRoles && !setLogins && !setK8sGroups)
+            throw new Fault(
+              "bad_parameter",
+              "say what to change: --set-roles, --set-logins or --set-k8s-groups",
+            );
+          if (setRoles?.length === 0) throw new Fault("bad_parameter", "an account needs a role");
+          const traits = {
+            ...(setLogins && { logins: [...setLogins] }),
+            ...(setK8sGroups && { kubernetes_groups: [...setK8sGroups] }),
+          };
+          await auth["users.change"]({ name, ...(setRoles && { roles: [...setRoles] }), traits }, signal);
           io.out(`User '${printable(name)}' has been updated`);
         }),
     }),
+    ...closing(connect),
   ],
 });
 
-/** Whole hours as such, others with what matters of their fraction. */
-const hours = (ttl: number): string => String(Number((ttl / hour).toFixed(2)));
+/** What is wrong with one account says nothing of the next. */
+const ofOne: ReadonlySet<string> = new Set(["not_found", "access_denied", "bad_parameter"]);
+
+/** All that was wrong, as one. */
+const worst = (all: readonly Fault[]): Fault =>
+  new Fault(all[0]?.kind ?? "internal", all.map(({ message }) => message).join("\nerror: "));
 
 const byName = (a: { metadata: { name: string } }, b: { metadata: { name: string } }): number =>
   a.metadata.name < b.metadata.name ? -1 : 1;

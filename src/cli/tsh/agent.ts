@@ -9,11 +9,13 @@ import { shellWord } from "../shell.ts";
 import type { FlagsOf } from "./commands.ts";
 import type { TshContext } from "./globals.ts";
 import { agentSocket, openHome } from "./home.ts";
+import { refuseIdentity } from "./identity.ts";
 
 /** `tsh agent`: an SSH agent for who does not want logins among the other keys. Used as `ssh-agent` is. */
 export async function agent(context: TshContext & FlagsOf<"agent">): Promise<number> {
   const { flags, args, io } = context;
   const [word] = args;
+  refuseIdentity(context);
   if (word !== undefined && word !== "stop")
     throw new Fault("bad_parameter", `tsh agent knows the word stop, not ${JSON.stringify(word)}`);
   if (flags.sh && flags.csh) throw new Fault("bad_parameter", "choose one of --sh and --csh");

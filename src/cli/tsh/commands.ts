@@ -35,6 +35,17 @@ const option = (more: readonly string[]) =>
   );
 
 const flagsOf = {
+  login: {
+    out: flag.text("Write what the login brings to this file, for programs, and log in nobody here", {
+      short: "o",
+      value: "FILE",
+    }),
+    format: flag.choice("With --out: file is for tsh -i, openssh a key with FILE-cert.pub", [
+      "file",
+      "openssh",
+    ]),
+    overwrite: flag.yes("With --out: replace files that are there already"),
+  },
   status: { format },
   ls: { cluster, verbose: flag.yes("Show all labels, however long", { short: "v" }), format },
   clusters: { quiet: flag.yes("Print no header", { short: "q" }), format },
@@ -138,7 +149,7 @@ export const commands = [
     name: "login",
     about: "Log in to a cluster, and choose the one that commands act on",
     args: ["[cluster]"],
-    flags: {},
+    flags: flagsOf.login,
     run: async (context) => (await import("./login.ts")).login(context),
   }),
   command({

@@ -1,10 +1,10 @@
 import { resolve } from "node:path";
-import { proxyHost, signerOf, sshConfig } from "#client";
+import { identityFile, proxyHost, signerOf, sshConfig } from "#client";
 import { Fault } from "#core/errors";
 import { shellWord } from "../shell.ts";
 import type { FlagsOf } from "./commands.ts";
 import type { TshContext } from "./globals.ts";
-import { agentSocket, openHome } from "./home.ts";
+import { agentSocket, type Home, type Login, openHome } from "./home.ts";
 import { needLogin } from "./log-in.ts";
 import { loginFor } from "./reach.ts";
 
@@ -25,7 +25,9 @@ export async function config(context: TshContext & FlagsOf<"config">): Promise<n
     );
   }
   const login = loginFor(flags.login, { profile, credentials }, io.machine);
-  const proxy = proxyHost(profile);
+  if (flags.agent && flags.identity !== undefined)
+    throw new Fault("bad_parameter", "`tsh agent` holds the logins of ~/.tsh; leave --agent or -i out");
+  const files = await filesOf(flags.identity, home, { profile, credentials });
   const text = sshConfig({
     sshProxyAddr: profile.sshProxyAddr,
     rootCluster,
@@ -34,14 +36,35 @@ export async function config(context: TshContext & FlagsOf<"config">): Promise<n
     // One's own name is what OpenSSH takes anyway, and a line here would win over those further down.
     ...(login !== io.machine.user && { login }),
     port: flags.port ?? 3022,
-    keyPath: home.keystore.keyPath(proxy, credentials.user),
-    knownHosts: await home.keystore.writeKnownHosts(proxy, rootCluster, credentials.hostAuthorities),
+    ...files,
     ...(flags.agent && { agent: agentSocket(io) }),
   });
   const file = `${folder}/ssh_config`;
   io.out(`# How OpenSSH reaches the hosts of ${cluster}: ssh NAME.${cluster}`);
-  io.out(`# To keep it: tsh config > ${shellWord(file)}`);
-  io.out(`# and as the first line of ~/.ssh/config: Include "${file}"\n`);
+  if (flags.identity === undefined) {
+    io.out(`# To keep it: tsh config > ${shellWord(file)}`);
+    io.out(`# and as the first line of ~/.ssh/config: Include "${file}"`);
+  }
+  io.out("");
   io.out(text.trimEnd());
   return 0;
+}
+
+/** Where OpenSSH finds the key, and whom to trust. */
+async function filesOf(
+  identity: string | undefined,
+  { keystore }: Home,
+  { profile, credentials }: Login,
+): Promise<{ keyPath: string; knownHosts: string }> {
+  const { rootCluster } = profile;
+  if (identity !== undefined) {
+    const keyPath = resolve(identity);
+    const { writeForOpenSsh } = await identityFile();
+    return { keyPath, knownHosts: await writeForOpenSsh(keyPath, { credentials, cluster: rootCluster }) };
+  }
+  const proxy = proxyHost(profile);
+  return {
+    keyPath: keystore.keyPath(proxy, credentials.user),
+    knownHosts: await keystore.writeKnownHosts(proxy, rootCluster, credentials.hostAuthorities),
+  };
 }

@@ -8,6 +8,7 @@ export const globals = {
     env: "TELEPORT_USER",
   }),
   login: flag.text("Login on the remote host", { short: "l", value: "LOGIN", env: "TELEPORT_LOGIN" }),
+  identity: flag.text("Act by this identity file in place of a login", { short: "i", value: "FILE" }),
   ttl: flag.text("Minutes for which a login is good (720)", { value: "MINUTES" }),
   certFormat: flag.choice("Form of the certificate", ["standard", "oldssh"]),
   compat: flag.choice("Form of the certificate", ["standard", "oldssh"], { hidden: true }),

@@ -11,6 +11,7 @@ import {
   proxyHost,
   type WebClientOptions,
 } from "#client";
+import type { PingAnswer } from "#contract/web";
 import { minute, systemClock } from "#core/clock";
 import { formatDuration } from "#core/duration";
 import { Fault, notFound } from "#core/errors";
@@ -22,6 +23,8 @@ import { chosenProfile, currentLogin, type Home, type Login } from "./home.ts";
 
 /** The login that a command acts with; asked for anew when it is missing or over and somebody is there to answer (TSH-14). */
 export async function needLogin(context: TshContext, home: Home): Promise<Login> {
+  const { identity } = context.flags;
+  if (identity !== undefined) return (await import("./identity.ts")).identityLogin(context, identity, home);
   const login = await currentLogin(context, home);
   if (login) return bySshPort(context, login);
   const profile = await chosenProfile(context, home);
@@ -46,14 +49,15 @@ function bySshPort({ flags }: TshContext, login: Login): Login {
 }
 
 /**
- * Logs in with password and second factor, and keeps what it brings (OVW-26). `profile` is the one of this proxy from
- * before; `positional` is a cluster, or the user when nothing else names one (TSH-34).
+ * Logs in by a provider, or with password and second factor, in the browser where that is a security key, and keeps what it brings (OVW-26) unless `keep`
+ * is false. `profile` is the one of this proxy from before; `positional` is a cluster, or the user when nothing else names one (TSH-34).
  */
 export async function logIn(
   context: TshContext,
   home: Home,
   profile: Profile | undefined,
   positional?: string,
+  keep = true,
 ): Promise<Login> {
   const { flags, io, signal } = context;
   const api = await loginApi();
@@ -63,7 +67,9 @@ export async function logIn(
   const answer = await api.ping(web, flags.auth, signal);
   await checkVersion(context, answer.min_client_version);
 
-  const named = flags.user ?? profile?.user;
+  // Whom a provider named is nobody's local account.
+  const before = !profile?.authType || profile.authType === "local" ? profile?.user : undefined;
+  const named = flags.user ?? before;
   const known =
     positional !== undefined &&
     (positional === answer.cluster_name || (await api.clusterKnown(web, positional, signal)));
@@ -80,9 +86,7 @@ export async function logIn(
       );
     }
     if (user === "") throw new Fault("bad_parameter", "nobody knows your name here: give it with --user");
-    const password = await io.askSecret(`Enter password for Teleport user ${printable(user)}:`, signal);
-    const otpToken = await secondFactor(context, answer.auth.second_factor);
-    credentials = await api.login(web, { user, password, otpToken, ...asked }, signal);
+    credentials = await logInHere(context, web, answer.auth, { user, ...asked });
   } else {
     const { logInByProvider } = await import("./sso-login.ts");
     credentials = await logInByProvider(context, web, answer.auth, asked);
@@ -91,16 +95,34 @@ export async function logIn(
 
   const main = api.profileOf(typed, answer, user);
   const made: Profile = known ? { ...main, cluster: positional } : main;
-  await home.keystore.save(proxyHost(made), credentials);
-  await home.keystore.writeKnownHosts(proxyHost(made), made.rootCluster, credentials.hostAuthorities);
-  await home.profiles.write(made, typed.host);
-  await fillAgent(context, credentials);
+  if (keep) {
+    await home.keystore.save(proxyHost(made), credentials);
+    await home.keystore.writeKnownHosts(proxyHost(made), made.rootCluster, credentials.hostAuthorities);
+    await home.profiles.write(made, typed.host);
+    await fillAgent(context, credentials);
+  }
   warnOfClock(context, credentials);
   if (!credentials.certificate) {
     io.err(`WARNING: ${printable(user)} is allowed no login anywhere; ask an administrator for one`);
   }
   if (positional !== undefined && !known && positional !== user) throw notFound("cluster", positional);
   return { profile: made, credentials };
+}
+
+/** A login with an account of the cluster's own: by a password, and by the second factor that it asks for. */
+async function logInHere(
+  context: TshContext,
+  web: WebClientOptions,
+  auth: PingAnswer["auth"],
+  asked: { readonly user: string; readonly ttl: number; readonly compatibility: "" | "standard" | "oldssh" },
+): Promise<Credentials> {
+  const { io, signal } = context;
+  if (auth.second_factor === "webauthn")
+    return (await import("./key-login.ts")).logInWithKey(context, web, auth, asked);
+  const api = await loginApi();
+  const password = await io.askSecret(`Enter password for Teleport user ${printable(asked.user)}:`, signal);
+  const otpToken = auth.second_factor === "otp" ? await io.askSecret("Enter your OTP token:", signal) : "";
+  return api.login(web, { ...asked, password, otpToken }, signal);
 }
 
 /** A new certificate begins a minute before the cluster's now (OVW-43): where clocks differ more than is borne, say so. */
@@ -165,15 +187,6 @@ async function checkVersion({ flags }: TshContext, needed: string): Promise<void
   throw new Fault(
     "protocol",
     `this tsh is ${own}, the proxy needs at least ${printable(needed)}: upgrade tsh, or go on at your own risk with --skip-version-check`,
-  );
-}
-
-async function secondFactor({ io, signal }: TshContext, kind: string): Promise<string> {
-  if (kind === "off") return "";
-  if (kind === "otp") return io.askSecret("Enter your OTP token:", signal);
-  throw new Fault(
-    "access_denied",
-    "people log in to this proxy with a security key, which tsh cannot use: log in with a browser",
   );
 }
 

@@ -4,11 +4,13 @@ import type { Io } from "../io.ts";
 import { printable } from "../text.ts";
 import type { TshContext } from "./globals.ts";
 import { type Home, openHome } from "./home.ts";
+import { refuseIdentity } from "./identity.ts";
 import { withAgent } from "./log-in.ts";
 
 /** `tsh logout` (TSH-37). */
 export async function logout(context: TshContext): Promise<number> {
   const { proxy, user } = context.flags;
+  refuseIdentity(context);
   const home = openHome(context.io);
   if (proxy === undefined && user === undefined) return all(context, home);
   if (proxy === undefined || user === undefined) {

@@ -7,10 +7,12 @@ import { printable } from "../text.ts";
 import type { FlagsOf } from "./commands.ts";
 import type { TshContext } from "./globals.ts";
 import { chosenProfile, type Home, openHome } from "./home.ts";
+import { identityOf } from "./identity.ts";
 
 /** What programs get of one profile. */
 interface Status {
   readonly active: boolean;
+  /** Empty for an identity file, which does not say where its proxy is. */
   readonly profile_url: string;
   readonly user: string;
   readonly cluster: string;
@@ -26,6 +28,12 @@ interface Status {
 export async function status(context: TshContext & FlagsOf<"status">): Promise<number> {
   const { io, flags } = context;
   const home = openHome(io);
+  if (flags.identity !== undefined) {
+    const { credentials, cluster } = await identityOf(context, flags.identity);
+    const only = statusOf({ webProxyAddr: "", cluster }, credentials, true);
+    await print(io, flags.format, [only], () => block(only));
+    return 0;
+  }
   const active = await chosenProfile(context, home);
   const all: Status[] = [];
   for (const profile of await profilesToShow(active, home)) {
@@ -49,12 +57,16 @@ async function profilesToShow(active: Profile | undefined, { profiles }: Home): 
   return active ? [active, ...others] : others;
 }
 
-function statusOf(profile: Profile, credentials: Credentials, active: boolean): Status {
+function statusOf(
+  profile: Pick<Profile, "webProxyAddr" | "cluster">,
+  credentials: Credentials,
+  active: boolean,
+): Status {
   const { certificate } = credentials.certificate ?? {};
   const until = expiryOf(credentials);
   return {
     active,
-    profile_url: `https://${profile.webProxyAddr}`,
+    profile_url: profile.webProxyAddr && `https://${profile.webProxyAddr}`,
     user: credentials.user,
     cluster: profile.cluster,
     roles: rolesOf(credentials),
@@ -72,7 +84,7 @@ function block(status: Status): string[] {
   const validity = status.expired ? "[EXPIRED]" : `[valid for ${formatDuration(left)}]`;
   const logins = status.logins.length === 0 ? "none: you may log in nowhere" : status.logins.join(", ");
   const rows: [string, string][] = [
-    ["Profile URL:", status.profile_url],
+    ...(status.profile_url ? [["Profile URL:", status.profile_url] as [string, string]] : []),
     ["Logged in as:", status.user],
     ["Cluster:", status.cluster],
     ["Roles:", status.roles.join(", ")],

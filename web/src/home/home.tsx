@@ -1,5 +1,5 @@
 import { type ReactElement, useEffect, useState } from "react";
-import { useLocation } from "wouter";
+import { Link, useLocation } from "wouter";
 import { UserContext, webPaths } from "#contract/web";
 import { Fault } from "#core/errors";
 import { request } from "../api/request.ts";
@@ -78,6 +78,7 @@ function Account({ me }: { me: UserContext }): ReactElement {
             <Names of={me.userAcl.sshLogins} none="No login is allowed anywhere" />
           </dd>
         </dl>
+        {me.authType === "local" && <Link href="/settings/account">Change password</Link>}
       </section>
       <section className="panel" aria-labelledby="terminal">
         <h2 id="terminal">Connect from your terminal</h2>

@@ -2,7 +2,7 @@ import type { ReactElement } from "react";
 import { useLocation, useSearch } from "wouter";
 import { returnPath } from "#contract/return-path";
 import { config } from "../config.ts";
-import { signIn } from "../session/actions.ts";
+import { signIn, signInWithKey } from "../session/actions.ts";
 import { CodeField, type Complaints, Form, PasswordField, TextField } from "../ui/form.tsx";
 import { Notice } from "../ui/notice.tsx";
 import { CardScreen, Title } from "../ui/screen.tsx";
@@ -16,6 +16,7 @@ export function Login(): ReactElement {
 
   if ("message" in config) return <Unavailable reason={config.message} />;
   const asksCode = config.auth.second_factor === "otp";
+  const asksKey = config.auth.second_factor === "webauthn";
   const names = asksCode ? (["user", "password", "code"] as const) : (["user", "password"] as const);
   return (
     <CardScreen>
@@ -28,12 +29,15 @@ export function Login(): ReactElement {
           names={names}
           check={missing(asksCode)}
           submit={async ({ user, password, code }) => {
-            await signIn({ user: user.trim(), pass: password, second_factor_token: digits(code) });
+            const named = { user: user.trim(), pass: password };
+            if (asksKey) await signInWithKey(named);
+            else await signIn({ ...named, second_factor_token: digits(code) });
             navigate(`~${back}`);
           }}
           retry="password"
           refused="Could not sign in"
-          button="Sign in"
+          button={asksKey ? "Sign in with security key" : "Sign in"}
+          {...(asksKey && { busy: "Touch your security key…" })}
         >
           <TextField name="user" label="User name" autoComplete="username" />
           <PasswordField name="password" label="Password" autoComplete="current-password" />

@@ -3,9 +3,9 @@ import { useLocation } from "wouter";
 import { Invite, webPaths } from "#contract/web";
 import { Fault } from "#core/errors";
 import { request } from "../api/request.ts";
-import { signUp } from "../session/actions.ts";
+import { signUp, signUpWithKeys } from "../session/actions.ts";
 import { Copy } from "../ui/copy.tsx";
-import { CodeField, type Complaints, Form, PasswordField, TextField } from "../ui/form.tsx";
+import { Checkbox, CodeField, type Complaints, Form, PasswordField, TextField } from "../ui/form.tsx";
 import { Notice } from "../ui/notice.tsx";
 import { CardScreen, Title } from "../ui/screen.tsx";
 import "./signup.css";
@@ -16,8 +16,31 @@ type State =
   | { is: "expired" }
   | { is: "failed"; why: string };
 
+/** What differs for who is new here and for who was here before. */
+const words = {
+  signup: {
+    lookup: "Looking up your invitation…",
+    expired: "Invite code has expired",
+    why: "This invitation was used, has run out, or never existed. Ask an administrator for a new one.",
+    failed: "Your invitation could not be looked up",
+    title: "Create your account",
+    refused: "Your account was not created",
+    button: "Create account",
+  },
+  reset: {
+    lookup: "Looking up your link…",
+    expired: "Reset link has expired",
+    why: "This link was used, has run out, or never existed. Ask an administrator for a new one.",
+    failed: "Your link could not be looked up",
+    title: "Choose a new password",
+    refused: "Your password was not changed",
+    button: "Save and sign in",
+  },
+} as const;
+type Occasion = keyof typeof words;
+
 /** What an invited person sees: chooses a password, sets up the authenticator app, and is in (WEB-52). */
-export function Signup({ token }: { token: string }): ReactElement {
+export function Signup({ token, occasion = "signup" }: { token: string; occasion?: Occasion }): ReactElement {
   const [state, setState] = useState<State>({ is: "loading" });
   useEffect(() => {
     let current = true;
@@ -29,26 +52,25 @@ export function Signup({ token }: { token: string }): ReactElement {
     };
   }, [token]);
 
+  const say = words[occasion];
   switch (state.is) {
     case "loading":
       return (
         <CardScreen>
-          <p role="status">Looking up your invitation…</p>
+          <p role="status">{say.lookup}</p>
         </CardScreen>
       );
     case "expired":
       return (
         <CardScreen>
-          <Title>Invite code has expired</Title>
-          <p role="alert">
-            This invitation was used, has run out, or never existed. Ask an administrator for a new one.
-          </p>
+          <Title>{say.expired}</Title>
+          <p role="alert">{say.why}</p>
         </CardScreen>
       );
     case "failed":
       return (
         <CardScreen>
-          <Title>Your invitation could not be looked up</Title>
+          <Title>{say.failed}</Title>
           <Notice>{state.why}</Notice>
           <button type="button" className="primary" onClick={() => location.reload()}>
             Try again
@@ -56,7 +78,7 @@ export function Signup({ token }: { token: string }): ReactElement {
         </CardScreen>
       );
     case "open":
-      return <Welcome invite={state.invite} />;
+      return <Welcome invite={state.invite} onExpired={() => setState({ is: "expired" })} />;
   }
 }
 
@@ -77,35 +99,48 @@ function load(token: string): Promise<State> {
   return lookup;
 }
 
-function Welcome({ invite }: { invite: Invite }): ReactElement {
+function Welcome({ invite, onExpired }: { invite: Invite; onExpired: () => void }): ReactElement {
   const [, navigate] = useLocation();
   const { user, otp_secret } = invite;
+  const say = words[invite.reset ? "reset" : "signup"];
   const asksCode = invite.second_factor === "otp";
-  const names = asksCode ? (["password", "again", "code"] as const) : (["password", "again"] as const);
+  const asksKey = invite.second_factor === "webauthn";
+  const [touch, setTouch] = useState(1);
+  const names = (["password", "again", "code", "spare"] as const).filter(
+    (name) => (name !== "code" || asksCode) && (name !== "spare" || asksKey),
+  );
   return (
     <CardScreen wide={asksCode}>
-      <Title>Create your account</Title>
+      <Title>{say.title}</Title>
       <p className="lead">
         {asksCode
           ? "Choose a password and connect an authenticator app. You will need both to sign in."
-          : "Choose a password to sign in with."}
+          : asksKey
+            ? "Choose a password, then insert your security key and touch it. You will need both to sign in."
+            : "Choose a password to sign in with."}
       </p>
       <Form<Field>
         names={names}
         check={complaints(asksCode)}
-        submit={async ({ password, code }) => {
-          await signUp({
-            invite_token: invite.invite_token,
-            user,
-            pass: password,
-            second_factor_token: (code ?? "").replace(/\s/g, ""),
+        submit={async ({ password, code, spare }) => {
+          const account = { invite_token: invite.invite_token, user, pass: password };
+          const done = asksKey
+            ? signUpWithKeys(account, spare === "on" ? 2 : 1, setTouch)
+            : signUp({ ...account, second_factor_token: (code ?? "").replace(/\s/g, "") });
+          await done.catch((error: unknown) => {
+            // While the page was open, its time was over or someone else used it.
+            if (Fault.is(error, "not_found")) onExpired();
+            throw error;
           });
           lookups.delete(invite.invite_token);
           navigate("~/web");
         }}
         retry={asksCode ? "code" : "password"}
-        refused="Your account was not created"
-        button="Create account"
+        refused={say.refused}
+        button={asksKey ? `${say.button} with security key` : say.button}
+        {...(asksKey && {
+          busy: touch === 1 ? "Touch your security key…" : "Now insert and touch the spare key…",
+        })}
       >
         <TextField name="user" label="User name" autoComplete="username" initial={user} fixed />
         <PasswordField
@@ -115,6 +150,7 @@ function Welcome({ invite }: { invite: Invite }): ReactElement {
           autoComplete="new-password"
         />
         <PasswordField name="again" label="Password again" autoComplete="new-password" />
+        {asksKey && <Checkbox name="spare" label="Enrol a second key too, in case this one gets lost" />}
         {asksCode && (
           <>
             <section className="authenticator" aria-labelledby="authenticator">
@@ -145,7 +181,7 @@ function Welcome({ invite }: { invite: Invite }): ReactElement {
   );
 }
 
-type Field = "password" | "again" | "code";
+type Field = "password" | "again" | "code" | "spare";
 
 const complaints =
   (asksCode: boolean) =>

@@ -30,6 +30,8 @@ export function Form<N extends string>(props: {
   /** Begins the notice of a refusal: "Could not sign in". */
   refused: string;
   button: string;
+  /** What the button says meanwhile. */
+  busy?: string;
   children: ReactNode;
 }): ReactElement {
   const { names, check, submit, retry, refused, button, children } = props;
@@ -86,7 +88,7 @@ export function Form<N extends string>(props: {
       </Notice>
       <Wrong value={wrong}>{children}</Wrong>
       <button type="submit" className="primary" aria-disabled={busy}>
-        {busy ? "One moment…" : button}
+        {busy ? (props.busy ?? "One moment…") : button}
       </button>
     </form>
   );
@@ -123,6 +125,16 @@ export function CodeField(props: FieldProps): ReactElement {
     <Labelled {...props}>
       {(described) => <input {...described} type="text" inputMode="numeric" maxLength={7} className="code" />}
     </Labelled>
+  );
+}
+
+/** Its value is `on` when it is ticked. */
+export function Checkbox({ name, label }: Pick<FieldProps, "name" | "label">): ReactElement {
+  return (
+    <label className="checkbox">
+      <input type="checkbox" name={name} />
+      {label}
+    </label>
   );
 }
 
