@@ -29,7 +29,7 @@ export type { WebClientOptions } from "./web.ts";
 
 /** `ping`, `clusterKnown`, `login`, `loginOnPage`, `profileOf`: the web API, for who has no certificate yet. */
 export const loginApi = () => import("./login.ts");
-/** `beginSsoLogin`. */
+/** `beginSsoLogin`: logins by a connector. */
 export const ssoLoginApi = () => import("./sso-login.ts");
 /** `checkKeyPage`, `beginKeyLogin`: logins with a security key. */
 export const keyLoginApi = () => import("./key-login.ts");
