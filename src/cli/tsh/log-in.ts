@@ -67,7 +67,9 @@ export async function logIn(
   const answer = await api.ping(web, flags.auth, signal);
   await checkVersion(context, answer.min_client_version);
 
-  const named = flags.user ?? profile?.user;
+  // Whom a provider named is nobody's local account.
+  const before = !profile?.authType || profile.authType === "local" ? profile?.user : undefined;
+  const named = flags.user ?? before;
   const known =
     positional !== undefined &&
     (positional === answer.cluster_name || (await api.clusterKnown(web, positional, signal)));
