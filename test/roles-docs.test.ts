@@ -10,7 +10,7 @@ test("the examples of docs/roles.md are roles that are taken", async () => {
   assert.equal(examples.length, 3);
   const { parseResources } = await load();
   for (const example of examples) {
-    const [found] = parseResources(example, "docs/roles.md", { role: Role });
+    const [found] = parseResources(example, "docs/roles.md", { role: Role }, () => "");
     assert.ok(found);
     validateRole(found.value);
   }

@@ -85,15 +85,17 @@ export const configKeys: Readonly<Record<string, string>> = {
   "auth_service.tokens":
     "Static invite tokens, written `node,proxy:TOKEN`. They never expire: prefer `tctl nodes add`.",
   "auth_service.authentication.type":
-    "How people log in. Only `local` is offered; the others are refused at start.",
+    "The default way to log in ([sso.md](sso.md)); others go on beside it. `saml` is refused at start.",
   "auth_service.authentication.second_factor":
     "`otp`: password and a six-digit code; `off`: password alone. `webauthn` (or `u2f`, which means the same): password and a security key ([security-keys.md](security-keys.md)).",
-  "auth_service.authentication.connector_name": none,
+  "auth_service.authentication.connector_name":
+    "Which connector of that type is the default. Left out: the first by name.",
   "auth_service.authentication.u2f.app_id":
     "Needed with `webauthn`: the address of the proxy's pages, whose host security keys are bound to. It must never change.",
   "auth_service.authentication.u2f.facets":
     "Further addresses of the pages, under the same host. Those of `proxy_service.public_addr` need not be named.",
-  "auth_service.authentication.local_auth": "`no` refuses every login by password.",
+  "auth_service.authentication.local_auth":
+    "`no` refuses every login by password, every invitation and every reset.",
   "auth_service.session_recording":
     "`node`: nodes record; `off`: nobody records, events are kept. `proxy` is refused at start in this version.",
   "auth_service.proxy_checks_host_keys": `${none} It belongs to recording at the proxy.`,

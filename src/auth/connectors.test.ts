@@ -69,4 +69,27 @@ suite("connectors", () => {
       /has no spec.client_secret/,
     );
   });
+
+  for (const [why, name, issuer_url, value] of [
+    ["the name of the local accounts", "local", "https://idp.example.com", "dev"],
+    ["an issuer that is no web address", "corp", "javascript:alert(1)", "dev"],
+    ["a pattern that cannot be read", "corp", "https://idp.example.com", "^(dev$"],
+  ] as const) {
+    test(`${why} is refused`, async () => {
+      await using c = await cluster();
+      const connector = Connector.parse({
+        kind: "oidc",
+        version: "v2",
+        metadata: { name },
+        spec: {
+          issuer_url,
+          client_id: "id",
+          client_secret: "secret",
+          redirect_url: "https://proxy.example.com/v1/webapi/oidc/callback",
+          claims_to_roles: [{ claim: "groups", value, roles: ["admin"] }],
+        },
+      });
+      await assert.rejects(c.admin["connectors.put"]({ connector }), (err) => Fault.is(err, "bad_parameter"));
+    });
+  }
 });

@@ -3,6 +3,7 @@ import { type Caller, type Connector, type ConnectorKind, withoutSecrets } from 
 import { record } from "./audit.ts";
 import { refuseExpired, refuseOvertaken } from "./overtaken.ts";
 import type { Parts } from "./parts.ts";
+import { checkConnector } from "./sso/check.ts";
 
 /** Those that the caller may see, by kind and name. */
 export async function listConnectors(parts: Parts, secrets: boolean, caller: Caller): Promise<Connector[]> {
@@ -29,6 +30,7 @@ export async function putConnector(
   was?: Connector,
 ): Promise<{ created: boolean }> {
   const { kind, metadata } = connector;
+  checkConnector(connector);
   refuseExpired(connector, parts.clock.now());
   let created = false;
   await parts.store.connectors.update(`${kind}/${metadata.name}`, (now) => {

@@ -26,19 +26,8 @@ import { accountEnd } from "./web-session.ts";
  * says of the resource itself is asked here, where the resource is known.
  */
 export function handlers(auth: Auth): Handlers<AuthContract> {
-  const {
-    parts,
-    callers,
-    joins,
-    presence,
-    users,
-    logins,
-    signups,
-    sessions,
-    consoleLogins,
-    state,
-    rotations,
-  } = auth;
+  const { parts, callers, joins, presence, users, logins, signups, sso, sessions, consoleLogins } = auth;
+  const { state, rotations } = auth;
   const { store, audit } = parts;
   const hostCa = () => store.authorities.get(`host/${parts.clusterName}`);
 
@@ -171,6 +160,8 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
       await logins.recordSuccess(person, credentials.client_addr, sha256(session.id));
       return session;
     },
+    "sso.start": ({ kind, connector, flow }) => sso.start(kind, connector, flow),
+    "sso.finish": (answer) => sso.finish(answer),
     "web_sessions.get": async (credentials) => {
       const { session, user, access } = await sessions.check(credentials);
       return {

@@ -28,8 +28,8 @@ export interface UserCertRequest {
   /** When the account or the web session ends: no certificate outlives it. */
   readonly notAfter?: Millis | undefined;
   readonly compatibility?: "" | "standard" | "oldssh";
-  /** Where alone they are good, as `sourcesFor` says of the login; absent: nobody logs in, as when an administrator signs. */
-  readonly sources?: readonly string[] | undefined;
+  /** Where alone they are good, as `sourcesFor` says of the login; undefined: nobody logs in, as when an administrator signs. */
+  readonly sources: readonly string[] | undefined;
 }
 
 /**

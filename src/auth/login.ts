@@ -64,9 +64,9 @@ export class Logins {
 
   constructor(parts: Parts, keys: SecurityKeys) {
     this.#parts = parts;
-    this.#keys = keys;
     this.#attempts = new Attempts(parts);
     this.#sources = new Sources(parts);
+    this.#keys = keys;
   }
 
   /**
@@ -122,7 +122,7 @@ export class Logins {
     const { user: name, password, otp_token } = credentials;
     const withCode = preference.second_factor === "otp";
     if (withCode && otp_token === "") throw new Fault("access_denied", "missing second factor");
-    const user = await this.#find(credentials);
+    const user = await this.#unlocked(credentials);
 
     const [proof, otp] = await Promise.all([
       this.#knows(user, name, password),
@@ -145,7 +145,7 @@ export class Logins {
   async #verifyKey(credentials: Credentials, purpose?: KeyPurpose): Promise<Person> {
     const { user: name, webauthn, client_addr } = credentials;
     if (!webauthn || !purpose) throw new Fault("access_denied", "missing second factor");
-    const user = await this.#find(credentials);
+    const user = await this.#unlocked(credentials);
     const { why, password } = await this.#keys.check(webauthn, { user: name, ...purpose }, client_addr);
     if (!user || why !== undefined)
       return this.#refuse(credentials, user, "invalid response of the security key; begin anew", why);
@@ -160,7 +160,7 @@ export class Logins {
     if (preference.second_factor !== "webauthn")
       throw new Fault("bad_parameter", "this cluster does not ask for security keys");
     const { user: name, password } = credentials;
-    const user = await this.#find(credentials);
+    const user = await this.#unlocked(credentials);
     const proof = await this.#knows(user, name, password);
     if (!user || !proof) return this.#refuse(credentials, user, wrongFactors, "wrong user name or password");
     refuseLockedByAdministrator(user, this.#parts.clock.now());
@@ -168,24 +168,22 @@ export class Logins {
     return request ?? this.#refuse(credentials, user, wrongFactors, "the account has no security key");
   }
 
-  /** The account, if there is one. Throws `access_denied` while failed logins lock the name, or where they came from. */
-  async #find({ user: name, client_addr }: Credentials): Promise<User | undefined> {
+  /** The account of the name, if there is one. Throws while failed logins lock it, or where they come from. */
+  async #unlocked({ user: name, client_addr }: Credentials): Promise<User | undefined> {
     const user = isName(name) ? await this.#parts.store.users.find(name) : undefined;
     await this.#sources.refuseLocked(client_addr);
     await this.#attempts.refuseLocked(name, user);
     return user;
   }
 
-  /** What holds as long as this password is that of the user; undefined when it is not. */
+  /** Whether it is the password: then that it is the one of now. */
   async #knows(user: User | undefined, name: string, password: string): Promise<Condition | undefined> {
     const { store, config } = this.#parts;
     const held = isName(name) ? await store.passwords.findVersioned(name) : undefined;
-    const good = await verifyPassword(
-      user && held?.value,
-      password,
-      config.passwordCost ?? defaultPasswordCost,
-    );
-    return good && held ? { key: store.passwords.key(name), revision: held.revision } : undefined;
+    // A password left by a local account of the same name is not that of who logs in by a connector (S24).
+    const own = user && !user.spec.created_by?.connector ? held : undefined;
+    const good = await verifyPassword(own?.value, password, config.passwordCost ?? defaultPasswordCost);
+    return good && own ? { key: store.passwords.key(name), revision: own.revision } : undefined;
   }
 
   /** Counts the failure. `sentence` is for the client, `why` for the log. */

@@ -30,6 +30,7 @@ import { recordRefusal } from "./refusals.ts";
 import { Rotations } from "./rotation/rotations.ts";
 import { SecurityKeys } from "./security-keys.ts";
 import { Signups } from "./signup.ts";
+import { SsoLogins } from "./sso/logins.ts";
 import { ClusterState } from "./state.ts";
 import { Users } from "./users.ts";
 import { WebSessions } from "./web-session.ts";
@@ -69,6 +70,7 @@ export interface Auth extends AsyncDisposable {
   readonly presence: Presence;
   readonly logins: Logins;
   readonly signups: Signups;
+  readonly sso: SsoLogins;
   readonly sessions: WebSessions;
   readonly consoleLogins: ConsoleLogins;
   readonly users: Users;
@@ -110,6 +112,7 @@ export async function openAuth(options: AuthOptions): Promise<Auth> {
     presence,
     logins,
     signups: new Signups(parts, logins, sessions, keys),
+    sso: new SsoLogins(parts, sessions),
     sessions,
     consoleLogins: new ConsoleLogins(parts, logins),
     users: new Users(parts, logins, sessions),

@@ -6,6 +6,7 @@ import type { Store } from "#store";
 import type { AuditLog } from "./audit.ts";
 import type { Issuing } from "./issuing.ts";
 import type { PasswordCost } from "./password.ts";
+import type { GithubAddresses } from "./sso/github.ts";
 
 /** What the auth server's file says, and what it knows of the process it runs in. */
 export interface AuthConfig {
@@ -23,6 +24,8 @@ export interface AuthConfig {
   readonly preference: AuthPreference;
   /** Settings that go to every member. */
   readonly cluster: Omit<ClusterConfig, "cluster_id" | "cluster_name">;
+  /** Where GitHub is when it is not github.com, and origins of this machine that may be asked without TLS (AUTH-68). */
+  readonly sso?: { readonly github?: GithubAddresses; readonly clear?: readonly string[] };
   /** For tests, where thousands of hashes must be cheap. */
   readonly passwordCost?: PasswordCost;
 }

@@ -55,6 +55,7 @@ export function signUser(parts: Parts, request: UserSigning, by: Asker): Promise
       pub_key: request.pub_key,
       tls_pub_key: request.tls_pub_key,
       ttl: request.ttl,
+      sources: undefined,
       uncut: true,
       compatibility: request.compatibility,
       notAfter: accountEnd(user),

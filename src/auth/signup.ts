@@ -151,19 +151,15 @@ export class Signups {
     // Who was invited twice is here once; the other invitation would let somebody in again after a deletion.
     await dropInvitations(this.#parts, signup.user, "all");
     const { createdBy: by, roles } = signup;
+    const at = from && { "addr.remote": from };
     await record(
       this.#parts,
       reset
-        ? { code: "T4005I", user: signup.user, by, ...(from && { "addr.remote": from }) }
+        ? { code: "T4005I", user: signup.user, by, ...at }
         : { code: "T1002I", user: signup.user, roles, connector: "local", by },
     );
     for (const { id } of keys ?? [])
-      await record(this.#parts, {
-        code: "T4110I",
-        user: signup.user,
-        key: id,
-        ...(from && { "addr.remote": from }),
-      });
+      await record(this.#parts, { code: "T4110I", user: signup.user, key: id, ...at });
     const proof = { key: store.passwords.key(signup.user), revision: written };
     const session = await this.#sessions.open({ ...person, proof });
     await this.#logins.recordSuccess(person, from, sha256(session.id));

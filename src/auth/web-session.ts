@@ -10,7 +10,8 @@ import { issueUserCerts } from "./issue-user.ts";
 import { accessOfUser, hostOf, type Person } from "./login.ts";
 import { newToken, type Parts } from "./parts.ts";
 
-const sessionLife: Millis = 12 * hour;
+/** How long a web login lasts where no role says less. */
+export const sessionLife: Millis = 12 * hour;
 const bearerLife: Millis = 10 * minute;
 /** How long a renewed session still answers, for requests that were on their way. */
 const overlap: Millis = 1 * minute;

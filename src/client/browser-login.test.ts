@@ -50,6 +50,14 @@ suite("a login in the browser that tsh waits for", () => {
     await assert.rejects(visit(address), "it listens no more");
   });
 
+  test("a refusal comes back sealed as well, and the page does not claim that one is logged in", async () => {
+    const { result, redirectUrl, visit } = await begun();
+    const refusal = { error: "you belong to no team" };
+    const page = await visit(answerUrl(redirectUrl, seal(refusal, loopbackKey(redirectUrl))));
+    assert.match(await page.text(), /You are not logged in/);
+    assert.deepEqual(await result, refusal);
+  });
+
   test("what another key sealed is refused, and the right answer still counts", async () => {
     const { result, redirectUrl, visit } = await begun();
     for (const response of [seal({ username: "eve" }, newSealingKey()), "{}", ""]) {

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { isLoopbackHost } from "#contract/loopback";
+import { SsoRefusal } from "#contract/web";
 import { type Clock, type Millis, second } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Random } from "#core/random";
@@ -64,7 +65,7 @@ export async function browserLogin(login: BrowserLogin): Promise<unknown> {
       if (!got) return void say(response, 400, pages.refused);
       over = true;
       response.once("close", () => resolve(got.value));
-      say(response, 200, pages.done);
+      say(response, 200, SsoRefusal.safeParse(got.value).success ? pages.failed : pages.done);
     }
   };
   const server = createServer({ requestTimeout: 10_000, maxHeaderSize: 65_536 }, take);
@@ -132,6 +133,7 @@ const headers = {
 
 const pages = {
   done: ["You are logged in", "You can close this window and go back to your terminal."],
+  failed: ["You are not logged in", "Your terminal says why. You can close this window."],
   over: ["This login is over", "You can close this window."],
   refused: [
     "Nothing was taken",

@@ -31,6 +31,8 @@ export type { WebClientOptions } from "./web.ts";
 export const loginApi = () => import("./login.ts");
 /** `checkKeyPage`, `beginKeyLogin`: logins with a security key. */
 export const keyLoginApi = () => import("./key-login.ts");
+/** `beginSsoLogin`. */
+export const ssoLoginApi = () => import("./sso-login.ts");
 /** `openAuth`: the auth API, for who has one. */
 export const authApi = () => import("./auth.ts");
 /** `relearnAuthorities`: what certifies hosts, when that has changed. */

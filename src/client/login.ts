@@ -1,4 +1,11 @@
-import { CertsAnswer, type CertsRequest, ClusterKnown, PingAnswer, webPaths } from "#contract/web";
+import {
+  CertsAnswer,
+  type CertsRequest,
+  ClusterKnown,
+  PingAnswer,
+  SsoRefusal,
+  webPaths,
+} from "#contract/web";
 import { type Millis, minute } from "#core/clock";
 import { Fault } from "#core/errors";
 import { formatAddress, parseAddress } from "#net";
@@ -54,7 +61,8 @@ export async function login(
     ttl: request.ttl * 1_000_000,
     compatibility: request.compatibility,
   };
-  return certified(await callWeb(web, "POST", `/v1${webPaths.certs}`, signal, body), keys, request.user);
+  const answer = await callWeb(web, "POST", `/v1${webPaths.certs}`, signal, body);
+  return answered(answer, keys, request.user);
 }
 
 /** Keys of one login, and how a request names their public halves. */
@@ -77,7 +85,7 @@ export async function loginOnPage(
   const keys = await newKeys();
   const { browserLogin } = await import("./browser-login.ts");
   const answer = await browserLogin({ ...browser, start: (redirectUrl) => begin(redirectUrl, keys.asked) });
-  return certified(answer, keys, user);
+  return answered(answer, keys, user);
 }
 
 async function newKeys(): Promise<LoginKeys> {
@@ -89,8 +97,10 @@ async function newKeys(): Promise<LoginKeys> {
   return { key, tlsKey: tlsKey.privateKey, asked };
 }
 
-/** Throws `protocol` for certificates that are not of these keys or, where one is named, of this user. */
-function certified(certs: unknown, keys: LoginKeys, user: string | undefined): Credentials {
+/** Throws `access_denied` for a refusal, `protocol` for certificates that are not of these keys or, where one is named, of this user. */
+function answered(certs: unknown, keys: LoginKeys, user: string | undefined): Credentials {
+  const refusal = SsoRefusal.safeParse(certs);
+  if (refusal.success) throw new Fault("access_denied", refusal.data.error);
   const answer = understood(CertsAnswer, certs);
   const credentials = credentialsOf(user ?? answer.username, keys, {
     username: answer.username,
@@ -124,7 +134,7 @@ export function profileOf(typed: ProxyAddress, answer: PingAnswer, user: string)
         : parseAddress(ssh.ssh_public_addr, defaultPorts.ssh),
     ),
     user,
-    authType: answer.auth.type,
+    authType: answer.auth[answer.auth.type]?.name ?? answer.auth.type,
     cluster: answer.cluster_name,
     rootCluster: answer.cluster_name,
   };

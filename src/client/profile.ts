@@ -10,6 +10,7 @@ export interface Profile {
   readonly webProxyAddr: string;
   readonly sshProxyAddr: string;
   readonly user: string;
+  /** How one logged in: `local`, or the name of a connector. */
   readonly authType: string;
   /** The cluster that commands act on without `--cluster`. */
   readonly cluster: string;

@@ -84,15 +84,15 @@ const credentials = {
   client_addr: z.string().default(""),
 };
 
-/** With the answer of a security key, where the cluster asks for one: then the password was checked when the key was asked. */
-const withKey = { ...credentials, webauthn: KeyAnswer.optional() };
-const { otp_token: _, ...passwordOnly } = credentials;
 const webCredentials = z.strictObject({
   user: z.string(),
   id: z.string().max(64),
   bearer: z.string().max(64),
   client_addr: credentials.client_addr,
 });
+/** With the answer of a security key, where the cluster asks for one: then the password was checked when the key was asked. */
+const withKey = { ...credentials, webauthn: KeyAnswer.optional() };
+const { otp_token: _, ...passwordOnly } = credentials;
 
 const HostCerts = z.object({
   /** SSH host certificate, authorized_keys line. */
@@ -125,6 +125,39 @@ const WebSession = z.object({
   user: z.string(),
 });
 export type WebSession = z.output<typeof WebSession>;
+
+/** What a login by an identity provider is for: a web session, or certificates for keys of tsh. */
+const SsoFlow = z.discriminatedUnion("type", [
+  z.strictObject({
+    type: z.literal("web"),
+    /** The page to go to afterwards. */
+    redirect_url: z.string().max(4096),
+    /** Of the browser that begins: it must be the one that comes back. */
+    csrf_token: z.string().min(32).max(64),
+  }),
+  z.strictObject({
+    type: z.literal("console"),
+    /** Where tsh waits, with the key to seal with. */
+    redirect_url: z.string().max(4096),
+    pub_key: sshPublicKey,
+    tls_pub_key: tlsPublicKey.optional(),
+    ttl,
+    compatibility: z.enum(["", "standard", "oldssh"]).default(""),
+  }),
+]);
+export type SsoFlow = z.output<typeof SsoFlow>;
+
+const SsoFinished = z.discriminatedUnion("type", [
+  z.object({ type: z.literal("web"), session: WebSession, redirect_url: z.string() }),
+  z.object({ type: z.literal("console"), certs: IssuedCerts, redirect_url: z.string() }),
+  z.object({
+    type: z.literal("refused"),
+    flow: z.enum(["web", "console"]),
+    redirect_url: z.string(),
+    error: z.string(),
+  }),
+]);
+export type SsoFinished = z.output<typeof SsoFinished>;
 
 /** A member says that it is there, and which of its records auth should have (OVW-34). */
 const Alive = z.strictObject({
@@ -536,6 +569,28 @@ export const authContract = {
     allow: system("Proxy"),
   }),
   "logins.web": call({ input: z.strictObject(withKey), output: WebSession, allow: system("Proxy") }),
+  /** Logging in by an identity provider (AUTH-61): where the browser is to go. */
+  "sso.start": call({
+    input: z.strictObject({
+      kind: z.enum(["github", "oidc"]),
+      /** Absent: the default one of its kind. */
+      connector: z.string().max(255).optional(),
+      flow: SsoFlow,
+    }),
+    output: z.object({ redirect_url: z.string() }),
+    allow: system("Proxy"),
+  }),
+  /** The end of it, with the query by which the provider sent the browser back (AUTH-62). */
+  "sso.finish": call({
+    input: z.strictObject({
+      kind: z.enum(["github", "oidc"]),
+      query: z.string().max(16_384),
+      csrf_token: z.string().max(64).default(""),
+      client_addr: credentials.client_addr,
+    }),
+    output: SsoFinished,
+    allow: system("Proxy"),
+  }),
   "web_sessions.get": call({
     input: webCredentials,
     output: z.object({

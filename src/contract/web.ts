@@ -23,6 +23,9 @@ export const webPaths = {
   consoleLogin: (id: string): string => `/webapi/webauthn/console/${encodeURIComponent(id)}`,
   consoleChallenge: (id: string): string => `/webapi/webauthn/console/${encodeURIComponent(id)}/challenge`,
   invite: (token: string): string => `/webapi/users/invites/${encodeURIComponent(token)}`,
+  sso: "/webapi/sessions/sso",
+  ssoWeb: (kind: SsoKind): string => `/webapi/${kind}/login/web`,
+  ssoConsole: (kind: SsoKind): string => `/webapi/${kind}/login/console`,
   connector: (name: string): string => `/webapi/ping/${encodeURIComponent(name)}`,
 } as const;
 
@@ -74,8 +77,21 @@ export type ClusterKnown = z.output<typeof ClusterKnown>;
 export const PingAnswer = z.object({ auth: AuthSettings, cluster_name: z.string(), ...FindAnswer.shape });
 export type PingAnswer = z.output<typeof PingAnswer>;
 
+/** Where else than here people log in: a button each on the login page (WEB-51). */
+const Provider = z.object({ type: z.enum(["github", "oidc"]), name: z.string(), display: z.string() });
+export type Provider = z.output<typeof Provider>;
+export type SsoKind = Provider["type"];
+
 /** What /web/config.js puts into `GRV_CONFIG`: the ping, or why there is none. */
-export const WebConfig = z.union([PingAnswer, z.object({ message: z.string() })]);
+export const WebConfig = z.union([
+  z.object({
+    ...PingAnswer.shape,
+    providers: z.array(Provider),
+    /** Whether passwords let anybody in. */
+    local_auth: z.boolean(),
+  }),
+  z.object({ message: z.string() }),
+]);
 export type WebConfig = z.output<typeof WebConfig>;
 
 /** POST /sessions (WEB-13). */
@@ -203,6 +219,27 @@ export const CertsAnswer = z.object({
 });
 export type CertsAnswer = z.output<typeof CertsAnswer>;
 
+/** POST /github/login/console and /oidc/login/console (WEB-30): keys as in `CertsRequest`; answered with a `SsoLogin`. */
+export const SsoLoginRequest = z.object({
+  /** Absent: the default one of its kind. */
+  connector_id: z.string().max(255).optional(),
+  /** Where tsh waits, with the key to seal the answer with (`#contract/loopback`). */
+  redirect_url: z.string().max(1024),
+  pub_key: CertsRequest.shape.pub_key,
+  tls_pub_key: CertsRequest.shape.tls_pub_key,
+  ttl: nanoseconds,
+  compatibility: CertsRequest.shape.compatibility,
+});
+export type SsoLoginRequest = z.input<typeof SsoLoginRequest>;
+
+/** Where the browser goes to log in. */
+export const SsoLogin = z.object({ redirect_url: z.string() });
+export type SsoLogin = z.output<typeof SsoLogin>;
+
+/** What arrives sealed in place of certificates when a login was refused. */
+export const SsoRefusal = z.object({ error: z.string() });
+export type SsoRefusal = z.output<typeof SsoRefusal>;
+
 /** GET /user/status, and what other calls answer that have nothing to say. */
 export const Done = z.object({ message: z.literal("ok") });
 
@@ -217,6 +254,8 @@ const access = z.object({
 /** GET /user/context (WEB-34). */
 export const UserContext = z.object({
   authType: z.enum(["local", "sso"]),
+  /** By which connector, for `sso`. */
+  connector: z.string().optional(),
   userName: z.string(),
   clusterName: z.string(),
   roles: z.array(z.string()),

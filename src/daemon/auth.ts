@@ -4,6 +4,7 @@ import { type Auth, authApi, handlers, openAuth } from "#auth";
 import { measured, openBackend } from "#backend";
 import { type Config, load } from "#config";
 import { type Millis, second } from "#core/clock";
+import { Fault } from "#core/errors";
 import type { Service } from "#core/service";
 import type { AuthServer } from "#model";
 import { type Address, ConnectionCap, formatAddress, isNearby, tlsCiphers } from "#net";
@@ -67,6 +68,7 @@ export async function authRole(config: Config, world: World, stack: AsyncDisposa
         keyType: teleport.key_type === "rsa" ? "rsa" : "default",
         staticTokens,
         preference: preferenceOf(config),
+        sso: ssoOf(world.own.env),
         cluster: {
           session_recording: own.session_recording,
           proxy_checks_host_keys: own.proxy_checks_host_keys,
@@ -145,6 +147,17 @@ function preferenceOf(config: Config) {
     ...(connector_name !== undefined && { connector_name }),
     ...(u2f !== undefined && { u2f }),
   };
+}
+
+/** The environment variables that name another GitHub, as of an Enterprise Server (AUTH-68). */
+function ssoOf({ TELEPORT_GITHUB_URL: web, TELEPORT_GITHUB_API_URL: api }: World["own"]["env"]) {
+  if (!web) return {};
+  const base = (name: string, text: string): string => {
+    if (URL.canParse(text) && new URL(text).protocol === "https:") return text.replace(/\/+$/, "");
+    throw new Fault("bad_parameter", `${name}: ${JSON.stringify(text)} is no https:// address`);
+  };
+  const at = base("TELEPORT_GITHUB_URL", web);
+  return { github: { web: at, api: api ? base("TELEPORT_GITHUB_API_URL", api) : `${at}/api/v3` } };
 }
 
 /** What is being asked when the process begins to leave may be answered; then members look for the next one. */

@@ -15,7 +15,6 @@ const read = (yaml: string): Config =>
 suite("settings of the admin guide that this version does not carry out", () => {
   for (const [section, said] of [
     ["auth_service: {session_recording: proxy}", /would not be recorded/],
-    ["auth_service: {authentication: {type: github}}", /nobody could log in/],
     ["ssh_service: {pam: {enabled: yes}}", /would not pass PAM/],
   ] as const) {
     test(`${section} is refused`, () =>

@@ -6,15 +6,13 @@ import { Fault } from "#core/errors";
  * going on would leave a cluster less safe than its file says, or one that nobody can log in to.
  */
 export function notYet({ auth_service, proxy_service, ssh_service }: Config): string[] {
-  const { authentication, session_recording } = auth_service;
+  const { session_recording } = auth_service;
   const refused: string[] = [];
   const refuse = (key: string, why: string): void =>
     void refused.push(`${key} is not offered in this version: ${why}`);
   if (auth_service.enabled) {
     if (session_recording === "proxy")
       refuse("auth_service.session_recording: proxy", "sessions would not be recorded; use node");
-    if (authentication.type !== "local")
-      refuse(`auth_service.authentication.type: ${authentication.type}`, "nobody could log in; use local");
   }
   if (ssh_service.enabled && ssh_service.pam.enabled)
     refuse("ssh_service.pam.enabled: yes", "logins would not pass PAM; take it out to go on without");

@@ -98,7 +98,7 @@ const signing = {
 /**
  * Every event that the audit log can hold. T1xxx to T3xxx are those of the product's guide; T4xxx are our own:
  * T400x members and invitations, T401x roles, T402x authorities, T403x and T404x what passes through SSH, T405x refusals, T410x locks,
- * T411x security keys, T412x what roles decide beside, T413x resources, T414x connectors, T416x signing.
+ * T411x security keys, T412x what roles decide beside, T413x resources, T414x connectors, T415x rotations, T416x signing.
  */
 export const AuditEvent = z.discriminatedUnion("code", [
   // Users.

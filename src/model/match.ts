@@ -102,3 +102,35 @@ export function labelMatcher(
     return { matches: true };
   };
 }
+
+/**
+ * A mapping of `pattern`: a literal, a glob with `*`, or `^regex$` in RE2 syntax (AUTH-71). The answer turns a value that matches and a
+ * result into the result with `$1`, `${1}` and so on replaced by what the groups, or the stars, stood for; into undefined otherwise.
+ * Throws `bad_parameter`.
+ */
+export function valueMapper(pattern: string): (value: string, result: string) => string | undefined {
+  if (pattern.length > longestPattern)
+    throw new Fault("bad_parameter", `a pattern may have ${longestPattern} characters at most`);
+  const isRegex = pattern.startsWith("^") && pattern.endsWith("$");
+  const source = isRegex
+    ? pattern
+    : pattern
+        .split("*")
+        .map((part) => RE2JS.quote(part))
+        .join("(.*)");
+  let regex: RE2JS;
+  try {
+    regex = RE2JS.compile(source, isRegex ? 0 : RE2JS.DOTALL);
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new Fault("bad_parameter", `${JSON.stringify(pattern)} is not a valid pattern: ${why}`, { cause });
+  }
+  return (value, result) => {
+    const found = regex.matcher(value);
+    if (!found.matches()) return undefined;
+    return result.replace(/\$(?:(\d{1,2})|\{(\d{1,2})\})/g, (_, bare, braced) => {
+      const group = Number(bare ?? braced);
+      return group <= found.groupCount() ? (found.group(group) ?? "") : "";
+    });
+  };
+}

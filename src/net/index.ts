@@ -8,7 +8,7 @@ export { Gate, type GateOptions, type GateRefusal, type Guest, gateRefusals } fr
 import type { App, AppOptions, Reply, Request } from "./http/app.ts";
 
 export { AddressBuckets, clientAddress } from "./http/clients.ts";
-export { checkCsrf, csrfToken } from "./http/csrf.ts";
+export { checkCsrf, csrfToken, heldCsrfToken } from "./http/csrf.ts";
 export { type HttpsListener, listenHttps } from "./http/listen.ts";
 export { parse } from "./http/parse.ts";
 export { addressesOf, addressesOfAll } from "./lookup.ts";

@@ -4,6 +4,7 @@ export type {
   PasswordRecord,
   SecurityKeysRecord,
   SignupRecord,
+  SsoRequestRecord,
   WebSessionRecord,
 } from "./records.ts";
 export { openStore, type Store } from "./store.ts";

@@ -111,6 +111,29 @@ export const WebSessionRecord = z.strictObject({
 });
 export type WebSessionRecord = z.output<typeof WebSessionRecord>;
 
+const console = z.strictObject({
+  type: z.literal("console"),
+  redirect_url: z.string(),
+  pub_key: z.string(),
+  tls_pub_key: z.string().optional(),
+  ttl: z.number(),
+  compatibility: z.enum(["", "standard", "oldssh"]),
+});
+const web = z.strictObject({ type: z.literal("web"), redirect_url: z.string(), csrf_token: z.string() });
+
+/** A login that is under way at an identity provider (AUTH-61), found by the hash of its state. Good for one answer. */
+export const SsoRequestRecord = z.strictObject({
+  /** SHA-256 of the state. */
+  state: z.string(),
+  kind: z.enum(["github", "oidc"]),
+  connector: z.string(),
+  verifier: z.string(),
+  nonce: z.string(),
+  flow: z.discriminatedUnion("type", [web, console]),
+  expires: z.number(),
+});
+export type SsoRequestRecord = z.output<typeof SsoRequestRecord>;
+
 /** What the first auth server decided for good. */
 export const ClusterNameRecord = z.strictObject({ id: z.string(), name: z.string() });
 

@@ -9,6 +9,7 @@ import {
   CertAuthority,
   ClusterConfig,
   Connector,
+  lockOf,
   Node,
   neverTime,
   ProxyServer,
@@ -30,6 +31,7 @@ import {
   SecurityKeysRecord,
   SignupRecord,
   SourceRecord,
+  SsoRequestRecord,
   WebSessionRecord,
 } from "./records.ts";
 
@@ -110,6 +112,8 @@ function collections(backend: Backend) {
       schema: User,
       nameOf: (user) => user.metadata.name,
       expiresOf: (user) => {
+        // With the record an administrator's lock would go, and who logs in by a connector could come back.
+        if (lockOf(user, 0) === "administrator") return undefined;
         const ends = [ending(user.spec.expires), ending(user.metadata.expires)].filter(
           (end) => end !== undefined,
         );
@@ -154,6 +158,15 @@ function collections(backend: Backend) {
       schema: SignupRecord,
       nameOf: (signup) => sha256(signup.token),
       expiresOf: (signup) => signup.expires,
+    }),
+    /** By the SHA-256 of the state. */
+    ssoRequests: new Collection({
+      backend,
+      what: "login request",
+      prefix: "/sso_requests/",
+      schema: SsoRequestRecord,
+      nameOf: (request) => request.state,
+      expiresOf: (request) => request.expires,
     }),
     passwords: byUser("password", "/passwords/", PasswordRecord),
     otps: byUser("second factor", "/otp/", OtpRecord),

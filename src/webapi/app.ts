@@ -8,12 +8,13 @@ import type { WebApiOptions } from "./options.ts";
 import { pageRoutes } from "./pages.ts";
 import { sessionRoutes } from "./sessions.ts";
 import { signupRoutes } from "./signup.ts";
+import { ssoRoutes } from "./sso.ts";
 
 export async function webApi(given: WebApiOptions): Promise<App> {
   const options = { ...given, auth: sayingAway(given.auth) };
   const app = await httpApp({ log: options.log, ...(options.count && { count: options.count }) });
   const limits = addressLimits(options.clock);
-  const { routes, ping } = discovery(options, limits);
+  const { routes, webConfig } = discovery(options, limits);
   for (const prefix of ["/webapi", "/v1/webapi"]) {
     await app.register(
       (api, _options, done) => {
@@ -22,11 +23,12 @@ export async function webApi(given: WebApiOptions): Promise<App> {
         signupRoutes(api, options, limits);
         certRoutes(api, options, limits);
         keyRoutes(api, options, limits);
+        ssoRoutes(api, options, limits);
         done();
       },
       { prefix },
     );
   }
-  await pageRoutes(app, options, ping);
+  await pageRoutes(app, options, webConfig);
   return app;
 }

@@ -1,6 +1,7 @@
-import type { AuthSettings, ClusterKnown, FindAnswer, PingAnswer } from "#contract/web";
+import type { AuthSettings, ClusterKnown, FindAnswer, PingAnswer, Provider, WebConfig } from "#contract/web";
 import { type Clock, type Millis, second } from "#core/clock";
 import { Fault } from "#core/errors";
+import type { Connector } from "#model";
 import type { App } from "#net";
 import type { AddressLimits } from "./limits.ts";
 import type { WebApiOptions } from "./options.ts";
@@ -12,19 +13,32 @@ const authPatience: Millis = 5 * second;
 export function discovery(
   { auth, proxy, versions, health, knowsCluster, clock }: WebApiOptions,
   { questions }: AddressLimits,
-): { routes: (api: App) => void; ping: () => Promise<PingAnswer> } {
+): { routes: (api: App) => void; webConfig: () => Promise<WebConfig> } {
   const found: FindAnswer = { proxy, ...versions };
   // Strangers ask this at any rate they like; they share one question to auth.
   const settings = shared(() =>
     within(clock, authPatience, (signal) =>
-      Promise.all([auth["cluster.preference"]({}, signal), auth["cluster.config"]({}, signal)]),
+      Promise.all([
+        auth["cluster.preference"]({}, signal),
+        auth["cluster.config"]({}, signal),
+        auth["connectors.list"]({}, signal),
+      ]),
     ),
   );
-  const ping = async (connector?: string): Promise<PingAnswer> => {
+  const known = async (): ReturnType<typeof settings> => {
     const trouble = health();
     if (trouble !== undefined) throw new Fault("unreachable", trouble);
-    const [preference, config] = await settings();
-    return { auth: authSettings(preference, connector), cluster_name: config.cluster_name, ...found };
+    return settings();
+  };
+  const ping = async (connector?: string): Promise<PingAnswer> => {
+    const [preference, { cluster_name }, connectors] = await known();
+    return { auth: authSettings(preference, connectors, connector), cluster_name, ...found };
+  };
+  const webConfig = async (): Promise<WebConfig> => {
+    const [preference, { cluster_name }, connectors] = await known();
+    const auth = authSettings(preference, connectors, undefined);
+    const providers = connectors.flatMap((connector) => providerOf(connector) ?? []);
+    return { auth, cluster_name, ...found, providers, local_auth: preference.local_auth };
   };
 
   const routes = (api: App): void => {
@@ -41,24 +55,50 @@ export function discovery(
       },
     );
   };
-  return { routes, ping };
+  return { routes, webConfig };
 }
 
 type Preference = Awaited<ReturnType<WebApiOptions["auth"]["cluster.preference"]>>;
 
 function authSettings(
-  { type, second_factor, u2f, connector_name }: Preference,
-  connector: string | undefined,
+  { type, second_factor, u2f, connector_name, local_auth }: Preference,
+  connectors: readonly Connector[],
+  asked: string | undefined,
 ): AuthSettings {
   const base = { second_factor, ...(u2f && { u2f: { app_id: u2f.app_id } }) };
-  const local: AuthSettings = { type: "local", ...base, local: { name: "local" } };
-  if (connector === "local" || (connector === undefined && type === "local")) return local;
-  const name = connector_name ?? type;
-  if (type === "local" || (connector !== undefined && connector !== name)) {
-    throw new Fault("bad_parameter", `invalid connector name ${JSON.stringify(connector)}`);
+  const isLocal = asked === "local" || (asked === undefined && type === "local");
+  if (asked === "local" && !local_auth)
+    throw new Fault("bad_parameter", "logins with a local password are switched off in this cluster");
+  if (isLocal) return { type: "local", ...base, local: { name: "local" } };
+  // Of one name there may be one of each kind; then it is that of the default kind.
+  const inOrder = connectors.toSorted((a, b) => Number(b.kind === type) - Number(a.kind === type));
+  if (asked === undefined) {
+    const name = connector_name ?? inOrder.find(({ kind }) => kind === type)?.metadata.name;
+    const found = inOrder.find(({ kind, metadata }) => kind === type && metadata.name === name);
+    const provider = found && providerOf(found);
+    // Without one nobody logs in, but the proxy is well: it says so where somebody tries.
+    return provider ? named(provider, base) : { type, ...base };
   }
-  return { type, ...base, [type]: { name, display: name } };
+  const found = inOrder.find(({ metadata }) => metadata.name === asked);
+  const provider = found && providerOf(found);
+  if (provider) return named(provider, base);
+  throw new Fault(
+    "bad_parameter",
+    found
+      ? `nobody logs in by the SAML connector ${JSON.stringify(asked)}; most SAML providers speak OpenID Connect too`
+      : `invalid connector name ${JSON.stringify(asked)}`,
+  );
 }
+
+const named = ({ type, name, display }: Provider, base: Omit<AuthSettings, "type">): AuthSettings => ({
+  type,
+  ...base,
+  [type]: { name, display },
+});
+
+/** What people see of a connector; undefined for one by which nobody logs in. */
+const providerOf = ({ kind, metadata: { name }, spec: { display } }: Connector): Provider | undefined =>
+  kind === "saml" ? undefined : { type: kind, name, display: display || name };
 
 /** While one call is under way everyone gets its answer. */
 function shared<T>(call: () => Promise<T>): () => Promise<T> {

@@ -11,6 +11,7 @@ export type WebAuth = Pick<
   Client<AuthContract>,
   | "cluster.config"
   | "cluster.preference"
+  | "connectors.list"
   | "logins.certs"
   | "logins.web"
   | "logins.challenge"
@@ -18,6 +19,8 @@ export type WebAuth = Pick<
   | "console_logins.get"
   | "console_logins.challenge"
   | "console_logins.complete"
+  | "sso.start"
+  | "sso.finish"
   | "signups.get"
   | "signups.challenge"
   | "signups.complete"

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import files from "@fastify/static";
-import type { PingAnswer, WebConfig } from "#contract/web";
+import type { WebConfig } from "#contract/web";
 import { Fault } from "#core/errors";
 import { type App, csrfToken } from "#net";
 import type { WebApiOptions } from "./options.ts";
@@ -10,7 +10,7 @@ import type { WebApiOptions } from "./options.ts";
 export async function pageRoutes(
   app: App,
   { pages, random }: Pick<WebApiOptions, "pages" | "random">,
-  ping: () => Promise<PingAnswer>,
+  webConfig: () => Promise<WebConfig>,
 ): Promise<void> {
   await app.register(files, {
     root: join(pages, "app"),
@@ -28,7 +28,7 @@ export async function pageRoutes(
 
   app.get("/", (_, reply) => reply.redirect("/web"));
   app.get("/web/config.js", async (_, reply) => {
-    const config: WebConfig = await ping().catch((error: unknown) => ({
+    const config: WebConfig = await webConfig().catch((error: unknown) => ({
       message: error instanceof Fault ? error.message : "the proxy cannot say how to sign in",
     }));
     return reply.type("text/javascript; charset=utf-8").send(`globalThis.GRV_CONFIG = ${literal(config)};\n`);

@@ -1,6 +1,6 @@
 import type { WebSession } from "#contract/auth";
-import type { BearerSession } from "#contract/web";
-import type { Clock } from "#core/clock";
+import { type BearerSession, webPaths } from "#contract/web";
+import type { Clock, Millis } from "#core/clock";
 import { Fault } from "#core/errors";
 import { clientAddress, type Reply, type Request } from "#net";
 import type { WebAuth } from "./options.ts";
@@ -41,16 +41,44 @@ export function ended(error: unknown): never {
   throw error;
 }
 
+/** The page that a login by an identity provider ends on asks for the header's half, which a redirect cannot carry. */
+const claim = { ...attributes, path: webPaths.sso } as const;
+const claimCookie = "sso_bearer";
+const claimLife = 60; // seconds
+
+/** Gives the browser both halves while it is sent on: `claimSession` takes up the second. */
+export function openSessionOnTheWay(session: WebSession, reply: Reply, clock: Clock): void {
+  openSession(session, reply, clock);
+  reply.setCookie(claimCookie, session.bearer, { ...claim, maxAge: claimLife });
+}
+
+/** The header's half of the session that this browser was given on its way here. Throws `access_denied` without one. */
+export async function claimSession(
+  request: Request,
+  reply: Reply,
+  auth: Pick<WebAuth, "web_sessions.get">,
+  clock: Clock,
+): Promise<BearerSession> {
+  const bearer = request.cookies[claimCookie] ?? "";
+  const held = decode(request.cookies[cookie] ?? "");
+  reply.clearCookie(claimCookie, claim);
+  if (!held || !/^[0-9a-f]{32}$/.test(bearer)) throw new Fault("access_denied", "sign in first");
+  const { bearer_expires } = await auth["web_sessions.get"]({ ...held, bearer }).catch(ended);
+  return bearerSession(bearer, bearer_expires, clock);
+}
+
 /** Gives the browser both halves: the cookie, and the rest as the answer. */
 export function openSession(session: WebSession, reply: Reply, clock: Clock): BearerSession {
   const value = Buffer.from(JSON.stringify({ user: session.user, sid: session.id })).toString("hex");
   reply.setCookie(cookie, value, attributes);
-  return {
-    type: "bearer",
-    token: session.bearer,
-    expires_in: Math.max(0, Math.floor((session.bearer_expires - clock.now()) / 1000)),
-  };
+  return bearerSession(session.bearer, session.bearer_expires, clock);
 }
+
+const bearerSession = (token: string, expires: Millis, clock: Clock): BearerSession => ({
+  type: "bearer",
+  token,
+  expires_in: Math.max(0, Math.floor((expires - clock.now()) / 1000)),
+});
 
 export const closeSession = (reply: Reply): void => void reply.clearCookie(cookie, attributes);
 

@@ -43,6 +43,7 @@ export function sessionRoutes(
 
   api.get("/user/context", async (request): Promise<UserContext> => {
     const { user, logins, cluster_name } = await authenticate(request, auth);
+    const connector = user.spec.created_by?.connector;
     const access = (kind: ResourceKind): UserContext["userAcl"]["roles"] => {
       const may = (verb: Verb): boolean => can(user, verb, kind);
       return {
@@ -54,7 +55,8 @@ export function sessionRoutes(
       };
     };
     return {
-      authType: user.spec.created_by?.connector ? "sso" : "local",
+      authType: connector ? "sso" : "local",
+      ...(connector && { connector: connector.id }),
       userName: user.metadata.name,
       clusterName: cluster_name,
       roles: user.spec.roles,

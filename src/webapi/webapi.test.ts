@@ -591,11 +591,12 @@ suite("pages", () => {
     });
   }
 
-  test("config.js sets GRV_CONFIG to the ping", async () => {
+  test("config.js sets GRV_CONFIG to the ping and the buttons of the login page", async () => {
     const answer = await ask("GET", "/web/config.js");
     assert.match(String(answer.headers["content-type"]), /^text\/javascript/);
     const told = JSON.parse(answer.text.replace(/^globalThis\.GRV_CONFIG = (.*);\n$/, "$1")) as unknown;
-    assert.deepEqual(told, json(await ask("GET", "/webapi/ping")));
+    const ping = json(await ask("GET", "/webapi/ping")) as object;
+    assert.deepEqual(told, { ...ping, providers: [], local_auth: true });
   });
 
   test("S67: config.js escapes what could end its script", async () => {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { after, before, suite, test } from "node:test";
 import type { Page } from "playwright-core";
 import { accessibilityFaults } from "./axe.ts";
-import { openSite, type Site, skip } from "./browser.ts";
+import { connector, openSite, type Site, skip } from "./browser.ts";
 import { totp } from "./totp.ts";
 
 suite("accessibility", { skip }, () => {
@@ -10,6 +10,9 @@ suite("accessibility", { skip }, () => {
   before(async () => {
     site = await openSite();
     site.auth.add("alice", "correct horse");
+    site.auth.connectors = [
+      connector("github", "Octocats & Co, the Company of a rather long Name without an End"),
+    ];
   });
   after(() => site[Symbol.asyncDispose]());
 
@@ -33,6 +36,9 @@ suite("accessibility", { skip }, () => {
         await page.getByRole("button", { name: "Sign in" }).click();
         await page.getByText("Could not sign in").waitFor();
         await fine("refused login");
+        await page.goto("/web/msg/error/login_failed?details=no%20team");
+        await page.getByText("no team").waitFor();
+        await fine("login by a provider that was refused");
         await page.goto(`/web/newuser/${"0".repeat(32)}`);
         await page.getByRole("heading", { name: "Invite code has expired" }).waitFor();
         await fine("expired invitation");

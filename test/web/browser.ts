@@ -7,6 +7,7 @@ import { promisify } from "node:util";
 import { TestClock } from "#core/clock";
 import { silentLog } from "#core/log";
 import { systemRandom } from "#core/random";
+import { Connector } from "#model";
 import { listenHttps } from "#net";
 import { webApi } from "#webapi";
 import { selfSigned } from "../self-signed.ts";
@@ -75,3 +76,12 @@ export async function openSite(secondFactor: "off" | "otp" = "otp"): Promise<Sit
     [Symbol.asyncDispose]: () => open.disposeAsync(),
   };
 }
+
+/** A GitHub connector, as the login page shows it. */
+export const connector = (name: string, display: string): Connector =>
+  Connector.parse({
+    kind: "github",
+    version: "v3",
+    metadata: { name },
+    spec: { client_id: "id", redirect_url: "https://localhost/v1/webapi/github/callback", display },
+  });

@@ -1,7 +1,7 @@
 import type { WebSession } from "#contract/auth";
 import { type Clock, hour, minute } from "#core/clock";
 import { Fault } from "#core/errors";
-import { User } from "#model";
+import { type AuthPreference, type Connector, User } from "#model";
 import type { WebAuth } from "#webapi";
 import { totp } from "./totp.ts";
 
@@ -20,6 +20,13 @@ export class FakeAuth implements WebAuth {
   readonly #accounts = new Map<string, { password: string; seed: string }>();
   readonly #invites = new Map<string, Invited>();
   readonly #sessions = new Map<string, WebSession>();
+  /** How people log in, where a test wants it otherwise. */
+  preference: Partial<AuthPreference> = {};
+  connectors: Connector[] = [];
+  /** Every login that began at an identity provider; its state is its index. */
+  readonly begun: Parameters<WebAuth["sso.start"]>[0][] = [];
+  /** What the next login by an identity provider comes to. */
+  refusal: string | undefined;
   #made = 0;
   /** Every call that carried a client address, for tests to look at. */
   readonly logins: { user: string; client_addr: string | undefined; ttl?: number }[] = [];
@@ -72,7 +79,35 @@ export class FakeAuth implements WebAuth {
 
   "cluster.preference" = async (): ReturnType<WebAuth["cluster.preference"]> => {
     this.#check();
-    return { type: "local", second_factor: this.#secondFactor, local_auth: true };
+    return { type: "local", second_factor: this.#secondFactor, local_auth: true, ...this.preference };
+  };
+
+  "connectors.list" = async (): ReturnType<WebAuth["connectors.list"]> => this.connectors;
+
+  "sso.start": WebAuth["sso.start"] = async (asked) => {
+    this.#check();
+    const { kind, connector = this.connectors.find((one) => one.kind === kind)?.metadata.name } = asked;
+    if (!this.connectors.some((one) => one.kind === kind && one.metadata.name === connector))
+      throw new Fault("not_found", `this cluster has no ${kind} connector`);
+    this.begun.push(asked);
+    return { redirect_url: `https://provider.example.com/authorize?state=${this.begun.length - 1}` };
+  };
+
+  "sso.finish": WebAuth["sso.finish"] = async ({ kind, query, csrf_token, client_addr }) => {
+    this.#check();
+    const asked = this.begun[Number(new URLSearchParams(query).get("state") ?? "x")];
+    if (asked?.kind !== kind) throw new Fault("not_found", "this login is over or was never begun");
+    const { flow } = asked;
+    const { redirect_url } = flow;
+    this.logins.push({ user: "octocat", client_addr });
+    if (this.refusal !== undefined)
+      return { type: "refused", flow: flow.type, redirect_url, error: this.refusal };
+    if (flow.type === "web") {
+      if (flow.csrf_token !== csrf_token) throw new Fault("access_denied", "begun in another browser");
+      return { type: "web", session: this.#open("octocat"), redirect_url };
+    }
+    const certs = { username: "octocat", cert: "ssh-ed25519-cert-v01@openssh.com AAAA", host_signers: [] };
+    return { type: "console", certs, redirect_url };
   };
 
   "logins.web": WebAuth["logins.web"] = async ({ user, password, otp_token, client_addr }) => {

@@ -71,6 +71,7 @@ suite("rotations", () => {
         pub_key: ssh,
         tls_pub_key: tls,
         ttl: hour,
+        sources: undefined,
       });
       const sshOf = (line: string, keys: string[]): number =>
         keys.findIndex((key) => {

@@ -13,7 +13,7 @@ export const globals = {
   certFormat: flag.choice("Form of the certificate", ["standard", "oldssh"]),
   compat: flag.choice("Form of the certificate", ["standard", "oldssh"], { hidden: true }),
   insecure: flag.yes("Do not verify the proxy's HTTPS certificate"),
-  auth: flag.choice("How to log in", ["local"]),
+  auth: flag.text("How to log in: the name of a connector, or local for a password", { value: "NAME" }),
   bindAddr: flag.text("Where to wait for a login in the browser: HOST:PORT of this machine", {
     value: "HOST:PORT",
     env: "TELEPORT_LOGIN_BIND_ADDR",

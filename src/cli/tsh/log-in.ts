@@ -32,7 +32,10 @@ export async function needLogin(context: TshContext, home: Home): Promise<Login>
     const why = profile ? "your login has expired" : "you are not logged in";
     throw new Fault("access_denied", `${why}; log in with: tsh login --proxy=${proxy ?? "HOST"}`);
   }
-  return bySshPort(context, await logIn(context, home, profile));
+  // The same way as the last time, whatever is the cluster's default.
+  const auth = context.flags.auth ?? (profile?.authType || undefined);
+  const again = { ...context, flags: { ...context.flags, auth } };
+  return bySshPort(context, await logIn(again, home, profile));
 }
 
 /** The login by the SSH port that the flags name: for this command it counts more than what the profile remembers. */
@@ -62,42 +65,38 @@ export async function logIn(
   if (web.insecure) io.err(`WARNING: nobody verifies that ${web.host} is your proxy (--insecure)`);
   const answer = await api.ping(web, flags.auth, signal);
   await checkVersion(context, answer.min_client_version);
-  if (answer.auth.type !== "local") {
-    throw new Fault(
-      "access_denied",
-      `people log in to this proxy by ${printable(answer.auth.type)}, in the browser; with a local password use --auth=local`,
-    );
-  }
 
   const named = flags.user ?? profile?.user;
   const known =
     positional !== undefined &&
     (positional === answer.cluster_name || (await api.clusterKnown(web, positional, signal)));
-  const user = named ?? (known ? undefined : positional) ?? io.machine.user;
-  if (known && named === undefined) {
-    io.err(
-      `${printable(positional)} is taken for the cluster; to log in as that user: --user=${printable(positional)}`,
-    );
-  }
-  if (user === "") throw new Fault("bad_parameter", "nobody knows your name here: give it with --user");
   const asked = {
-    user,
     ttl: ttlOf(context) ?? api.defaultTtl,
     compatibility: flags.certFormat ?? flags.compat ?? ("" as const),
   };
-  const credentials =
-    answer.auth.second_factor === "webauthn"
-      ? await (await import("./key-login.ts")).logInWithKey(context, web, answer.auth, asked)
-      : await api.login(
-          web,
-          {
-            ...asked,
-            password: await io.askSecret(`Enter password for Teleport user ${printable(user)}:`, signal),
-            otpToken:
-              answer.auth.second_factor === "otp" ? await io.askSecret("Enter your OTP token:", signal) : "",
-          },
-          signal,
-        );
+  let credentials: Credentials;
+  if (answer.auth.type === "local") {
+    const user = named ?? (known ? undefined : positional) ?? io.machine.user;
+    if (known && named === undefined) {
+      io.err(
+        `${printable(positional)} is taken for the cluster; to log in as that user: --user=${printable(positional)}`,
+      );
+    }
+    if (user === "") throw new Fault("bad_parameter", "nobody knows your name here: give it with --user");
+    if (answer.auth.second_factor === "webauthn") {
+      const { logInWithKey } = await import("./key-login.ts");
+      credentials = await logInWithKey(context, web, answer.auth, { user, ...asked });
+    } else {
+      const password = await io.askSecret(`Enter password for Teleport user ${printable(user)}:`, signal);
+      const asksCode = answer.auth.second_factor === "otp";
+      const otpToken = asksCode ? await io.askSecret("Enter your OTP token:", signal) : "";
+      credentials = await api.login(web, { user, password, otpToken, ...asked }, signal);
+    }
+  } else {
+    const { logInByProvider } = await import("./sso-login.ts");
+    credentials = await logInByProvider(context, web, answer.auth, asked);
+  }
+  const { user } = credentials;
 
   const main = api.profileOf(typed, answer, user);
   const made: Profile = known ? { ...main, cluster: positional } : main;

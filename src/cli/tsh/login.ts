@@ -21,7 +21,9 @@ export async function login(context: LoginContext): Promise<number> {
   if (flags.format !== undefined || flags.overwrite !== undefined)
     throw new Fault("bad_parameter", "--format and --overwrite are for what --out writes");
   const current = await currentLogin(context, home);
-  if (!current) {
+  // Who names another way to log in than that of this login wants to be somebody else.
+  const isOther = context.flags.auth !== undefined && context.flags.auth !== current?.profile.authType;
+  if (!current || isOther) {
     const made = await logIn(context, home, await chosenProfile(context, home), positional);
     showLogin(io, made.profile, made.credentials);
     return 0;

@@ -83,7 +83,7 @@ function Account({ me }: { me: UserContext }): ReactElement {
       <section className="panel" aria-labelledby="terminal">
         <h2 id="terminal">Connect from your terminal</h2>
         <p>Sign in with tsh once; it fetches a certificate and every SSH command works from then on.</p>
-        <Copy label="command" text={loginLine(proxyAddress(), me.userName)} />
+        <Copy label="command" text={loginLine(proxyAddress(), me.userName, me.connector)} />
       </section>
       <footer>Teleport {me.version}</footer>
     </>

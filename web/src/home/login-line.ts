@@ -1,6 +1,6 @@
-/** The command that signs a terminal in, safe to paste whatever the name holds. */
-export const loginLine = (proxy: string, user: string): string =>
-  `tsh login --proxy=${word(proxy)} --user=${word(user)}`;
+/** The command that signs a terminal in, safe to paste whatever the name holds. `auth`: the connector that one logs in by. */
+export const loginLine = (proxy: string, user: string, auth: string | undefined): string =>
+  `tsh login --proxy=${word(proxy)} ${auth === undefined ? `--user=${word(user)}` : `--auth=${word(auth)}`}`;
 
 /** One word of a POSIX shell. */
 const word = (text: string): string =>

@@ -6,6 +6,7 @@ import { signIn, signInWithKey } from "../session/actions.ts";
 import { CodeField, type Complaints, Form, PasswordField, TextField } from "../ui/form.tsx";
 import { Notice } from "../ui/notice.tsx";
 import { CardScreen, Title } from "../ui/screen.tsx";
+import { Providers } from "./providers.tsx";
 
 /** User, password, and a code when the cluster asks for one (WEB-51); then back to where one came from. */
 export function Login(): ReactElement {
@@ -23,31 +24,34 @@ export function Login(): ReactElement {
       <p className="lead">
         to cluster <b>{config.cluster_name}</b>
       </p>
-      <Form<Field>
-        names={names}
-        check={missing(asksCode)}
-        submit={async ({ user, password, code }) => {
-          const named = { user: user.trim(), pass: password };
-          if (asksKey) await signInWithKey(named);
-          else await signIn({ ...named, second_factor_token: digits(code) });
-          navigate(`~${back}`);
-        }}
-        retry="password"
-        refused="Could not sign in"
-        button={asksKey ? "Sign in with security key" : "Sign in"}
-        {...(asksKey && { busy: "Touch your security key…" })}
-      >
-        <TextField name="user" label="User name" autoComplete="username" />
-        <PasswordField name="password" label="Password" autoComplete="current-password" />
-        {asksCode && (
-          <CodeField
-            name="code"
-            label="Two-factor code"
-            hint="Six digits from your authenticator app"
-            autoComplete="one-time-code"
-          />
-        )}
-      </Form>
+      {config.local_auth && (
+        <Form<Field>
+          names={names}
+          check={missing(asksCode)}
+          submit={async ({ user, password, code }) => {
+            const named = { user: user.trim(), pass: password };
+            if (asksKey) await signInWithKey(named);
+            else await signIn({ ...named, second_factor_token: digits(code) });
+            navigate(`~${back}`);
+          }}
+          retry="password"
+          refused="Could not sign in"
+          button={asksKey ? "Sign in with security key" : "Sign in"}
+          {...(asksKey && { busy: "Touch your security key…" })}
+        >
+          <TextField name="user" label="User name" autoComplete="username" />
+          <PasswordField name="password" label="Password" autoComplete="current-password" />
+          {asksCode && (
+            <CodeField
+              name="code"
+              label="Two-factor code"
+              hint="Six digits from your authenticator app"
+              autoComplete="one-time-code"
+            />
+          )}
+        </Form>
+      )}
+      <Providers config={config} back={back} />
     </CardScreen>
   );
 }

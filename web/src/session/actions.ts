@@ -43,6 +43,11 @@ export async function signUpWithKeys(
   await signUp({ ...signup, webauthn });
 }
 
+/** Takes up the session that an identity provider's answer brought on the way here. */
+export async function takeUp(): Promise<void> {
+  hold(await request(BearerSession, "POST", webPaths.sso));
+}
+
 export async function signUp(signup: SignupRequest): Promise<void> {
   hold(await request(BearerSession, "POST", webPaths.users, signup));
 }

@@ -1,0 +1,97 @@
+import { request as plainRequest } from "node:http";
+import { request } from "node:https";
+import { getCACertificates } from "node:tls";
+import { type Clock, type Millis, second } from "#core/clock";
+import { Fault } from "#core/errors";
+
+/** A request to an identity provider. What comes back is all there: nothing of it is still on its way. */
+export type Outgoing = (url: string, options?: OutgoingOptions) => Promise<Response>;
+
+interface OutgoingOptions {
+  readonly method?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string;
+}
+
+const patience: Millis = 20 * second;
+const largest = 1024 * 1024; // bytes of an answer
+
+/**
+ * Requests over HTTPS only, to a certificate that this machine trusts; redirects are not followed, so that a secret goes only where
+ * it was meant to; an answer has 20 s and 1 MiB. `clear`: origins of this machine that may be asked without TLS.
+ * Throws `unreachable`, in words for an administrator: people who log in are told less.
+ */
+export function outgoing(clock: Clock, clear: readonly string[] = []): Outgoing {
+  return async (text, { method = "GET", headers = {}, body } = {}) => {
+    const url = new URL(text);
+    const isClear = url.protocol === "http:" && clear.includes(url.origin) && isLoopback(url.hostname);
+    if (url.protocol !== "https:" && !isClear)
+      throw new Fault(
+        "unreachable",
+        `${url.origin} is not asked: identity providers must be reached by https://`,
+      );
+    const { promise, resolve, reject } = Promise.withResolvers<Response>();
+    const send = isClear ? plainRequest : request;
+    const sent = send(url, { method, headers, ca: trusted() });
+    const fail = (why: string): void => {
+      reject(new Fault("unreachable", `${url.origin} ${why}`));
+      sent.destroy();
+    };
+    const over = new AbortController();
+    clock.sleep(patience, over.signal, { background: true }).then(
+      () => fail(`did not answer within ${patience / second} s`),
+      () => {}, // in time
+    );
+    sent.once("response", (response) => {
+      const parts: Uint8Array[] = [];
+      let size = 0;
+      response.on("data", (part: Uint8Array) => {
+        size += part.length;
+        if (size > largest) fail(`answers with more than ${largest} bytes`);
+        else parts.push(part);
+      });
+      response.once("error", reject);
+      response.once("end", () => {
+        const { statusCode: status = 0, headers: got } = response;
+        const isWhole = status >= 200 && status <= 599;
+        if (!isWhole) return fail(`answers with status ${status}`);
+        const bare = [204, 205, 304].includes(status);
+        resolve(new Response(bare ? null : Buffer.concat(parts), { status, headers: single(got) }));
+      });
+    });
+    sent.once("error", (cause) =>
+      reject(new Fault("unreachable", `${url.origin} cannot be reached: ${cause.message}`, { cause })),
+    );
+    sent.end(body);
+    try {
+      return await promise;
+    } finally {
+      over.abort();
+    }
+  };
+}
+
+const single = (headers: NodeJS.Dict<string | string[]>): [string, string][] =>
+  Object.entries(headers).map(([name, value]) => [
+    name,
+    Array.isArray(value) ? value.join(", ") : (value ?? ""),
+  ]);
+
+export const isLoopback = (host: string): boolean => /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/.test(host);
+
+let authorities: string[] | undefined;
+/** Those of Node and those of this machine, where a company adds its own. */
+const trusted = (): string[] =>
+  (authorities ??= [...getCACertificates("default"), ...getCACertificates("system")]);
+
+/** The JSON of a good answer. Throws `unreachable` for another status, and for what is no JSON. */
+export async function jsonOf(response: Response, what: string): Promise<unknown> {
+  const text = await response.text();
+  if (response.status !== 200)
+    throw new Fault("unreachable", `${what} was answered with status ${response.status}`);
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new Fault("unreachable", `${what} was answered with something that is no JSON`, { cause });
+  }
+}
