@@ -33,6 +33,9 @@ export async function openAuditLog(destinations: readonly Destination[], world: 
   return new AuditLog({ ...world, stores });
 }
 
+/** Far more than a member sends between a lost connection and the next. */
+const mostRepeated = 20_000;
+
 /**
  * The cluster's audit log. It speaks for one of its places, the first that can be searched (else the first): an event is
  * acknowledged when that one has it. A failure of another is reported and counted, and stops nothing.
@@ -44,6 +47,8 @@ export class AuditLog implements Emitter, AsyncDisposable {
   /** By uid. */
   readonly #underWay = new Map<string, Promise<void>>();
   #again: Promise<void> = Promise.resolve();
+  /** Uids of events that were brought again, the last of them: the first sending of one may still be on its way, and come after. */
+  readonly #repeated = new Set<string>();
 
   constructor(parts: Parts) {
     this.#parts = parts;
@@ -54,6 +59,11 @@ export class AuditLog implements Emitter, AsyncDisposable {
 
   async emit(draft: Draft): Promise<void> {
     const event = stamp(draft, this.#parts);
+    if (this.#repeated.has(event.uid)) await this.#underWay.get(event.uid);
+    else await this.#keepOnce(event);
+  }
+
+  async #keepOnce(event: AuditEvent): Promise<void> {
     const kept = this.#keep(event);
     this.#underWay.set(event.uid, kept);
     try {
@@ -77,7 +87,17 @@ export class AuditLog implements Emitter, AsyncDisposable {
   async #emitAgain(events: readonly AuditEvent[]): Promise<void> {
     await Promise.allSettled(events.map(({ uid }) => this.#underWay.get(uid)));
     const kept = (await this.#main.kept?.(events)) ?? new Set();
-    await Promise.all(events.filter(({ uid }) => !kept.has(uid)).map((event) => this.emit(event)));
+    for (const { uid } of events) this.#repeated.add(uid);
+    try {
+      await Promise.all(events.filter(({ uid }) => !kept.has(uid)).map((event) => this.#keepOnce(event)));
+    } catch (err) {
+      for (const { uid } of events) this.#repeated.delete(uid);
+      throw err;
+    }
+    for (const uid of this.#repeated) {
+      if (this.#repeated.size <= mostRepeated) break;
+      this.#repeated.delete(uid);
+    }
   }
 
   async #keep(event: AuditEvent): Promise<void> {

@@ -193,6 +193,25 @@ suite("events that may have arrived before", () => {
     assert.deepEqual(users(await w.lines()), ["a"]);
   });
 
+  test("when the first sending comes after the second, which was waited for no longer", async () => {
+    await using w = await world();
+    const [a, b] = [stamped("a"), stamped("b")];
+    await Promise.all([w.audit.emitAgain([a]), w.audit.emit(a)]);
+    await w.audit.emit(a);
+    await w.audit.emit(b);
+    assert.deepEqual(users(await w.lines()), ["a", "b"]);
+  });
+
+  test("and are asked for anew where they could not be kept", async () => {
+    await using w = await world();
+    const a = stamped("a");
+    await rename(w.folder, `${w.folder}.away`);
+    await assert.rejects(w.audit.emitAgain([a]));
+    await rename(`${w.folder}.away`, w.folder);
+    await w.audit.emit(a);
+    assert.deepEqual(users(await w.lines()), ["a"]);
+  });
+
   test("also by a server that was started since, on the file of their day or of the day before", async () => {
     await using w = await world();
     const late = stamped("late", { time: "2026-11-20T08:00:00Z" });
