@@ -147,6 +147,22 @@ suite("logins by GitHub", () => {
     assert.equal(Date.parse(user.spec.expires ?? "") / 1000, end);
   });
 
+  test("roles bind a login by a provider to addresses as every other: elsewhere it makes no account", async () => {
+    const entry = { organization: "octo", team: "admins", logins: ["root"], roles: ["bound"] };
+    await using s = await setting({ teams_to_logins: [entry] });
+    const allow = { logins: ["{{internal.logins}}"] };
+    const put = (options: object) =>
+      s.c.admin["roles.put"]({ role: role("bound", { options, allow }), force: true });
+    await put({ source_addresses: ["10.0.0.0/8"] });
+    refusedWith(await logIn(s.c, await consoleFlow()));
+    assert.deepEqual(await s.c.admin["users.list"]({}), []);
+    await put({ pin_source_ip: true });
+    const done = await logIn(s.c, await consoleFlow());
+    assert.ok(done.type === "console" && done.certs.cert !== undefined);
+    const { certificate } = parsePublicKeyLine(done.certs.cert).key;
+    assert.deepEqual([...(certificate?.criticalOptions ?? [])], [["source-address", "192.0.2.7/32"]]);
+  });
+
   test("nobody is sent to log in for a key that cannot be certified", async () => {
     await using s = await setting();
     const flow = {
