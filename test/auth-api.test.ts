@@ -12,10 +12,13 @@ import { memoryLog } from "#core/log";
 import { Queue } from "#core/queue";
 import type { Caller, CertAuthority, Identity } from "#model";
 import { issueTls, makeAuthority, makeTlsKey, type TlsPair } from "#pki";
+import { introduce } from "#ssh/brought";
+import { formatPublicKeyLine, generateKey, issueCertificate } from "#ssh/keys";
 import { authApi } from "../src/auth/api.ts";
 import { identify } from "../src/auth/peer.ts";
 
 const clock = new TestClock();
+const sshAuthority = await generateKey("ed25519");
 const hostId = "6a1b4c5e-8a45-4a2e-9f0d-2f7d2c1d5b01";
 
 async function authority(type: "user" | "host"): Promise<{ pair: TlsPair; ca: CertAuthority }> {
@@ -24,7 +27,12 @@ async function authority(type: "user" | "host"): Promise<{ pair: TlsPair; ca: Ce
     kind: "cert_authority",
     version: "v2",
     metadata: { name: "main" },
-    spec: { type, cluster_name: "main", checking_keys: ["x"], tls_key_pairs: [{ cert: pair.cert }] },
+    spec: {
+      type,
+      cluster_name: "main",
+      checking_keys: [formatPublicKeyLine({ key: sshAuthority.publicKey })],
+      tls_key_pairs: [{ cert: pair.cert }],
+    },
   };
   return { pair, ca };
 }
@@ -34,12 +42,13 @@ async function certificate(
   commonName: string,
   organizations: string[],
   dnsNames: string[] = [],
+  organizationalUnits: string[] = [],
 ): Promise<TlsPair> {
   const { publicKey, privateKey } = await makeTlsKey("ecdsa-p256");
   const cert = await issueTls({
     ca,
     publicKey,
-    subject: { commonName, organizations },
+    subject: { commonName, organizations, organizationalUnits },
     dnsNames,
     notBefore: clock.now(),
     notAfter: clock.now() + 10 * 365 * 24 * hour,
@@ -134,6 +143,63 @@ suite("auth API", async () => {
     assert.deepEqual(await client["cluster.ca"]({}), { tls_ca_certs: [host.pair.cert] });
     await assert.rejects(client["users.list"]({}), (err) => Fault.is(err, "access_denied"));
     client.close();
+  });
+
+  test("S33: a certificate that is bound to addresses is good there only, by what the system or a proxy of ours says of them", async () => {
+    const bound = (range: string) => certificate(user.pair, "joe", ["dev"], [], [`source-address:${range}`]);
+    const [here, away] = [await bound("127.0.0.1/32"), await bound("192.0.2.0/24")];
+    /** A call over a connection that begins with these bytes. */
+    const call = async (pair: TlsPair, before?: Uint8Array): Promise<unknown> => {
+      const client = openAuthClient({
+        dial: async () => {
+          const socket = await dial();
+          if (before) socket.write(before);
+          return socket;
+        },
+        authorities: [host.pair.cert],
+        clusterName: "main",
+        version: "5.0.0",
+        certificate: pair,
+      });
+      try {
+        return await client["cluster.ca"]({});
+      } finally {
+        client.close();
+      }
+    };
+    const refused = (err: unknown): boolean =>
+      Fault.is(err, "access_denied") && /may not be used from/.test(err.message);
+    const key = await generateKey("ed25519");
+    const certified = async (role: string) =>
+      key.signer(
+        await issueCertificate(
+          {
+            key: key.publicKey,
+            type: "host",
+            keyId: "x",
+            serial: 1n,
+            principals: ["x"],
+            validAfter: BigInt(clock.now() / 1000 - 60),
+            validBefore: BigInt(clock.now() / 1000 + 3600),
+            extensions: new Map([["x-teleport-role", role]]),
+          },
+          sshAuthority.signer(),
+        ),
+      );
+    const word = async (role: string, audience = "auth") =>
+      introduce("192.0.2.7:5000", { audience, user: "", signer: await certified(role), now: clock.now() });
+
+    assert.ok(await call(here));
+    await assert.rejects(call(away), refused);
+    assert.ok(await call(away, await word("Proxy")));
+    await assert.rejects(call(here, await word("Proxy")), refused);
+    for (const lie of [
+      await introduce("192.0.2.7:5000"),
+      await word("Node"),
+      await word("Proxy", "node-1"),
+      Buffer.concat([await introduce("192.0.2.8:5000"), await word("Proxy")]),
+    ])
+      await assert.rejects(call(away, lie));
   });
 
   test("a fault crosses the wire with kind, sentence and details", async () => {

@@ -235,7 +235,7 @@ suite("tctl apply", () => {
       [first.out, first.err],
       [
         "Nothing to do: 2 as the files say\n",
-        "NOTE: user/ann is locked, and stays so: a file locks, tctl edit user/ann unlocks\n",
+        "NOTE: user/ann is locked, and stays so: tctl users unlock ann opens it\n",
       ],
     );
     assert.equal((await statusOf("ann")).locked_message, "lost laptop");

@@ -380,7 +380,12 @@ suite("tctl create", () => {
     [
       "a role whose condition makes no sense",
       `${joe}---\n${dev.replace("logins: [root]", "rules: [{resources: [dog], verbs: [list]}]")}`,
-      /^error: standard input \(document 2\):6:1: role "dev", allow\.rules: there is no resource "dog"; use /,
+      /^error: standard input \(document 2\):9:24: role "dev", allow\.rules\[0\]: there is no resource "dog"; use /,
+    ],
+    [
+      "a label of a role that no pattern is",
+      dev.replace("logins: [root]", 'node_labels: {"a b": ok, "[]": "^($"}'),
+      /^error: standard input:4:47: role "dev", allow\.node_labels\["\[\]"\]: /,
     ],
     [
       "one resource at two places",

@@ -10,7 +10,8 @@ import { MemoryBackend } from "#backend";
 import { second, systemClock, TestClock } from "#core/clock";
 import { Fault } from "#core/errors";
 import { memoryLog } from "#core/log";
-import type { CertAuthority, RotationPhase } from "#model";
+import { systemRandom } from "#core/random";
+import { type CertAuthority, ClusterConfig, type RotationPhase } from "#model";
 import { issuedBy, type TlsPair } from "#pki";
 import { parsePublicKeyLine, sameKey } from "#ssh/keys";
 import { authApi } from "../src/auth/api.ts";
@@ -24,7 +25,7 @@ import {
   type MemberRole,
   readIdentity,
 } from "../src/daemon/identity.ts";
-import { hostAuthorityOf } from "../src/daemon/rotation.ts";
+import { followRotations, hostAuthorityOf } from "../src/daemon/rotation.ts";
 import { eventually } from "./support/eventually.ts";
 
 const asked: Asked = { node_name: "db", additional_principals: [], dns_names: [] };
@@ -70,8 +71,7 @@ async function world() {
       const log = memoryLog();
       const [first, renew] = [certify("join"), certify("renew")];
       const keeper = await IdentityKeeper.open({ dataDir, role, asked, first, renew, clock, log });
-      const follow = (source = hostAuthorityOf(c.auth)) => {
-        keeper.follow(source);
+      const start = (): void => {
         const stop = new AbortController();
         const done = keeper.run(stop.signal, () => {});
         stack.defer(async () => {
@@ -79,9 +79,13 @@ async function world() {
           await done;
         });
       };
+      const follow = (): void => {
+        keeper.follow(hostAuthorityOf(c.auth));
+        start();
+      };
       const serves = (phase: RotationPhase): Promise<unknown> =>
         eventually(`${role} at ${phase}`, () => keeper.served?.phase === phase);
-      return { keeper, calls, failures, log, follow, serves };
+      return { keeper, calls, failures, log, start, follow, serves };
     },
     async [Symbol.asyncDispose]() {
       await stack.disposeAsync();
@@ -208,6 +212,52 @@ suite("a host over a rotation of the host CA", () => {
     await w.clock.advance(10 * second);
     await node.serves("update_clients");
     assert.equal(node.calls.length, 4);
+  });
+
+  test("believes no copy on disk, which may be older than what it was told last; tells its record's owner when it serves", async () => {
+    await using w = await world();
+    const node = await w.member("Node");
+    const before = w.c.auth.authorities();
+    const listeners = new Set<() => void>();
+    const mirror = {
+      connected: false,
+      seen: before,
+      authorities: (type: string) => mirror.seen.filter(({ spec }) => spec.type === type),
+      config: () => ClusterConfig.parse({ cluster_id: "1", cluster_name: "main" }),
+      onChange(listener: () => void) {
+        listeners.add(listener);
+        return () => void listeners.delete(listener);
+      },
+      change(connected: boolean, seen: readonly CertAuthority[]) {
+        Object.assign(mirror, { connected, seen });
+        for (const listener of listeners) listener();
+      },
+    };
+    const rotating = followRotations(node, mirror, { clock: w.clock, random: systemRandom });
+    let told = 0;
+    rotating.onChange(() => told++);
+    node.start();
+    await w.to("init");
+    const both = w.c.auth.authorities();
+    mirror.change(true, both);
+    await node.serves("init");
+    await eventually("a word of it", async () => {
+      await w.clock.advance(second);
+      return told > 0;
+    });
+    assert.equal(rotating.record().rotation?.host?.phase, "init");
+    mirror.change(false, before);
+    // As long as it would take to believe it, which is a file to write.
+    for (let turn = 0; turn < 100; turn++) {
+      await readIdentity(w.dataDir, "Node");
+      assert.equal(node.keeper.identity.authorities.length, 2);
+    }
+    await w.to("update_clients");
+    mirror.change(true, w.c.auth.authorities());
+    await node.serves("update_clients");
+    assert.equal(node.keeper.identity.authorities.length, 2);
+    assert.deepEqual(node.calls, ["join", "renew"]);
+    assert.ok(!node.log.lines.some(({ level }) => level === "warn"));
   });
 
   for (const [which, follows] of [

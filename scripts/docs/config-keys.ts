@@ -97,7 +97,7 @@ export const configKeys: Readonly<Record<string, string>> = {
   "auth_service.authentication.local_auth":
     "`no` refuses every login by password, every invitation and every reset.",
   "auth_service.session_recording":
-    "`node`: nodes record; `off`: nobody records, events are kept. `proxy` is refused at start in this version.",
+    "`node`: nodes record; `off`: nobody records but for roles that demand it (`record_session: required`), events are kept. `proxy` is refused at start in this version.",
   "auth_service.proxy_checks_host_keys": `${none} It belongs to recording at the proxy.`,
   "auth_service.client_idle_timeout":
     "Closes connections to nodes on which the client sent nothing for so long.",

@@ -168,7 +168,7 @@ export class Logins {
     return request ?? this.#refuse(credentials, user, wrongFactors, "the account has no security key");
   }
 
-  /** The account of the name, if there is one. Throws while failed logins lock it, or where they come from. */
+  /** The account of the name, if there is one. Throws `access_denied` while failed logins lock it, or where they come from. */
   async #unlocked({ user: name, client_addr }: Credentials): Promise<User | undefined> {
     const user = isName(name) ? await this.#parts.store.users.find(name) : undefined;
     await this.#sources.refuseLocked(client_addr);
@@ -176,7 +176,7 @@ export class Logins {
     return user;
   }
 
-  /** Whether it is the password: then that it is the one of now. */
+  /** Whether it is the password: then what holds as long as it is. */
   async #knows(user: User | undefined, name: string, password: string): Promise<Condition | undefined> {
     const { store, config } = this.#parts;
     const held = isName(name) ? await store.passwords.findVersioned(name) : undefined;

@@ -63,6 +63,21 @@ suite("resetting an account", () => {
     assert.deepEqual([entered?.code, c.events.length], ["T1000I", 3]);
   });
 
+  test("gives a password to an account that has none, such as one from a file, and codes to one from before them", async () => {
+    await using c = await cluster();
+    await c.addUser("joe");
+    await assert.rejects(login(c, ""), kind("access_denied"));
+    await complete(c, (await reset(c)).token);
+    await login(c, "new password");
+    await c.auth.parts.store.preference.put(otp.preference);
+    await assert.rejects(login(c, "new password", "000000"), kind("access_denied"));
+    const { token } = await reset(c);
+    const seed = seedOf((await c.proxy["signups.get"]({ token })).otp_uri) ?? "";
+    await complete(c, token, codeAt(seed, stepAt(c.clock.now())));
+    await c.clock.advance(30 * second);
+    await login(c, "new password", codeAt(seed, stepAt(c.clock.now())));
+  });
+
   test("is listed as a token until it is used, and leads to its page", async () => {
     await using c = await cluster();
     await c.proxy["proxies.announce"](

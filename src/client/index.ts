@@ -29,10 +29,10 @@ export type { WebClientOptions } from "./web.ts";
 
 /** `ping`, `clusterKnown`, `login`, `loginOnPage`, `profileOf`: the web API, for who has no certificate yet. */
 export const loginApi = () => import("./login.ts");
+/** `beginSsoLogin`: logins by a connector. */
+export const ssoLoginApi = () => import("./sso-login.ts");
 /** `checkKeyPage`, `beginKeyLogin`: logins with a security key. */
 export const keyLoginApi = () => import("./key-login.ts");
-/** `beginSsoLogin`. */
-export const ssoLoginApi = () => import("./sso-login.ts");
 /** `openAuth`: the auth API, for who has one. */
 export const authApi = () => import("./auth.ts");
 /** `relearnAuthorities`: what certifies hosts, when that has changed. */

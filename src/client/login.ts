@@ -61,8 +61,7 @@ export async function login(
     ttl: request.ttl * 1_000_000,
     compatibility: request.compatibility,
   };
-  const answer = await callWeb(web, "POST", `/v1${webPaths.certs}`, signal, body);
-  return answered(answer, keys, request.user);
+  return certified(await callWeb(web, "POST", `/v1${webPaths.certs}`, signal, body), keys, request.user);
 }
 
 /** Keys of one login, and how a request names their public halves. */
@@ -85,7 +84,7 @@ export async function loginOnPage(
   const keys = await newKeys();
   const { browserLogin } = await import("./browser-login.ts");
   const answer = await browserLogin({ ...browser, start: (redirectUrl) => begin(redirectUrl, keys.asked) });
-  return answered(answer, keys, user);
+  return certified(answer, keys, user);
 }
 
 async function newKeys(): Promise<LoginKeys> {
@@ -98,7 +97,7 @@ async function newKeys(): Promise<LoginKeys> {
 }
 
 /** Throws `access_denied` for a refusal, `protocol` for certificates that are not of these keys or, where one is named, of this user. */
-function answered(certs: unknown, keys: LoginKeys, user: string | undefined): Credentials {
+function certified(certs: unknown, keys: LoginKeys, user: string | undefined): Credentials {
   const refusal = SsoRefusal.safeParse(certs);
   if (refusal.success) throw new Fault("access_denied", refusal.data.error);
   const answer = understood(CertsAnswer, certs);

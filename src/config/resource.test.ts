@@ -6,8 +6,7 @@ import { Role, User } from "#model";
 import { parseResources } from "./resource.ts";
 
 const schemas = { user: User, role: Role };
-const why = (kind: string): string => `creating resources of type ${JSON.stringify(kind)} is not supported`;
-const parse = (text: string) => parseResources(text, "r.yaml", schemas, why);
+const parse = (text: string) => parseResources(text, "r.yaml", schemas);
 const joe = "kind: user\nversion: v2\nmetadata: {name: joe}\nspec: {roles: [admin]}";
 
 suite("resource files", () => {
@@ -109,13 +108,14 @@ suite("resource files", () => {
     assert.throws(() => parse(`kind: ${"[".repeat(200)}${"]".repeat(200)}`), /nested deeper than 50 levels/);
     assert.throws(() => parse(`# ${"x".repeat(17 << 20)}`), /the file is larger than 16 MiB/);
   });
-  test("each tells where it stands and what was given", () => {
+  test("each tells where it stands, and what is in it", () => {
     const [one, two] = parse(
       `${joe}\n---\n- kind: user\n  version: v2\n  metadata: {name: ann}\n  spec: {}\n`,
     );
-    assert.equal(one?.place, "r.yaml (document 1):1:1");
-    assert.equal(two?.place, "r.yaml (document 2):6:3");
-    assert.deepEqual(two?.given, { kind: "user", version: "v2", metadata: { name: "ann" }, spec: {} });
+    assert.equal(one?.placeOf(), "r.yaml (document 1):1:1");
+    assert.equal(one?.placeOf(["spec", "roles", 0]), "r.yaml (document 1):4:16");
+    assert.equal(two?.placeOf(), "r.yaml (document 2):6:3");
+    assert.equal(two?.placeOf(["metadata", "name"]), "r.yaml (document 2):8:20");
   });
   test("no text makes the reader throw anything but a complaint", () => {
     const piece = fc.constantFrom(

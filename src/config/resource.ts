@@ -10,10 +10,8 @@ export type Resource<S extends Schemas> = {
   [K in keyof S & string]: {
     readonly kind: K;
     readonly value: z.output<S[K]>;
-    /** As it stands in the file, every value its text: tells what was left out. */
-    readonly given: unknown;
-    /** `<file>:<line>:<column>`, for complaints. */
-    readonly place: string;
+    /** `<file>:<line>:<column>` of the resource, or of what stands at a path in it, for complaints. */
+    readonly placeOf: (path?: readonly PropertyKey[]) => string;
   };
 }[keyof S & string];
 
@@ -29,7 +27,7 @@ export function parseResources<const S extends Schemas>(
   text: string,
   name: string,
   schemas: S,
-  why: (kind: string) => string,
+  why: (kind: string) => string = notSupported,
 ): Resource<S>[] {
   const trees = readYaml(text, name, limits);
   const found: Resource<S>[] = [];
@@ -44,6 +42,9 @@ export function parseResources<const S extends Schemas>(
   return found;
 }
 
+const notSupported = (kind: string): string =>
+  `creating resources of type ${JSON.stringify(kind)} is not supported`;
+
 const Kinded = z.looseObject({ kind: z.string({ error: "wants the kind of the resource, e.g. user" }) });
 
 function resource<S extends Schemas>(
@@ -53,13 +54,12 @@ function resource<S extends Schemas>(
 ): Resource<S> {
   const { tree, name, schemas, why } = file;
   const from = { value, at: (path: readonly PropertyKey[]) => [...prefix, ...path] };
-  const placeOf = (path: readonly PropertyKey[]): string => {
+  const placeOf = (path: readonly PropertyKey[] = []): string => {
     const { line, column } = tree.placeOf([...prefix, ...path]);
     return `${name}:${line}:${column}`;
   };
   const { kind } = check(Kinded, tree, name, from);
   const schema = Object.hasOwn(schemas, kind) ? schemas[kind] : undefined;
   if (!schema) throw new Fault("bad_parameter", `${placeOf(["kind"])}: ${why(kind)}`);
-  const checked = check(schema, tree, name, from);
-  return { kind, value: checked, given: value, place: placeOf([]) } as Resource<S>;
+  return { kind, value: check(schema, tree, name, from), placeOf } as Resource<S>;
 }

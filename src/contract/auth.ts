@@ -84,15 +84,15 @@ const credentials = {
   client_addr: z.string().default(""),
 };
 
+/** With the answer of a security key, where the cluster asks for one: then the password was checked when the key was asked. */
+const withKey = { ...credentials, webauthn: KeyAnswer.optional() };
+const { otp_token: _, ...passwordOnly } = credentials;
 const webCredentials = z.strictObject({
   user: z.string(),
   id: z.string().max(64),
   bearer: z.string().max(64),
   client_addr: credentials.client_addr,
 });
-/** With the answer of a security key, where the cluster asks for one: then the password was checked when the key was asked. */
-const withKey = { ...credentials, webauthn: KeyAnswer.optional() };
-const { otp_token: _, ...passwordOnly } = credentials;
 
 const HostCerts = z.object({
   /** SSH host certificate, authorized_keys line. */

@@ -38,12 +38,14 @@ export interface Rotating {
 /** Has a member's identity follow what its copy of the cluster's state tells of the authorities. */
 export function followRotations(
   { keeper }: Pick<Member, "keeper">,
-  mirror: Pick<Mirror, "authorities" | "onChange" | "config" | "known">,
+  mirror: Pick<Mirror, "authorities" | "onChange" | "config" | "connected">,
   { clock, random }: { readonly clock: Clock; readonly random: Pick<Random, "fraction"> },
 ): Rotating {
   const listeners = new Set<() => void>();
   const record = (): { rotation?: MemberRotation } =>
-    mirror.known ? rotationOf(mirror.authorities("user"), mirror.config().cluster_name, keeper.served) : {};
+    mirror.connected
+      ? rotationOf(mirror.authorities("user"), mirror.config().cluster_name, keeper.served)
+      : {};
   let told = JSON.stringify(record());
   const look = (): void => {
     const now = JSON.stringify(record());
@@ -60,8 +62,9 @@ export function followRotations(
   keeper.onServed(look);
   mirror.onChange(look);
   keeper.follow({
+    // A copy on disk may be older than what the identity was told last.
     authority: () =>
-      mirror.known ? own(mirror.authorities("host"), mirror.config().cluster_name, "host") : undefined,
+      mirror.connected ? own(mirror.authorities("host"), mirror.config().cluster_name, "host") : undefined,
     onChange: (listener) => mirror.onChange(listener),
   });
   return { record, onChange: (listener) => void listeners.add(listener) };

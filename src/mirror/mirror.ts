@@ -74,11 +74,6 @@ export class Mirror implements Service, ClusterView {
     this.#again.abort(otherConnection);
   }
 
-  /** Whether it has an answer now: from auth, or from the last copy. */
-  get known(): boolean {
-    return this.#usable.config !== undefined;
-  }
-
   async run(signal: AbortSignal, ready: () => void): Promise<void> {
     const { clock, log } = this.#parts;
     const beside = [this.#startWithout(signal, ready), this.#keepSaving(signal)];

@@ -67,25 +67,30 @@ export function personOf(
   const record = view.user(user);
   const roles = rolesIn(certificate) ?? record?.spec.roles ?? [];
   const traits = traitsIn(certificate) ?? record?.spec.traits ?? {};
-  const decide = access({ user, roles: roles.map((name) => roleOf(name, view)), traits });
+  const decide = (): Access => access({ user, roles: roles.map((name) => roleOf(name, view)), traits });
   if (!certificate.principals.includes(login)) throw notFor(login, user, at.labels, decide);
   return {
     user,
     cluster,
     certificate,
     expires: certificate.validBefore > maxSeconds ? undefined : Number(certificate.validBefore) * 1000,
-    access: decide,
+    access: decide(),
   };
 }
 
 /** The roles say why a certificate does not name a login, unless they have changed since it was made. */
-function notFor(login: string, user: string, labels: Labels | undefined, decide: Access): Fault {
-  const { allowed, reason } = labels ? decide.login(login, labels) : decide.principal(login);
-  const why = allowed ? "it was made before the roles allowed it; log in again" : reason;
-  return new Fault(
-    "access_denied",
-    `certificate ${JSON.stringify(user)} is not for ${JSON.stringify(login)}: ${why}`,
-  );
+function notFor(login: string, user: string, labels: Labels | undefined, decide: () => Access): Fault {
+  const because = (): string => {
+    try {
+      const { allowed, reason } = labels ? decide().login(login, labels) : decide().principal(login);
+      return allowed ? "it was made before the roles allowed it; log in again" : reason;
+    } catch (err) {
+      if (err instanceof Fault) return err.message;
+      throw err;
+    }
+  };
+  const sentence = `certificate ${JSON.stringify(user)} is not for ${JSON.stringify(login)}`;
+  return new Fault("access_denied", `${sentence}: ${because()}`);
 }
 
 /**

@@ -8,7 +8,7 @@ import { parseAction, parsePredicate } from "./predicate.ts";
 import { type Conditions, type Role, type Rule, resourceKinds } from "./role.ts";
 import { parseTemplate } from "./template.ts";
 
-/** Refuses what the schema lets through and no decision could use (RBAC-06..08). Throws `bad_parameter` naming role and field. */
+/** Refuses what the schema lets through and no decision could use (RBAC-06..08). Throws `bad_parameter` naming role and field, the field in `details` too. */
 export function validateRole(role: Role): void {
   const { name } = role.metadata;
   const { options, allow, deny } = role.spec;
@@ -17,7 +17,10 @@ export function validateRole(role: Role): void {
       test();
     } catch (cause) {
       if (!Fault.is(cause, "bad_parameter")) throw cause;
-      throw new Fault("bad_parameter", `role ${JSON.stringify(name)}, ${field}: ${cause.message}`, { cause });
+      throw new Fault("bad_parameter", `role ${JSON.stringify(name)}, ${field}: ${cause.message}`, {
+        cause,
+        details: { field },
+      });
     }
   };
   check("metadata.name", () => {

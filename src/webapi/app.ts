@@ -22,8 +22,8 @@ export async function webApi(given: WebApiOptions): Promise<App> {
         sessionRoutes(api, options, limits);
         signupRoutes(api, options, limits);
         certRoutes(api, options, limits);
-        keyRoutes(api, options, limits);
         ssoRoutes(api, options, limits);
+        keyRoutes(api, options, limits);
         done();
       },
       { prefix },

@@ -5,7 +5,7 @@ import { type BearerSession, type SsoLogin, SsoLoginRequest, type SsoRefusal } f
 import { Fault } from "#core/errors";
 import { seal } from "#core/seal";
 import { type App, checkCsrf, clientAddress, csrfToken, heldCsrfToken, parse } from "#net";
-import { certsAnswer } from "./certs.ts";
+import { certsAnswer, milliseconds } from "./certs.ts";
 import type { AddressLimits } from "./limits.ts";
 import type { WebApiOptions } from "./options.ts";
 import { claimSession, openSessionOnTheWay } from "./session.ts";
@@ -54,7 +54,7 @@ export function ssoRoutes(
           redirect_url,
           pub_key,
           ...(tls_pub_key && { tls_pub_key }),
-          ttl: Math.max(1, Math.floor(ttl / 1e6)),
+          ttl: milliseconds(ttl),
           compatibility,
         },
       });

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { writeFile } from "node:fs/promises";
+import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
 import { stringify } from "yaml";
@@ -11,6 +11,7 @@ import { type OidcProvider, startOidc } from "../support/oidc.ts";
 import { freePort } from "../support/port.ts";
 import { Program } from "../support/program.ts";
 import { mustRun } from "../support/run.ts";
+import { Terminal } from "../support/terminal.ts";
 import { type Browser, openChromium, skip, type Visitor } from "../web/chromium.ts";
 import { type Cluster, login, password, startCluster } from "./cluster.ts";
 import { programs, quiet } from "./daemon.ts";
@@ -149,6 +150,16 @@ suite("people whose accounts are at GitHub, or at a company's own provider", { s
       ({ event, user }) => event === "user.login" && user === "octocat",
     );
     assert.deepEqual([event.code, event.method, event.success], ["T1001I", "github", true]);
+  });
+
+  test("TSH-14: a command at a terminal asks for a login that is missing, by the connector of the last time", async () => {
+    await rm(join(cluster.home, ".tsh", "keys"), { recursive: true });
+    const env = { ...quiet, HOME: cluster.home, PATH: "/nowhere" };
+    await using terminal = new Terminal(programs.tsh, ["--insecure", "ls"], { env });
+    const [address] = await terminal.sees(/http:\/\/127\.0\.0\.1:\d+\/[0-9a-f]{16}/);
+    await fetchOwn(await browse(address, "http://127.0.0.1:", { least: 2 }));
+    await terminal.sees(/testnode/);
+    assert.equal(await terminal.ended(), 0);
   });
 
   test("a person of no team is told so in the terminal and on the page, and stays out", async () => {

@@ -18,7 +18,7 @@ type UserRecord = {
 
 const refusedLogin = /invalid username or password/;
 
-suite("people with a password only", { timeout: 300_000 }, () => {
+suite("people with a password only", { timeout: 600_000 }, () => {
   const stack = new AsyncDisposableStack();
   let cluster: Cluster;
   let homes = 0;
@@ -145,12 +145,11 @@ suite("people with a password only", { timeout: 300_000 }, () => {
     const { session } = await webLogin(cluster, "temp", password);
     const open = await stays();
     const record = parse(await cluster.mustTctl("get", "user/temp")) as UserRecord;
-    const end = Date.now() + 12_000;
+    const end = Date.now() + 15_000;
     record.spec.expires = new Date(end).toISOString();
     const file = cluster.folder.at("temp.yaml");
     await writeFile(file, stringify(record));
     assert.equal(await cluster.mustTctl("create", "-f", file), "user 'temp' has been updated\n");
-    assert.equal((await user("temp")).spec.expires, record.spec.expires);
     assert.equal(open.hasEnded, false);
     assert.notEqual(await open.ended(), 0);
     const late = Date.now() - end;
@@ -220,7 +219,9 @@ suite("people with a password only", { timeout: 300_000 }, () => {
     assert.equal((await logIn(password)).code, 0);
     const { session } = await webLogin(cluster, "lou", password);
     const open = await stays();
-    for (let i = 0; i < 4; i++) assert.match((await attempt("lou", "wrong password")).err, refusedLogin);
+    // On the page and by tsh: they count together.
+    for (let i = 0; i < 4; i++)
+      assert.match((await webLogin(cluster, "lou", "wrong password")).answer.text, refusedLogin);
     const fifth = await attempt("lou", "wrong password");
     assert.match(fifth.err, /lou exceeds 5 failed login attempts, locked until \d{4}-/);
     const right = await attempt("lou", password);
@@ -286,7 +287,7 @@ suite("people with a password only", { timeout: 300_000 }, () => {
     const event = await cluster.event("source.lock", (e) => e.event === "source.lock");
     assert.deepEqual([event.code, event.source], ["T4101W", "2001:db8:0:0:0:0:0:0/64"]);
 
-    for (let i = 0; i < 5; i++) await attempt("nina", "wrong password");
+    for (let i = 0; i < 5; i++) await webLogin(cluster, "nina", "wrong password");
     assert.match((await attempt("nina", password)).err, /nina exceeds 5 failed login attempts/);
     assert.equal(await cluster.daemon.stop(), 0);
     const next = stack.use(await startDaemon(cluster.config));
@@ -303,7 +304,7 @@ suite("people with a password only", { timeout: 300_000 }, () => {
   });
 });
 
-suite("people with one-time codes", { timeout: 300_000 }, () => {
+suite("people with one-time codes", { timeout: 600_000 }, () => {
   const stack = new AsyncDisposableStack();
   let cluster: Cluster;
   const secrets = new Map<string, string>();

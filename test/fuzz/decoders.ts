@@ -11,6 +11,7 @@ import { matchesHost, parseKnownHosts } from "../../src/ssh/keys/known-hosts.ts"
 import { readPrivateKey, writePrivateKey } from "../../src/ssh/keys/private-fields.ts";
 import { formatPrivateKey, parsePrivateKey } from "../../src/ssh/keys/private-text.ts";
 import { parsePublicKey } from "../../src/ssh/keys/public.ts";
+import { signerOf, signMessage } from "../../src/ssh/keys/sshsig.ts";
 import { parsePublicKeyLine } from "../../src/ssh/keys/text.ts";
 import { receive, type SinkFolder } from "../../src/ssh/scp/sink.ts";
 import { decodeModes, encodeModes } from "../../src/ssh/session/modes.ts";
@@ -118,6 +119,15 @@ const signatures: Target = {
       publicKey.verify(ascii("other data"), input.subarray(1), algorithm);
   },
   faults: [],
+  slack: 256 * kilobytes,
+};
+
+/** What a proxy vouches for comes with one, before anybody has logged in. */
+const messageSignatures: Target = {
+  name: "message-signatures",
+  seeds: () => Promise.all(verifying.map((key) => signMessage(key.signer(), "fuzz", ascii("data")))),
+  run: (input) => void signerOf(input, "fuzz", ascii("data")),
+  faults: keyFaults,
   slack: 256 * kilobytes,
 };
 
@@ -280,6 +290,17 @@ const scp: Target = {
 export const ownKey = own;
 export const keyBlobs: readonly Uint8Array[] = blobs;
 export const decoders: readonly Target[] = [
-  ...[wire, negotiation, publicKeys, signatures, privateFields, privateFiles, pem, keyLines, sessions],
+  ...[
+    wire,
+    negotiation,
+    publicKeys,
+    signatures,
+    messageSignatures,
+    privateFields,
+    privateFiles,
+    pem,
+    keyLines,
+    sessions,
+  ],
   ...[versions, packets, agentFrames, scp],
 ];

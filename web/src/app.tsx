@@ -16,9 +16,9 @@ export function App(): ReactElement {
     <Router base="/web">
       <Switch>
         <Route path="/login" component={Login} />
-        <Route path="/login/tsh/:id">{({ id }) => <TshLogin id={id} />}</Route>
         <Route path="/sso" component={Returned} />
         <Route path="/msg/error/:what" component={Failed} />
+        <Route path="/login/tsh/:id">{({ id }) => <TshLogin id={id} />}</Route>
         <Route path="/newuser/:token">{({ token }) => <Signup token={token} />}</Route>
         <Route path="/reset/:token">{({ token }) => <Signup token={token} occasion="reset" />}</Route>
         <Route path="/settings/account">

@@ -147,6 +147,17 @@ suite("logins by GitHub", () => {
     assert.equal(Date.parse(user.spec.expires ?? "") / 1000, end);
   });
 
+  test("nobody is sent to log in for a key that cannot be certified", async () => {
+    await using s = await setting();
+    const flow = {
+      ...(await consoleFlow()),
+      pub_key: Buffer.from("ssh-rsa AAAA").toString("base64"),
+    } as Flow;
+    await assert.rejects(s.c.proxy["sso.start"]({ kind: "github", flow }), (err) =>
+      Fault.is(err, "bad_parameter"),
+    );
+  });
+
   test("a short login does not end a longer one", async () => {
     await using s = await setting();
     await logIn(s.c);

@@ -6,7 +6,7 @@ import { Fault } from "#core/errors";
 import { access, type GithubConnector, lockOf, type OidcConnector, sourcesFor, type User } from "#model";
 import type { SsoRequestRecord } from "#store";
 import { record } from "../audit.ts";
-import { issueUserCerts } from "../issue-user.ts";
+import { issueUserCerts, readSshKey } from "../issue-user.ts";
 import { findRoles, hostOf, type Person } from "../login.ts";
 import { newToken, type Parts, rfc3339 } from "../parts.ts";
 import { sessionLife, type WebSessions } from "../web-session.ts";
@@ -48,6 +48,8 @@ export class SsoLogins {
   /** Begins a login, and answers where the browser is to go. Without a `connector` it is the cluster's default one of its kind. */
   async start(kind: Kind, connector: string | undefined, flow: SsoFlow): Promise<{ redirect_url: string }> {
     const found = await this.#connector(kind, connector);
+    // Nobody is to log in for keys that cannot be certified.
+    if (flow.type === "console") readSshKey(flow.pub_key);
     const state = newToken(this.#parts);
     const secret = (): string => randomBytes(32).toString("base64url");
     const request: SsoRequestRecord = {

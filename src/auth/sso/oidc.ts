@@ -14,6 +14,7 @@ import {
   processAuthorizationCodeResponse,
   processDiscoveryResponse,
   processUserInfoResponse,
+  type TokenEndpointResponse,
   userInfoRequest,
   validateApplicationLevelSignature,
   validateAuthResponse,
@@ -21,6 +22,7 @@ import {
 import { type Clock, type Millis, minute, systemClock } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { OidcConnector } from "#model";
+import { asksGoogleForGroups, googleGroups } from "./google.ts";
 import type { Outgoing } from "./http.ts";
 import { mapClaims, traitsOf } from "./mapping.ts";
 import type { External } from "./person.ts";
@@ -98,6 +100,7 @@ export class Oidc {
     const server = { ...(await this.#discover(spec.issuer_url)) };
     const client: Client = {
       client_id: spec.client_id,
+      // The library goes by the machine's clock; we go by ours.
       [clockSkew]: Math.round((this.#clock.now() - systemClock.now()) / 1000),
     };
     const options = this.#options;
@@ -123,7 +126,10 @@ export class Oidc {
       });
       // By the provider's keys of now: TLS alone would let whoever answers in its place write what it likes.
       await validateApplicationLevelSignature(server, response, options);
-      const own = getValidatedIdTokenClaims(tokens) as IDToken;
+      const own: Claims & { sub: string } = {
+        ...(getValidatedIdTokenClaims(tokens) as IDToken),
+        ...(await this.#groups(connector, tokens)),
+      };
       if (!lacks(connector, own) || server.userinfo_endpoint === undefined) return own;
       const userInfo = await userInfoRequest(server, client, tokens.access_token, options);
       const more = await processUserInfoResponse(server, client, own.sub, userInfo);
@@ -135,6 +141,12 @@ export class Oidc {
         cause,
       });
     }
+  }
+
+  async #groups(connector: OidcConnector, tokens: TokenEndpointResponse): Promise<Claims> {
+    const email = getValidatedIdTokenClaims(tokens)?.email;
+    if (!asksGoogleForGroups(connector) || typeof email !== "string") return {};
+    return { groups: await googleGroups(this.#ask, tokens.access_token, email) };
   }
 
   async #discover(issuer: string): Promise<AuthorizationServer> {

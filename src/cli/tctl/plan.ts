@@ -45,7 +45,7 @@ export function planOf(wanted: readonly Wanted[], there: readonly Single[], prun
     if (!was) steps.push({ action: "create", resource });
     else if (changes.length > 0) steps.push({ action: "update", resource, was, changes });
     if (was?.kind === "user" && isLocked(was) && given.kind === "user" && !isLocked(given))
-      notes.push(`${keyOf(was)} is locked, and stays so: a file locks, tctl edit ${keyOf(was)} unlocks`);
+      notes.push(`${keyOf(was)} is locked, and stays so: tctl users unlock ${was.metadata.name} opens it`);
   }
   if (prune) {
     const kinds = new Set(wanted.map(({ resource }) => resource.kind));

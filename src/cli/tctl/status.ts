@@ -67,7 +67,7 @@ export function rotationOf(rotation: Rotation | undefined): string {
       ...(started ? [`started: ${stamp(started)}`] : []),
       ...(ends ? [`ending: ${stamp(ends)}`] : []),
     ];
-    return `${inWords[rotation.phase]} (${facts.join(", ")})`;
+    return facts.length > 0 ? `${inWords[rotation.phase]} (${facts.join(", ")})` : inWords[rotation.phase];
   }
   const last = rotation?.last_rotated;
   return last && !last.startsWith("0001-") ? `rotated ${stamp(last)}` : "never updated";

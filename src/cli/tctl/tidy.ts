@@ -15,4 +15,4 @@ function withTimes({ roles, traits, status, ...rest }: User["spec"]): User["spec
 }
 
 /** AUTH-43; the model's own constant would bring all of the model along. */
-export const never = "0001-01-01T00:00:00Z";
+const never = "0001-01-01T00:00:00Z";

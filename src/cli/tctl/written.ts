@@ -26,8 +26,6 @@ const schemas = {
 /** A resource as a file has it. */
 export interface Written {
   readonly resource: User | Role | GithubConnector | OidcConnector | SamlConnector | CertAuthority;
-  /** As it stands there, every value its text. */
-  readonly given: unknown;
   /** `<file>:<line>:<column>`. */
   readonly place: string;
 }
@@ -38,20 +36,29 @@ export interface Written {
  */
 export async function readWritten(text: string, name: string): Promise<Written[]> {
   const { parseResources } = await load();
-  const found = parseResources(text, name, schemas, whyNot).map(
-    ({ value: resource, given, place }): Written => ({ resource, given, place }),
-  );
-  for (const { resource, place } of found) {
-    if (resource.kind !== "role") continue;
+  const found = parseResources(text, name, schemas, whyNot);
+  for (const { value, placeOf } of found) {
+    if (value.kind !== "role") continue;
     try {
-      validateRole(resource);
+      validateRole(value);
     } catch (err) {
       if (!Fault.is(err, "bad_parameter")) throw err;
-      throw new Fault("bad_parameter", `${place}: ${err.message}`, { cause: err });
+      const { field = "" } = err.details;
+      throw new Fault("bad_parameter", `${placeOf(pathOf(String(field)))}: ${err.message}`, { cause: err });
     }
   }
-  refuseTwice(found);
-  return found;
+  const written = found.map(({ value: resource, placeOf }): Written => ({ resource, place: placeOf() }));
+  refuseTwice(written);
+  return written;
+}
+
+/** Of what a role's complaint calls a field: `allow.rules[0]`, `deny.node_labels["a b"]`, `metadata.name`. */
+function pathOf(field: string): PropertyKey[] {
+  const parts = [...field.matchAll(/\[("(?:[^"\\]|\\.)*"|\d+)\]|[^.[\]]+/g)];
+  const path = parts.map(([word, inner]): string | number =>
+    inner === undefined ? word : JSON.parse(inner),
+  );
+  return path[0] === "metadata" ? path : ["spec", ...path];
 }
 
 /** Throws `bad_parameter` when one resource stands at two places: only one of them could be what is meant. */

@@ -11,6 +11,7 @@ import {
   proxyHost,
   type WebClientOptions,
 } from "#client";
+import type { PingAnswer } from "#contract/web";
 import { minute, systemClock } from "#core/clock";
 import { formatDuration } from "#core/duration";
 import { Fault, notFound } from "#core/errors";
@@ -48,8 +49,9 @@ function bySshPort({ flags }: TshContext, login: Login): Login {
 }
 
 /**
- * Logs in with password and second factor, in the browser where that is a security key, and keeps what it brings (OVW-26) unless `keep`
- * is false. `profile` is the one of this proxy from before; `positional` is a cluster, or the user when nothing else names one (TSH-34).
+ * Logs in by a provider, or with password and second factor, in the browser where that is a security key, and keeps what it brings
+ * (OVW-26) unless `keep` is false. `profile` is the one of this proxy from before; `positional` is a cluster, or the user when nothing
+ * else names one (TSH-34).
  */
 export async function logIn(
   context: TshContext,
@@ -66,7 +68,9 @@ export async function logIn(
   const answer = await api.ping(web, flags.auth, signal);
   await checkVersion(context, answer.min_client_version);
 
-  const named = flags.user ?? profile?.user;
+  // Whom a provider named is nobody's local account.
+  const before = !profile?.authType || profile.authType === "local" ? profile?.user : undefined;
+  const named = flags.user ?? before;
   const known =
     positional !== undefined &&
     (positional === answer.cluster_name || (await api.clusterKnown(web, positional, signal)));
@@ -83,15 +87,7 @@ export async function logIn(
       );
     }
     if (user === "") throw new Fault("bad_parameter", "nobody knows your name here: give it with --user");
-    if (answer.auth.second_factor === "webauthn") {
-      const { logInWithKey } = await import("./key-login.ts");
-      credentials = await logInWithKey(context, web, answer.auth, { user, ...asked });
-    } else {
-      const password = await io.askSecret(`Enter password for Teleport user ${printable(user)}:`, signal);
-      const asksCode = answer.auth.second_factor === "otp";
-      const otpToken = asksCode ? await io.askSecret("Enter your OTP token:", signal) : "";
-      credentials = await api.login(web, { user, password, otpToken, ...asked }, signal);
-    }
+    credentials = await logInHere(context, web, answer.auth, { user, ...asked });
   } else {
     const { logInByProvider } = await import("./sso-login.ts");
     credentials = await logInByProvider(context, web, answer.auth, asked);
@@ -112,6 +108,22 @@ export async function logIn(
   }
   if (positional !== undefined && !known && positional !== user) throw notFound("cluster", positional);
   return { profile: made, credentials };
+}
+
+/** A login with an account of the cluster's own: by a password, and by the second factor that it asks for. */
+async function logInHere(
+  context: TshContext,
+  web: WebClientOptions,
+  auth: PingAnswer["auth"],
+  asked: { readonly user: string; readonly ttl: number; readonly compatibility: "" | "standard" | "oldssh" },
+): Promise<Credentials> {
+  const { io, signal } = context;
+  if (auth.second_factor === "webauthn")
+    return (await import("./key-login.ts")).logInWithKey(context, web, auth, asked);
+  const api = await loginApi();
+  const password = await io.askSecret(`Enter password for Teleport user ${printable(asked.user)}:`, signal);
+  const otpToken = auth.second_factor === "otp" ? await io.askSecret("Enter your OTP token:", signal) : "";
+  return api.login(web, { ...asked, password, otpToken }, signal);
 }
 
 /** A new certificate begins a minute before the cluster's now (OVW-43): where clocks differ more than is borne, say so. */

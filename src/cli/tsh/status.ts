@@ -22,6 +22,8 @@ interface Status {
   readonly valid_until: string;
   readonly expired: boolean;
   readonly extensions: readonly string[];
+  /** Where alone the certificate is good; absent: anywhere. */
+  readonly source_addresses?: readonly string[];
 }
 
 /** `tsh status` (TSH-36). */
@@ -64,6 +66,7 @@ function statusOf(
 ): Status {
   const { certificate } = credentials.certificate ?? {};
   const until = expiryOf(credentials);
+  const sources = certificate?.criticalOptions.get("source-address");
   return {
     active,
     profile_url: profile.webProxyAddr && `https://${profile.webProxyAddr}`,
@@ -76,6 +79,7 @@ function statusOf(
     extensions: [...(certificate?.extensions.keys() ?? [])]
       .filter((name) => name.startsWith("permit-"))
       .sort(),
+    ...(sources !== undefined && { source_addresses: sources.split(",") }),
   };
 }
 
@@ -91,6 +95,9 @@ function block(status: Status): string[] {
     ["Logins:", logins],
     ["Valid until:", `${status.valid_until.replace(/\.\d+Z$/, "Z")} ${validity}`],
     ["Extensions:", status.extensions.join(", ")],
+    ...(status.source_addresses
+      ? [["Good from:", status.source_addresses.join(", ")] as [string, string]]
+      : []),
   ];
   return [
     ...rows.map(([name, value], i) =>

@@ -15,6 +15,11 @@ export async function signIn(login: LoginRequest): Promise<void> {
   hold(await request(BearerSession, "POST", webPaths.sessions, login));
 }
 
+/** Takes up the session that an identity provider's answer brought on the way here. */
+export async function takeUp(): Promise<void> {
+  hold(await request(BearerSession, "POST", webPaths.sso));
+}
+
 /** The password first; then the user's own security keys are asked. */
 export async function signInWithKey(login: { user: string; pass: string }): Promise<void> {
   const asked = await request(KeyRequest, "POST", webPaths.keyChallenge, login);
@@ -41,11 +46,6 @@ export async function signUpWithKeys(
     webauthn.push(await enrolKey({ ...asked, excludeCredentials }));
   }
   await signUp({ ...signup, webauthn });
-}
-
-/** Takes up the session that an identity provider's answer brought on the way here. */
-export async function takeUp(): Promise<void> {
-  hold(await request(BearerSession, "POST", webPaths.sso));
 }
 
 export async function signUp(signup: SignupRequest): Promise<void> {

@@ -91,7 +91,8 @@ function load(token: string): Promise<State> {
     (invite): State => ({ is: "open", invite }),
     (error: unknown): State => {
       if (!(error instanceof Fault)) return { is: "failed", why: "something went wrong" };
-      const refused = ["not_found", "access_denied", "bad_parameter"].includes(error.kind);
+      // A refusal for another reason, such as a locked account, says what to do about it.
+      const refused = ["not_found", "bad_parameter"].includes(error.kind);
       return refused ? { is: "expired" } : { is: "failed", why: error.message };
     },
   );

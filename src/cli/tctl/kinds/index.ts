@@ -2,13 +2,12 @@ import { closest } from "#core/closest";
 import { Fault } from "#core/errors";
 import { clusters } from "./clusters.ts";
 import { connectors } from "./connectors.ts";
-import type { Kind, Named } from "./kind.ts";
-import { idOf } from "./kind.ts";
+import { idOf, type Kind, type Named } from "./kind.ts";
 import { machines } from "./machines.ts";
 import { people } from "./people.ts";
 import { settings } from "./settings.ts";
 
-export { idOf, type Kind, type Named } from "./kind.ts";
+export type { Kind } from "./kind.ts";
 
 const kinds: readonly Kind[] = [...people, ...machines, ...connectors, ...clusters, ...settings];
 
