@@ -123,6 +123,11 @@ suite("authorities from a backup", () => {
       /metadata: an authority may not vanish/,
     ],
     [
+      "a phase of a rotation that is not under way",
+      (ca) => withSpec(ca, { rotation: { state: "standby", phase: "update_clients" } }),
+      /spec\.rotation: the file was written during a rotation/,
+    ],
+    [
       "a backup of the middle of a rotation",
       (ca) => withSpec(ca, { rotation: { state: "in_progress", phase: "init" } }),
       /spec\.rotation: the file was written during a rotation/,

@@ -101,7 +101,8 @@ function usable({ clusterName, clock }: Parts, ca: CertAuthority, now: CertAutho
   within("spec.rotation", () => {
     if (now.spec.rotation?.state === "in_progress")
       throw wrong("a rotation is under way; end it first (tctl status shows where it stands)");
-    if (ca.spec.rotation?.state === "in_progress")
+    const { state, phase } = ca.spec.rotation ?? { state: "standby", phase: "standby" };
+    if (state !== "standby" || phase !== "standby")
       throw wrong(
         "the file was written during a rotation; take spec.rotation out to restore the keys at rest",
       );
