@@ -19,7 +19,7 @@ const Wrong = createContext<Readonly<Record<string, string | undefined>>>({});
 
 /**
  * A form that says what is wrong: beside the field when `check` finds it (the first such field gets the focus), in a
- * notice above when `submit` throws (then the focus goes to `retry`).
+ * notice above the button, which on a long page is where one looks, when `submit` throws (then the focus goes to `retry`).
  */
 export function Form<N extends string>(props: {
   names: readonly N[];
@@ -79,6 +79,7 @@ export function Form<N extends string>(props: {
 
   return (
     <form ref={form} noValidate onSubmit={(event) => void onSubmit(event)} aria-busy={busy}>
+      <Wrong value={wrong}>{children}</Wrong>
       <Notice>
         {refusal !== undefined && (
           <>
@@ -86,7 +87,6 @@ export function Form<N extends string>(props: {
           </>
         )}
       </Notice>
-      <Wrong value={wrong}>{children}</Wrong>
       <button type="submit" className="primary" aria-disabled={busy}>
         {busy ? (props.busy ?? "One moment…") : button}
       </button>
