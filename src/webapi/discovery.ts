@@ -3,6 +3,7 @@ import { type Clock, type Millis, second } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Connector } from "#model";
 import type { App } from "#net";
+import { authIsAway } from "./away.ts";
 import type { AddressLimits } from "./limits.ts";
 import type { WebApiOptions } from "./options.ts";
 
@@ -114,7 +115,7 @@ function shared<T>(call: () => Promise<T>): () => Promise<T> {
 async function within<T>(clock: Clock, limit: Millis, call: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const over = new AbortController();
   const late = clock.sleep(limit, over.signal, { background: true }).then(() => {
-    throw new Fault("unreachable", "the auth service does not answer");
+    throw new Fault("unreachable", authIsAway);
   });
   try {
     return await Promise.race([call(over.signal), late]);

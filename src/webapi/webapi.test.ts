@@ -145,7 +145,10 @@ suite("ping and find", () => {
     await clock.advance(5000);
     const answer = await pending;
     assert.equal(answer.status, 503);
-    assert.deepEqual(json(answer), { message: "the auth service does not answer" });
+    assert.match(
+      JSON.stringify(json(answer)),
+      /the cluster's auth server cannot be reached, so nobody can log in/,
+    );
   });
 
   test("pings at the same time are one question to auth", async () => {

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { chmod, mkdir, readFile, stat, writeFile } from "node:fs/promises";
+import { createServer, type Socket } from "node:net";
 import { after, before, suite, test } from "node:test";
 import { eventually } from "../support/eventually.ts";
 import { skipUnless } from "../support/installed.ts";
@@ -157,4 +159,38 @@ suite("an agent of tsh's own", { skip: missing }, () => {
     assert.equal(await next.ended(), 0);
     await assert.rejects(stat(other), { code: "ENOENT" });
   });
+
+  test("ACC-93: one that takes no certificates, as some desktops have, is warned of; the login is good without it", async () => {
+    const path = cluster.folder.at("desktop");
+    const asked: string[] = [];
+    await using desktop = createServer((socket) => answerAsDesktop(socket, asked)).listen(path);
+    await once(desktop, "listening");
+    const login = ["login", "--insecure", `--proxy=${cluster.proxy}`, "--user=joe"];
+    const said = await cluster.tsh(login, { env: { ...env, SSH_AUTH_SOCK: path }, input: "correct horse\n" });
+    assert.equal(said.code, 0, said.err);
+    assert.match(said.err, /WARNING: the SSH agent did not take the certificate/m);
+    assert.ok(
+      asked.some((type) => type.includes("-cert-")),
+      asked.join(" "),
+    );
+    assert.equal(await tsh("ssh", "testnode", "echo in"), "in\n");
+  });
 });
+
+/** Of draft-ietf-sshm-ssh-agent: plain keys are taken, certificates fail; the list is empty. */
+function answerAsDesktop(socket: Socket, asked: string[]): void {
+  let held = Buffer.alloc(0);
+  socket.on("error", () => {});
+  socket.on("data", (part: Buffer) => {
+    held = Buffer.concat([held, part]);
+    while (held.length >= 4 && held.length >= 4 + held.readUInt32BE(0)) {
+      const message = held.subarray(4, 4 + held.readUInt32BE(0));
+      held = held.subarray(4 + message.length);
+      const adds = [17, 25].includes(message[0] ?? 0);
+      const type = adds ? message.toString("latin1", 5, 5 + message.readUInt32BE(1)) : "";
+      if (adds) asked.push(type);
+      const answer = message[0] === 11 ? [12, 0, 0, 0, 0] : [type.includes("-cert-") ? 5 : 6];
+      socket.write(Buffer.from([0, 0, 0, answer.length, ...answer]));
+    }
+  });
+}
