@@ -33,7 +33,7 @@ export async function apiPage(): Promise<string> {
 # The auth API
 
 What machines, proxies and \`tctl\` ask of the auth service on port 3025: JSON over HTTPS, \`POST ${operationPath("NAME")}\`. The client's TLS
-certificate says who calls. Inputs and outputs are the schemas of \`src/contract/auth.ts\`; every call is parsed, then
+certificate says who calls. Inputs and outputs are the schemas in \`src/contract/calls\`; every call is parsed, then
 allowed or refused, and only then carried out.
 
 A *stranger* has no certificate: what it may call checks a secret of its own. *Its own* means its own record, certificate or
