@@ -529,7 +529,8 @@ suite("options", () => {
     refused([office], "", /an unknown address|come from /);
     refused([office, { source_addresses: ["11.0.0.0/8"] }], "10.1.2.3", /from nowhere/);
     refused([office, { source_addresses: ["11.0.0.0/8"] }], undefined, /from nowhere/);
-    refused([{ pin_source_ip: true }], undefined, /not known here/);
+    refused([{ pin_source_ip: true }], undefined, /source_addresses instead/);
+    refused([{ pin_source_ip: true }], "", /not known here/);
     refused([{ pin_source_ip: true }], "", /not known here/);
   });
   test("without roles there is no port forwarding", () => assert.equal(options([]).portForwarding, false));

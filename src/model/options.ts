@@ -122,7 +122,9 @@ export function sourcesFor(options: SessionOptions, from: string | undefined): r
   if (!here)
     throw new Fault(
       "access_denied",
-      "your roles bind certificates to the address of their login, and that is not known here",
+      from === undefined
+        ? "the account's roles bind certificates to the address of a login (pin_source_ip), and a certificate that is signed for it has none; give it a role with source_addresses instead"
+        : "your roles bind certificates to the address of their login, and that is not known here",
     );
   return [formatRange(here)];
 }
