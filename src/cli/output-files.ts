@@ -1,5 +1,4 @@
 import { lstat, stat } from "node:fs/promises";
-import { writeWhole } from "#client";
 import { Fault } from "#core/errors";
 import type { Io } from "./io.ts";
 import { printable } from "./text.ts";
@@ -39,6 +38,7 @@ export async function clearOutputs(
 
 /** Writes files that only their owner may read, each whole or not at all. */
 export async function writeOutputs(outputs: readonly Output[]): Promise<void> {
+  const { writeWhole } = await import("#client");
   for (const { path, text } of outputs) {
     try {
       await writeWhole(path, text, 0o600);

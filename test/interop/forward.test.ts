@@ -261,7 +261,8 @@ suite("forwarding by a node, for stock ssh", { timeout: 120_000, skip: withoutOp
     await assert.rejects(asked.ask({ kind: "unix", path }, () => {}));
     assert.equal(existsSync(path), false);
     there.disconnect();
-    const error = "port forwarding not allowed";
+    const error =
+      "port forwarding not allowed: role dev has port_forwarding switched off, and no other role of the user has it on";
     await event(strict, { code: "T3003E", addr: shouting.name, error });
     await event(strict, { code: "T4033E", path: socket.name, direction: "local", error });
     await event(strict, { code: "T4032E", addr: ":0", error });

@@ -76,7 +76,7 @@ suite("the launchers", () => {
     );
     for (const [tool, own] of [
       ["tsh", ["cli", "core"]],
-      ["tctl", ["cli", "config", "core"]],
+      ["tctl", ["cli", "core"]],
       ["teleport", ["cli", "config", "core"]],
     ] as const) {
       const main = join(root, "src", "cli", tool, "main.js");

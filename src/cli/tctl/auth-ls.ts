@@ -1,4 +1,3 @@
-import { validity } from "#client";
 import type { CertAuthority } from "#model";
 import type { Command } from "../command.ts";
 import { formatFlag, print } from "../format.ts";
@@ -62,6 +61,7 @@ const order = ({ spec }: CertAuthority, own: string): string =>
 
 /** Of several keys of a use, which there are during a rotation, the first signs. */
 async function keysOf({ spec }: CertAuthority): Promise<Key[]> {
+  const { validity } = await import("#client");
   const ssh = spec.checking_keys.map(async (line, i): Promise<Key> => {
     const [type = "", base64 = ""] = line.split(" ");
     const fingerprint = await fingerprintOf(Buffer.from(base64, "base64"));

@@ -1,5 +1,4 @@
 import type { AuthClient } from "#authclient";
-import { identityFile, signing } from "#client";
 import { hour, type Millis } from "#core/clock";
 import { Fault } from "#core/errors";
 import { type Command, flag, type Parsed } from "../command.ts";
@@ -8,6 +7,10 @@ import { clearOutputs, type Output, writeOutputs } from "../output-files.ts";
 import { printable } from "../text.ts";
 import { type ConnectAdmin, withAdmin } from "./admin.ts";
 import { command } from "./globals.ts";
+
+/** Loaded when they are used, as all that is no command line. */
+const signing = async () => (await import("#client")).signing();
+const identityFile = async () => (await import("#client")).identityFile();
 
 const keyType = flag.choice("Kind of the new key (ed25519, or rsa where the cluster's own are)", [
   "ed25519",
