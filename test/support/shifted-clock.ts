@@ -1,4 +1,5 @@
-import { rename, writeFile } from "node:fs/promises";
+import { readdir, rename, rm, writeFile } from "node:fs/promises";
+import { isAlive } from "./processes.ts";
 import { mustRun } from "./run.ts";
 import type { TempDir } from "./temp-dir.ts";
 
@@ -21,6 +22,7 @@ export class ShiftedClock {
 
   /** Reads `time`, in milliseconds since the epoch; several of one folder are one. */
   static async at(folder: TempDir, time: number): Promise<ShiftedClock> {
+    await clearSemaphores();
     const library = (await mustRun("faketime", ["-m", "-f", "+0", "printenv", "LD_PRELOAD"])).trim();
     const clock = new ShiftedClock(folder.at("clock"), library, 0);
     await clock.jump(Math.round((time - Date.now()) / 1000));
@@ -35,5 +37,17 @@ export class ShiftedClock {
     this.#seconds += seconds;
     await writeFile(`${this.#file}.new`, `${this.#seconds < 0 ? "" : "+"}${this.#seconds}\n`);
     await rename(`${this.#file}.new`, this.#file);
+  }
+}
+
+/**
+ * libfaketime names what it shares by the number of the process, leaves it behind when that is killed, and fails in the next process
+ * of the number.
+ */
+async function clearSemaphores(): Promise<void> {
+  const folder = "/dev/shm";
+  for (const name of await readdir(folder).catch(() => [])) {
+    const [, pid] = /^(?:sem\.)?faketime_(?:sem|shm)_(\d+)$/.exec(name) ?? [];
+    if (pid !== undefined && !isAlive(Number(pid))) await rm(`${folder}/${name}`, { force: true });
   }
 }
