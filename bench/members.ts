@@ -6,7 +6,6 @@
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
-import { setTimeout as sleep } from "node:timers/promises";
 import { openAuthClient } from "#authclient";
 import { day, minute, systemClock } from "#core/clock";
 import { systemRandom } from "#core/random";
@@ -22,7 +21,6 @@ export interface Members {
 }
 
 const atOnce = 20;
-const tellEvery = 5 * minute;
 /** Source addresses: a port of ours leads to one port of theirs once only. */
 const sources = 8;
 
@@ -75,6 +73,7 @@ async function register(i: number): Promise<void> {
   await announce();
   const heartbeat = new Heartbeat({ client, clock: systemClock, random: systemRandom });
   heartbeat.there("node", {
+    record,
     lost: () => void announce().catch(lost),
     heartbeats: { good: () => {}, lost: () => {} },
   });
@@ -84,16 +83,6 @@ async function register(i: number): Promise<void> {
     throw new Error("its watch ended");
   })().catch(lost);
   await live;
-  void retell(announce).catch(lost);
-}
-
-/** As if they had started at any time of the last five minutes. */
-async function retell(announce: () => Promise<void>): Promise<void> {
-  await sleep(tellEvery * Math.random());
-  for (;;) {
-    await announce();
-    await sleep(tellEvery);
-  }
 }
 
 function dial(i: number): Promise<Socket> {

@@ -201,6 +201,7 @@ suite("auth service over mutual TLS", () => {
     let announced = 0;
     const place = presence({
       kind: "node",
+      record: () => record,
       announce: async () => {
         await node["nodes.announce"](record);
         announced++;

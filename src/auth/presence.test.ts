@@ -51,6 +51,19 @@ suite("presence (OVW-34)", () => {
     assert.equal(await c.alive(hostId, ["node", "proxy"]), true);
   });
 
+  test("whose record is not as the member says is told to announce it; no one can change a record by saying so", async () => {
+    await using c = await cluster();
+    await c.node["nodes.announce"](node(hostId, { env: "prod", at: "b" }));
+    await c.as(system("Node", otherId))["nodes.announce"](node(otherId));
+    await settled();
+    const alive = (record: Node) => c.alive(hostId, ["node"], [record]);
+    assert.equal(await alive(node(hostId, { at: "b", env: "prod" })), true);
+    assert.equal(await alive(node(hostId, { env: "dev", at: "b" })), false);
+    assert.equal(await alive(node(otherId)), false, "only for itself");
+    const { metadata } = (await c.admin["nodes.list"]({})).find((one) => one.metadata.name === hostId) ?? {};
+    assert.deepEqual(metadata?.labels, { env: "prod", at: "b" });
+  });
+
   test("keep-alives of many members are stored together, and no record is written or told for them", async (t) => {
     await using c = await cluster();
     await c.node["nodes.announce"](node(hostId));

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import type { Alive } from "#contract/auth";
 import { type Millis, second } from "#core/clock";
 import { Fault } from "#core/errors";
@@ -16,7 +17,7 @@ const renewEvery: Millis = 8 * second;
 /** Records of members, which end unless the member keeps saying that it is there. */
 export class Presence implements AsyncDisposable {
   readonly #parts: Parts;
-  readonly #state: Pick<ClusterState, "has">;
+  readonly #state: Pick<ClusterState, "record">;
   readonly #stop = new AbortController();
   /** When the members of records have last said something, by key; and the keys that are not stored with it yet. */
   readonly #said = new Map<string, Millis>();
@@ -24,7 +25,7 @@ export class Presence implements AsyncDisposable {
   #storing: Promise<void> | undefined;
   #hurry = new AbortController();
 
-  constructor(parts: Parts, state: Pick<ClusterState, "has">) {
+  constructor(parts: Parts, state: Pick<ClusterState, "record">) {
     this.#parts = parts;
     this.#state = state;
   }
@@ -42,14 +43,15 @@ export class Presence implements AsyncDisposable {
 
   /**
    * Keeps the records of the host for another 30 s, without a write of its own and without telling who watches.
-   * False when one of `kinds` is not there any more: the member has to announce it anew.
+   * False when one of `kinds` is not there any more, or not as one of `records` says: the member has to announce it anew. By that
+   * call, since a stream is one identity's and a record may be another's of the same host.
    */
-  alive(hostId: string, kinds: Alive["kinds"]): boolean {
+  alive(hostId: string, { kinds, records = [] }: Alive): boolean {
     const now = this.#parts.clock.now();
     const { nodes, proxies } = this.#parts.store;
     let all = true;
     for (const kind of kinds) {
-      if (!this.#state.has(kind, hostId)) {
+      if (this.#state.record(kind, hostId) === undefined) {
         all = false;
         continue;
       }
@@ -63,7 +65,7 @@ export class Presence implements AsyncDisposable {
       // Some were lost, or this server has just started: its time may be nearly over.
       if (now - before > storeEvery) this.#hurry.abort();
     }
-    return all;
+    return all && records.every((told) => isDeepStrictEqual(this.#state.record(told.kind, hostId), told));
   }
 
   /** Keeps the record of this auth server while it runs. */

@@ -19,8 +19,8 @@ const mostBehind = 20_000;
 /** A member that talks while it watches. */
 interface Talk {
   readonly said: AsyncIterable<Alive>;
-  /** Whether all its records are there. */
-  readonly alive: (kinds: Alive["kinds"]) => boolean;
+  /** Whether all its records are there, and as it says they are. */
+  readonly alive: (alive: Alive) => boolean;
 }
 
 interface Reader {
@@ -73,9 +73,9 @@ export class ClusterState implements AsyncDisposable {
     return () => void this.#ofAuthorities.delete(listener);
   }
 
-  /** Whether the record of a member is there. */
-  has(kind: "node" | "proxy", hostId: string): boolean {
-    return this.#records.has(`${kind} ${hostId}`);
+  /** The record of a member, if it is there. */
+  record(kind: "node" | "proxy", hostId: string): unknown {
+    return this.#records.get(`${kind} ${hostId}`)?.value;
   }
 
   /**
@@ -109,9 +109,9 @@ export class ClusterState implements AsyncDisposable {
 
   async #listen({ said, alive }: Talk, reader: Reader, queue: Queue<MirrorChange>): Promise<void> {
     try {
-      for await (const { kinds } of said) {
+      for await (const one of said) {
         reader.heard = this.#clock.uptime();
-        const all = alive(kinds);
+        const all = alive(one);
         if (all && reader.heard - reader.answered < answerAfter) continue;
         reader.answered = reader.heard;
         queue.push({ type: all ? "beat" : "announce" });

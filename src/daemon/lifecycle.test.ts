@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { createServer } from "node:net";
 import { suite, test } from "node:test";
+import { aborted } from "#core/aborted";
 import { TestClock } from "#core/clock";
 import { Leaving } from "#core/leaving";
 import { memoryLog } from "#core/log";
@@ -69,12 +70,6 @@ async function started({
   };
 }
 
-const over = (signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve());
-  });
-
 suite("the life of a process", () => {
   test("one that was started by hand says that it serves, and that it stops", async () => {
     using it = await started();
@@ -103,7 +98,7 @@ suite("the life of a process", () => {
     await new Promise((resolve) => setImmediate(resolve));
     assert.equal(it.lifecycle.end.aborted, false);
     work.resolve();
-    await over(it.lifecycle.end);
+    await aborted(it.lifecycle.end);
     assert.deepEqual(it.said, ["READY=1", "STOPPING=1"]);
   });
 
@@ -147,7 +142,7 @@ suite("the life of a process", () => {
     assert.ok(it.server.listening);
     it.order({ leave: { replaced: true } });
     assert.equal(it.leaving.replaced, true);
-    await over(it.lifecycle.end);
+    await aborted(it.lifecycle.end);
     assert.deepEqual(it.said, ["described"]);
   });
 });

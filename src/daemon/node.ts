@@ -113,7 +113,8 @@ export async function nodeRole(
   const announced = presence({
     kind: "node",
     heartbeats: world.metrics.heartbeats("node", world.health.heartbeats("node")),
-    announce: () => member.client["nodes.announce"](recordOf(config, world, labels, rotating)),
+    record: () => recordOf(config, world, labels, rotating),
+    announce: (record) => member.client["nodes.announce"](record),
     remove: () => member.client["nodes.remove"]({ name: hostId }),
     heartbeat,
     leaving: world.leaving,

@@ -7,12 +7,19 @@ import { Leaving } from "#core/leaving";
 import { memoryLog } from "#core/log";
 import { Queue } from "#core/queue";
 import { systemRandom } from "#core/random";
+import { Node } from "#model";
 import { Heartbeat } from "./heartbeat.ts";
 import { presence } from "./presence.ts";
 
 const turn = async (): Promise<void> => {
   for (let i = 0; i < 10; i++) await new Promise<void>((resolve) => setImmediate(resolve));
 };
+const record = Node.parse({
+  kind: "node",
+  version: "v2",
+  metadata: { name: "33333333-3333-4333-8333-333333333333" },
+  spec: { hostname: "db" },
+});
 /** No jitter. */
 const random = { ...systemRandom, fraction: () => 0.5 };
 
@@ -26,6 +33,7 @@ function announcing(troubled?: Error) {
   let lost: (() => void) | undefined;
   const service = presence({
     kind: "node",
+    record: () => record,
     announce: async () => {
       did.push("announce");
       if (trouble.now) throw trouble.now;
@@ -59,18 +67,15 @@ function announcing(troubled?: Error) {
 }
 
 suite("a member's record (OVW-34)", () => {
-  test("is told at the start, every five minutes, and taken out at the end", async () => {
+  test("is announced once, and taken out at the end", async () => {
     const t = announcing();
     await turn();
     assert.ok(t.isReady());
-    await t.clock.advance(5 * minute - 1);
+    await t.clock.advance(10 * minute);
     await turn();
     assert.deepEqual(t.did, ["announce"]);
-    await t.clock.advance(1);
-    await turn();
-    assert.deepEqual(t.did, ["announce", "announce"]);
     await t.end();
-    assert.deepEqual(t.did.slice(2), ["gone", "remove"]);
+    assert.deepEqual(t.did.slice(1), ["gone", "remove"]);
   });
 
   test("is told at once when it has changed, also while it is being told, and when auth has lost it", async () => {
@@ -152,7 +157,7 @@ suite("the heartbeat (OVW-34)", () => {
     assert.deepEqual(said, [{ type: "alive", kinds: [] }]);
     const beats: string[] = [];
     const heartbeats = { good: () => void beats.push("good"), lost: () => void beats.push("lost") };
-    const told = { lost: () => void lost++, heartbeats };
+    const told = { record, lost: () => void lost++, heartbeats };
     heartbeat.there("node", told);
     heartbeat.there("proxy", told);
     await clock.advance(5 * second);
@@ -171,12 +176,29 @@ suite("the heartbeat (OVW-34)", () => {
     await turn();
     assert.equal(lost, 1);
     assert.deepEqual(beats, ["good", "good"]);
+    // The whole record, within five minutes at first.
+    const records = () => said.flatMap((one) => one.records ?? []);
+    assert.deepEqual(records(), []);
+    for (let time = 0; time < 7.5 * minute; time += 5 * second) {
+      await clock.advance(5 * second);
+      await turn();
+    }
+    assert.deepEqual(records(), [record, record]);
+    const long = { ...record, metadata: { ...record.metadata, labels: { long: "x".repeat(40_000) } } };
+    heartbeat.there("node", { ...told, record: long });
+    for (let time = 0; time < 3 * minute; time += 5 * second) {
+      await clock.advance(5 * second);
+      await turn();
+    }
+    assert.equal(records().length, 2);
+    assert.equal(lost, 2, "a record too long for the stream is announced again");
+    said.length = 0;
     answers.end();
     await done;
     assert.deepEqual(beats, ["good", "good", "lost"], "the stream has ended");
     assert.deepEqual(heard, ["beat", "beat"], "the mirror hears that auth is there");
     await clock.advance(5 * second);
     await turn();
-    assert.equal(said.length, 3, "nothing is said to a stream that is over");
+    assert.equal(said.length, 0, "nothing is said to a stream that is over");
   });
 });

@@ -1,14 +1,14 @@
+import { aborted } from "#core/aborted";
 import type { Clock, Millis } from "#core/clock";
-import { minute, second } from "#core/clock";
+import { second } from "#core/clock";
 import type { Leaving } from "#core/leaving";
 import type { Log } from "#core/log";
 import type { Random } from "#core/random";
 import type { Service } from "#core/service";
+import type { Node, ProxyServer } from "#model";
 import type { Heartbeats } from "./health.ts";
 import type { Heartbeat } from "./heartbeat.ts";
 
-/** Between two keep-alives the whole record is told only now and then (OVW-34). */
-const tellEvery: Millis = 5 * minute;
 const retryAfter: Millis = 5 * second;
 
 /** A member's place in the cluster's lists. */
@@ -18,13 +18,14 @@ export interface Presence extends Service {
 }
 
 /**
- * Keeps a member in the cluster's lists: announces its record at the start, when it has changed, when auth has lost it and
- * every five minutes, and takes it out when it takes nothing new any more. That it is alive in between says the heartbeat.
+ * Keeps a member in the cluster's lists: announces its record at the start, when it has changed and when auth has lost it, and
+ * takes it out when it takes nothing new any more. That it is alive, and what its record is, says the heartbeat in between.
  * Ready once the first announcement was taken.
  */
-export function presence(parts: {
-  readonly kind: "node" | "proxy";
-  readonly announce: () => Promise<void>;
+export function presence<R extends Node | ProxyServer>(parts: {
+  readonly kind: R["kind"];
+  readonly record: () => R;
+  readonly announce: (record: R) => Promise<void>;
   readonly remove: () => Promise<void>;
   readonly heartbeat: Pick<Heartbeat, "there" | "gone">;
   readonly heartbeats: Heartbeats;
@@ -51,21 +52,24 @@ export function presence(parts: {
       while (!signal.aborted) {
         wake = new AbortController();
         stale = false;
-        let again = tellEvery;
+        let failed = false;
         try {
-          await parts.announce();
+          const record = parts.record();
+          await parts.announce(record);
           if (!there) log.info("announced to the cluster");
           there = true;
-          heartbeat.there(kind, { lost: changed, heartbeats });
+          heartbeat.there(kind, { record, lost: changed, heartbeats });
           heartbeats.good();
           ready();
         } catch (err) {
-          again = retryAfter;
+          failed = true;
           heartbeats.lost();
           log.warn("could not tell the auth server that we are here", { error: (err as Error).message });
         }
-        if (!stale)
-          await clock.sleep(jittered(again), AbortSignal.any([signal, wake.signal])).catch(() => {});
+        if (stale) continue;
+        const woken = AbortSignal.any([signal, wake.signal]);
+        if (failed) await clock.sleep(jittered(retryAfter), woken).catch(() => {});
+        else await aborted(woken);
       }
       heartbeat.gone(kind);
       if (there && !leaving.replaced) await parts.remove().catch(() => {});

@@ -97,7 +97,8 @@ export async function proxyRole(
   const announced = presence({
     kind: "proxy",
     heartbeats: world.metrics.heartbeats("proxy", world.health.heartbeats("proxy")),
-    announce: () => member.client["proxies.announce"](recordOf(config, world, rotating)),
+    record: () => recordOf(config, world, rotating),
+    announce: (record) => member.client["proxies.announce"](record),
     remove: () => member.client["proxies.remove"]({ name: hostId }),
     heartbeat,
     leaving: world.leaving,

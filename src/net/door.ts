@@ -1,5 +1,6 @@
 import { createServer, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import { aborted } from "#core/aborted";
 import type { Log } from "#core/log";
 import type { Service } from "#core/service";
 import { type Address, formatAddress } from "./address.ts";
@@ -97,9 +98,3 @@ const end = (host: string | undefined, port: number | undefined): Address => ({
   host: host?.replace(/^::ffff:(?=\d+\.)/, "") ?? "unknown",
   port: port ?? 0,
 });
-
-const aborted = (signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
-  });

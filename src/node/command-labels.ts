@@ -1,3 +1,4 @@
+import { aborted } from "#core/aborted";
 import type { Clock, Millis } from "#core/clock";
 import { second } from "#core/clock";
 import { formatDuration } from "#core/duration";
@@ -71,9 +72,7 @@ export class CommandLabels implements Service {
     stop.abort();
     ready();
     await Promise.all(all);
-    if (!signal.aborted) {
-      await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
-    }
+    await aborted(signal);
   }
 
   async #follow(

@@ -1,4 +1,5 @@
 import type { LaggingMember } from "#contract/auth";
+import { aborted } from "#core/aborted";
 import { type Millis, second } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Service } from "#core/service";
@@ -211,9 +212,3 @@ export class Rotations {
     return `${type}/${this.#parts.clusterName}`;
   }
 }
-
-const aborted = (signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
-  });

@@ -74,10 +74,14 @@ export async function cluster(
     auth,
     backend,
     /** What a member says on its stream, and whether auth has all it says it has. */
-    alive: async (id: string, kinds: Alive["kinds"] = ["node"]): Promise<boolean> => {
+    alive: async (
+      id: string,
+      kinds: Alive["kinds"] = ["node"],
+      records?: Alive["records"],
+    ): Promise<boolean> => {
       const stop = new AbortController();
       const say = async function* (): AsyncGenerator<Alive> {
-        yield { type: "alive", kinds };
+        yield { type: "alive", kinds, ...(records && { records }) };
       };
       for await (const change of as(system("Node", id))["mirror.watch"]({}, stop.signal, say)) {
         if (change.type === "beat" || change.type === "announce") return change.type === "beat";

@@ -21,6 +21,11 @@ const longestGrace: Millis = 366 * day;
 const Alive = z.strictObject({
   type: z.literal("alive"),
   kinds: z.array(z.enum(["node", "proxy"])).max(2),
+  /** Now and then the records themselves, to be compared with those that auth has. */
+  records: z
+    .array(z.discriminatedUnion("kind", [Node, ProxyServer]))
+    .max(2)
+    .optional(),
 });
 export type Alive = z.output<typeof Alive>;
 
