@@ -4,7 +4,7 @@ import { createSecureContext, type SecureContext, type TLSSocket } from "node:tl
 import { type FastifyInstance, type FastifyRequest, fastify } from "fastify";
 import type { z } from "zod";
 import { type AuthContract, authContract } from "#contract/auth";
-import { admit, type Handlers } from "#contract/rpc";
+import { admit, type Handlers, type Heard } from "#contract/rpc";
 import { faultBody, linesType, minClientVersion, statusOf, versionHeader } from "#contract/wire";
 import { type Clock, type Millis, minute, second } from "#core/clock";
 import { Fault } from "#core/errors";
@@ -209,7 +209,7 @@ type Feeding = (
   input: unknown,
   caller: Caller,
   signal: AbortSignal,
-  said: AsyncIterable<unknown> | undefined,
+  said: Heard<unknown> | undefined,
 ) => AsyncIterable<unknown> | Promise<AsyncIterable<unknown>>;
 type Uploading = (
   input: unknown,

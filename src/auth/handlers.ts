@@ -65,7 +65,8 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
     "authorities.rehearse": (request) => rotations.rehearse(rotationWish(request)),
     "mirror.watch": (_input, caller, signal, said) => {
       const { role, hostId } = member(caller);
-      return state.watch(role, signal, said && { said, alive: (alive) => presence.alive(hostId, alive) });
+      const speaker = presence.speaker(hostId);
+      return state.watch(role, signal, said && { said, alive: (alive) => presence.alive(speaker, alive) });
     },
 
     // A proxy says for whom it asks; of anyone else only what we see counts.

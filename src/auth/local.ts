@@ -1,6 +1,6 @@
 import type { z } from "zod";
 import { type AuthContract, authContract } from "#contract/auth";
-import { admit, type Client } from "#contract/rpc";
+import { admit, type Client, type Heard } from "#contract/rpc";
 import type { Caller, Identity } from "#model";
 import { handlers } from "./handlers.ts";
 import type { Auth } from "./open.ts";
@@ -45,7 +45,7 @@ export function localClient(auth: Auth, identity: Identity): Client<AuthContract
         say?: (signal: AbortSignal) => AsyncIterable<unknown>,
       ) {
         const over = new AbortController();
-        const said = say?.(AbortSignal.any([signal, over.signal]));
+        const said = say && heard(say(AbortSignal.any([signal, over.signal])));
         try {
           const values = await enter(given, (input, caller) => run(input, caller, signal, said));
           for await (const value of values as AsyncIterable<unknown>) yield answer.parse(value);
@@ -57,5 +57,11 @@ export function localClient(auth: Auth, identity: Identity): Client<AuthContract
   }
   return client as Client<AuthContract>;
 }
+
+const heard =
+  (said: AsyncIterable<unknown>): Heard<unknown> =>
+  async (listener) => {
+    for await (const one of said) listener(one);
+  };
 
 type AnyHandler = (...args: unknown[]) => unknown;

@@ -14,6 +14,12 @@ const presenceTtl: Millis = 30 * second;
 const storeEvery: Millis = 15 * second;
 const renewEvery: Millis = 8 * second;
 
+/** A host that speaks: what its records are called in the storage, made once for all that it says. */
+interface Speaker {
+  readonly hostId: string;
+  readonly keys: Readonly<Record<Alive["kinds"][number], string>>;
+}
+
 /** Records of members, which end unless the member keeps saying that it is there. */
 export class Presence implements AsyncDisposable {
   readonly #parts: Parts;
@@ -41,21 +47,25 @@ export class Presence implements AsyncDisposable {
     return proxies.put(proxy, this.#end());
   }
 
+  speaker(hostId: string): Speaker {
+    const { nodes, proxies } = this.#parts.store;
+    return { hostId, keys: { node: nodes.key(hostId), proxy: proxies.key(hostId) } };
+  }
+
   /**
    * Keeps the records of the host for another 30 s, without a write of its own and without telling who watches.
    * False when one of `kinds` is not there any more, or not as one of `records` says: the member has to announce it anew. By that
    * call, since a stream is one identity's and a record may be another's of the same host.
    */
-  alive(hostId: string, { kinds, records = [] }: Alive): boolean {
+  alive({ hostId, keys }: Speaker, { kinds, records = [] }: Alive): boolean {
     const now = this.#parts.clock.now();
-    const { nodes, proxies } = this.#parts.store;
     let all = true;
     for (const kind of kinds) {
       if (this.#state.record(kind, hostId) === undefined) {
         all = false;
         continue;
       }
-      const key = (kind === "node" ? nodes : proxies).key(hostId);
+      const key = keys[kind];
       const before = this.#said.get(key) ?? Number.NEGATIVE_INFINITY;
       this.#said.set(key, now);
       this.#unstored.add(key);

@@ -9,6 +9,12 @@ import { Said } from "./said.ts";
 const Word = z.strictObject({ word: z.string() });
 const line = (word: string): string => `${JSON.stringify({ word })}\n`;
 
+const allOf = async (said: Said): Promise<z.output<typeof Word>[]> => {
+  const words: z.output<typeof Word>[] = [];
+  await said.values(Word)((word) => words.push(word));
+  return words;
+};
+
 suite("what is said to a feed", () => {
   test("is read line by line, wherever the network cut it", async () => {
     const all = Buffer.from(`{"first":1}\n${line("eins")}${line("zw\u00f6lf \u{1f511}")}${line("drei")}`);
@@ -18,7 +24,7 @@ suite("what is said to a feed", () => {
       for (let at = 0; at < all.length; at += size) body.write(all.subarray(at, at + size));
       body.end('{"word":"no end of line"}');
       assert.deepEqual(await said.next(), { first: 1 });
-      const words = (await Array.fromAsync(said.values(Word))).map(({ word }) => word);
+      const words = (await allOf(said)).map(({ word }) => word);
       assert.deepEqual(words, ["eins", "zw\u00f6lf \u{1f511}", "drei"]);
     }
   });
@@ -33,7 +39,7 @@ suite("what is said to a feed", () => {
       const body = new PassThrough();
       const said = new Said(body);
       body.write(text);
-      await assert.rejects(Array.fromAsync(said.values(Word)), (err) => Fault.is(err, kind));
+      await assert.rejects(allOf(said), (err) => Fault.is(err, kind));
     }
   });
 
@@ -49,12 +55,25 @@ suite("what is said to a feed", () => {
     })();
     for (let i = 0; i < 50; i++) await turn();
     assert.ok(sent < 200, `${sent} lines were taken in unheard`);
-    const words = (await Array.fromAsync(said.values(Word))).map(({ word }) => Number(word));
+    const words = (await allOf(said)).map(({ word }) => Number(word));
     await speak;
     assert.deepEqual(
       words,
       Array.from({ length: count }, (_, i) => i),
     );
+  });
+
+  test("is told again when it is said again, and not when the listener failed", async () => {
+    const body = new PassThrough();
+    const said = new Said(body);
+    const heard: string[] = [];
+    const done = said.values(Word)(({ word }) => {
+      heard.push(word);
+      if (word === "last") throw new Fault("limit_exceeded", "enough");
+    });
+    body.write(line("same") + line("same") + line("other") + line("same") + line("last") + line("same"));
+    await assert.rejects(done, /enough/);
+    assert.deepEqual(heard, ["same", "same", "other", "same", "last"]);
   });
 
   test("ends with what broke it", async () => {

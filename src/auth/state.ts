@@ -1,4 +1,5 @@
 import type { Alive, MirrorChange } from "#contract/auth";
+import type { Heard } from "#contract/rpc";
 import { type Clock, type Millis, second } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
@@ -18,7 +19,7 @@ const mostBehind = 20_000;
 
 /** A member that talks while it watches. */
 interface Talk {
-  readonly said: AsyncIterable<Alive>;
+  readonly said: Heard<Alive>;
   /** Whether all its records are there, and as it says they are. */
   readonly alive: (alive: Alive) => boolean;
 }
@@ -90,7 +91,7 @@ export class ClusterState implements AsyncDisposable {
     const now = this.#clock.uptime();
     const reader: Reader = { wants, heard: talk && now, answered: Number.NEGATIVE_INFINITY };
     this.#readers.set(queue, reader);
-    if (talk) void this.#listen(talk, reader, queue);
+    if (talk) this.#listen(talk, reader, queue);
     signal.addEventListener("abort", end, { once: true });
     if (signal.aborted || this.#stop.signal.aborted) end();
     try {
@@ -107,19 +108,15 @@ export class ClusterState implements AsyncDisposable {
     await this.#running;
   }
 
-  async #listen({ said, alive }: Talk, reader: Reader, queue: Queue<MirrorChange>): Promise<void> {
-    try {
-      for await (const one of said) {
-        reader.heard = this.#clock.uptime();
-        const all = alive(one);
-        if (all && reader.heard - reader.answered < answerAfter) continue;
-        reader.answered = reader.heard;
-        queue.push({ type: all ? "beat" : "announce" });
-      }
-    } catch (err) {
+  #listen({ said, alive }: Talk, reader: Reader, queue: Queue<MirrorChange>): void {
+    said((one) => {
+      reader.heard = this.#clock.uptime();
+      const all = alive(one);
+      if (all && reader.heard - reader.answered < answerAfter) return;
+      reader.answered = reader.heard;
+      queue.push({ type: all ? "beat" : "announce" });
       // What cannot be understood ends the watch; who has gone has ended it already.
-      queue.end(err);
-    }
+    }).catch((err: unknown) => queue.end(err));
   }
 
   async #followForEver(live: () => void): Promise<void> {

@@ -53,6 +53,12 @@ export const upload = <I extends z.ZodType, O extends z.ZodType>(parts: Parts<I,
 type AnyOperation = Call<any, any> | Feed<any, any, any> | Upload<any, any>;
 export type Contract = Readonly<Record<string, AnyOperation>>;
 
+/**
+ * What a caller goes on saying to a feed: `listener` is called with each value as it comes. Resolves at the end; rejects with what
+ * broke it off, such as something that was not understood.
+ */
+export type Heard<T> = (listener: (value: T) => void) => Promise<void>;
+
 /** What a server must have: one handler an operation, or it does not compile. */
 export type Handlers<C extends Contract> = {
   readonly [K in keyof C]: C[K] extends Feed<infer I, infer O, infer S>
@@ -61,7 +67,7 @@ export type Handlers<C extends Contract> = {
         caller: Caller,
         signal: AbortSignal,
         /** Undefined when the caller only listens. */
-        said: AsyncIterable<z.output<S>> | undefined,
+        said: Heard<z.output<S>> | undefined,
       ) => AsyncIterable<z.input<O>> | Promise<AsyncIterable<z.input<O>>>
     : C[K] extends Upload<infer I, infer O>
       ? (
