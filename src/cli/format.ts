@@ -17,7 +17,11 @@ export async function print(
 ): Promise<void> {
   if (format === "json") io.out(asJson(value));
   else if (format === "yaml") io.out(await asYaml([value]));
-  else for (const line of text()) io.out(line);
+  else {
+    const lines = text();
+    // Together: thousands of lines were as many writes to a pipe.
+    if (lines.length > 0) io.out(lines.join("\n"));
+  }
 }
 
 const escaped = (text: string): string =>

@@ -7,15 +7,17 @@ import { columns, printable } from "./text.ts";
 export function table(header: readonly string[], rows: readonly (readonly string[])[]): string[] {
   const safe = rows.map((row) => row.map(printable));
   const all = header.length > 0 ? [header, ...safe] : safe;
+  const sizes = all.map((row) => row.map(columns));
   const count = Math.max(0, ...all.map((row) => row.length));
   const widths = Array.from({ length: count }, (_, i) =>
-    all.reduce((widest, row) => Math.max(widest, columns(row[i] ?? "")), 0),
+    sizes.reduce((widest, row) => Math.max(widest, row[i] ?? 0), 0),
   );
-  const line = (cells: readonly string[]): string =>
+  const lines = all.map((row, at) =>
     widths
-      .map((width, i) => (cells[i] ?? "") + " ".repeat(width - columns(cells[i] ?? "")))
+      .map((width, i) => (row[i] ?? "") + " ".repeat(width - (sizes[at]?.[i] ?? 0)))
       .join(" ")
-      .trimEnd();
-  const body = safe.map(line);
-  return header.length > 0 ? [line(header), line(widths.map((w) => "-".repeat(w))), ...body] : body;
+      .trimEnd(),
+  );
+  if (header.length > 0) lines.splice(1, 0, widths.map((width) => "-".repeat(width)).join(" "));
+  return lines;
 }
