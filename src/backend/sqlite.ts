@@ -134,15 +134,16 @@ export class SqliteBackend implements Backend {
     checkPrefix(prefix);
     const to = endOf(prefix);
     const read = async function* (this: SqliteBackend): AsyncGenerator<Stored> {
-      let last = after;
+      // Keys hold no NUL: with one behind it, a key comes right after itself.
+      let first = after === "" ? prefix : `${after}\0`;
       let left = limit;
       while (left > 0) {
         const page = this.#reading(() => {
           const now = this.#clock.now();
           const rows = this.#sql.page.all({
             from: prefix,
+            first,
             to,
-            after: last,
             now,
             limit: Math.min(left, pageSize),
           });
@@ -151,7 +152,7 @@ export class SqliteBackend implements Backend {
         yield* page;
         left -= page.length;
         if (page.length < pageSize) return;
-        last = page.at(-1)?.key ?? last;
+        first = `${page.at(-1)?.key}\0`;
       }
     };
     return {
@@ -395,7 +396,8 @@ const statements = {
   delete: "DELETE FROM items WHERE key = :key",
   extend: "UPDATE items SET expires = :expires WHERE key = :key AND expires > :now AND expires < :expires",
   keys: "SELECT key FROM items WHERE key >= :from AND key < :to ORDER BY key",
-  page: `SELECT * FROM items WHERE key >= :from AND key < :to AND key > :after
+  // One lower bound: of two SQLite looks up the first and reads up to the other, for each page anew.
+  page: `SELECT * FROM items WHERE key >= max(:from, :first) AND key < :to
          AND (expires IS NULL OR expires > :now) ORDER BY key LIMIT :limit`,
   expired: "SELECT key FROM items WHERE expires <= :now ORDER BY expires",
   record: "INSERT INTO changes (time, key, value, expires) VALUES (:time, :key, :value, :expires)",
