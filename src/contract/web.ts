@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { CertAuthority } from "#model";
 import { KeyAnswer, KeysCreated } from "./webauthn.ts";
 
 /**
@@ -26,6 +27,7 @@ export const webPaths = {
   sso: "/webapi/sessions/sso",
   ssoWeb: (kind: SsoKind): string => `/webapi/${kind}/login/web`,
   ssoConsole: (kind: SsoKind): string => `/webapi/${kind}/login/console`,
+  trust: "/webapi/trustedclusters/validate",
   connector: (name: string): string => `/webapi/ping/${encodeURIComponent(name)}`,
 } as const;
 
@@ -272,3 +274,12 @@ export type UserContext = z.output<typeof UserContext>;
 
 /** What every refusal looks like. */
 export const Refusal = z.object({ message: z.string() });
+
+/** POST /trustedclusters/validate (WEB-32): a cluster that wants to trust this one, with an invitation and its host authority. */
+export const TrustRequest = z.object({
+  token: z.string().min(1).max(256),
+  certificate_authorities: z.array(CertAuthority).length(1),
+});
+/** This cluster's host and user authority. Public parts all. */
+export const TrustAnswer = z.object({ certificate_authorities: z.array(CertAuthority).max(2) });
+export type TrustAnswer = z.output<typeof TrustAnswer>;

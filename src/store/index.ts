@@ -2,9 +2,11 @@ export { withLock } from "./lock.ts";
 export type {
   ChallengeRecord,
   PasswordRecord,
+  RemoteClusterRecord,
   SecurityKeysRecord,
   SignupRecord,
   SsoRequestRecord,
+  TrustedClusterRecord,
   WebSessionRecord,
 } from "./records.ts";
 export { openStore, type Store } from "./store.ts";
