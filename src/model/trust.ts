@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { Fault } from "#core/errors";
+import { adminRoleName } from "./builtin.ts";
 import { valueMapper } from "./match.ts";
 import { Metadata, Time } from "./resource.ts";
 
@@ -50,9 +51,14 @@ export type RemoteCluster = z.output<typeof RemoteCluster>;
  * The roles of this cluster that a trusted cluster's people may get, as far as they are named: what `$1` stands for is known with
  * the person only.
  */
-export const localRolesOf = ({ spec: { role_map = [], roles = [] } }: TrustedCluster): string[] => [
-  ...new Set([...roles, ...role_map.flatMap(({ local }) => local)].filter((role) => !isFilledIn(role))),
-];
+export function localRolesOf({ spec }: TrustedCluster): string[] {
+  const roles = spec.roles ?? roleMapOf(spec).flatMap(({ local }) => local);
+  return [...new Set(roles.filter((role) => !isFilledIn(role)))];
+}
+
+/** The mapping of roles there to roles here; where nothing is said, that of `admin` alone (TC-08). */
+const roleMapOf = ({ role_map }: TrustedCluster["spec"]) =>
+  role_map ?? [{ remote: adminRoleName, local: [adminRoleName] }];
 
 const isFilledIn = (role: string): boolean => /\$(\d|\{\d)/.test(role);
 
@@ -76,6 +82,8 @@ export function validateTrustedCluster({ metadata, spec }: TrustedCluster): void
     }
   };
   if (roles) checkLocal("roles", roles);
+  if (role_map?.length === 0)
+    refuse("role_map", `is empty; leave it out where ${adminRoleName} there is to be ${adminRoleName} here`);
   const seen = new Set<string>();
   for (const [i, { remote, local }] of (role_map ?? []).entries()) {
     const field = `role_map[${i}].remote`;
