@@ -6,12 +6,14 @@ import { after, before, suite, test } from "node:test";
 import { skipUnless } from "../support/installed.ts";
 import { type Ran, run } from "../support/run.ts";
 import { type Cluster, login, startCluster } from "./cluster.ts";
-import { programs, quiet, startDaemon } from "./daemon.ts";
+import { type Daemon, programs, quiet, startDaemon } from "./daemon.ts";
 
 suite("trusted clusters", { skip: skipUnless("ssh") }, () => {
   const stack = new AsyncDisposableStack();
   let main: Cluster;
   let east: Cluster;
+  /** East's, after its first. */
+  let again: Daemon;
 
   before(async () => {
     [main, east] = await Promise.all([
@@ -61,7 +63,7 @@ suite("trusted clusters", { skip: skipUnless("ssh") }, () => {
 
   test("ACC-35: with --insecure the authorities are exchanged; a bad token is told", async () => {
     await east.daemon.stop();
-    const again = stack.use(await startDaemon(east.config, { flags: ["--insecure"] }));
+    again = stack.use(await startDaemon(east.config, { flags: ["--insecure"] }));
     await again.ready();
     const refused = await create(clusterYaml("planted-guess"));
     assert.equal(refused.code, 1);
@@ -147,15 +149,22 @@ suite("trusted clusters", { skip: skipUnless("ssh") }, () => {
     assert.equal(seen.success, "false");
   });
 
-  test("ACC-90: removal on one side leaves the other's record; both together end all trust", async () => {
+  test("ACC-90: removal on one side leaves the other's record, over a restart too; both together end all trust", async () => {
     assert.equal(await main.mustTctl("rm", "tc/east"), 'remote cluster "east" has been deleted\n');
     const gone = await main.tctl("rm", "tc/east");
     assert.deepEqual([gone.code, gone.err], [1, "error: trusted_cluster east not found\n"]);
+    await again.stop();
+    const trusting = `SSL_CERT_FILE=${main.folder.at("data", "webproxy_cert.pem")}`;
+    again = stack.use(await startDaemon(east.config, { command: ["env", trusting, programs.teleport] }));
+    await again.ready();
     assert.match(await east.mustTctl("get", "tc", "--format=text"), /^main +false /m);
     assert.equal(await east.mustTctl("rm", "tc/main"), 'trusted cluster "main" has been deleted\n');
     assert.deepEqual(await Promise.all([main, east].map((c) => c.mustTctl("get", "tc"))), ["", ""]);
-    assert.deepEqual(await codesOf(main), ["T4193W", "T4193I", "T4194I"]);
-    assert.deepEqual(await codesOf(east), ["T4190W", "T4190W", "T4190I", "T4191I", "T4192I"]);
+    // Without --insecure, by a certificate that verifies.
+    const { code, err } = await create(clusterYaml(await invite()));
+    assert.equal(code, 0, err);
+    assert.deepEqual(await codesOf(main), ["T4193W", "T4193I", "T4194I", "T4193I"]);
+    assert.deepEqual(await codesOf(east), ["T4190W", "T4190W", "T4190I", "T4191I", "T4192I", "T4190I"]);
   });
 });
 
