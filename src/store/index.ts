@@ -2,7 +2,6 @@ export { withLock } from "./lock.ts";
 export type {
   ChallengeRecord,
   PasswordRecord,
-  RemoteClusterRecord,
   SecurityKeysRecord,
   SignupRecord,
   SsoRequestRecord,

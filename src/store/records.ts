@@ -164,4 +164,3 @@ export const RemoteClusterRecord = z.strictObject({
   resource: RemoteCluster,
   authorities: z.array(CertAuthority),
 });
-export type RemoteClusterRecord = z.output<typeof RemoteClusterRecord>;
