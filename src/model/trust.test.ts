@@ -63,6 +63,11 @@ suite("trusted clusters (TC-08, RES-32)", () => {
       "spec.role_map[0].remote",
     ],
     [
+      "S61: a pattern that is short only as it is written",
+      { role_map: [{ remote: `^${"(a{900})".repeat(100)}$`, local: ["a"] }] },
+      "spec.role_map[0].remote",
+    ],
+    [
       "a pattern that is too long",
       { role_map: [{ remote: `^${"a".repeat(2000)}$`, local: ["a"] }] },
       "spec.role_map[0].remote",

@@ -26,10 +26,10 @@ export const TrustedCluster = z.strictObject({
     web_proxy_addr: z.string().min(1).max(300),
     role_map: z
       .array(z.strictObject({ remote: z.string(), local: some }))
-      .max(1000)
+      .max(200)
       .optional(),
     /** The roles here of everybody from there, as older files have it; not beside `role_map`. */
-    roles: z.array(z.string()).max(1000).optional(),
+    roles: z.array(z.string()).max(200).optional(),
   }),
 });
 export type TrustedCluster = z.output<typeof TrustedCluster>;

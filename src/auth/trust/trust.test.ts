@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
-import { suite, test } from "node:test";
+import { after, before, suite, test } from "node:test";
 import { MemoryBackend } from "#backend";
 import { hour, minute, second, TestClock } from "#core/clock";
 import { Fault, type FaultKind } from "#core/errors";
@@ -276,6 +276,11 @@ suite("tokens of clusters", () => {
 });
 
 suite("what is refused before anything is sent", () => {
+  let t: Awaited<ReturnType<typeof two>>;
+  before(async () => {
+    t = await two();
+  });
+  after(() => t[Symbol.asyncDispose]());
   for (const [why, spec, kind, words] of [
     [
       "one that is to be enabled",
@@ -304,7 +309,6 @@ suite("what is refused before anything is sent", () => {
     ["a tunnel address that is none", { tunnel_addr: "main:x" }, "bad_parameter", /write it as host:port/],
   ] as const) {
     test(why, async () => {
-      await using t = await two();
       await assert.rejects(t.link(spec), refused(kind, words));
       assert.deepEqual([t.door.seen, await links(t.east)], [[], { trusted: [], remote: [] }]);
     });
@@ -343,14 +347,18 @@ suite("what is refused before anything is sent", () => {
 });
 
 suite("a link stays what it was made as (TC-09)", () => {
+  let t: Awaited<ReturnType<typeof two>>;
+  before(async () => {
+    t = await two();
+    await t.link(given);
+  });
+  after(() => t[Symbol.asyncDispose]());
   const given = { tunnel_addr: "main:3024", role_map: [{ remote: "admin", local: ["admin"] }] };
   for (const [why, spec] of [
     ["as it was written", {}],
     ["as it is printed, without the token", { token: undefined }],
   ] as const) {
     test(`-f of it ${why} is success, and asks nobody`, async () => {
-      await using t = await two();
-      await t.link(given);
       assert.deepEqual(await t.again({ ...given, ...spec }), { created: false, name: "main" });
       assert.equal(t.door.seen.length, 1);
     });
@@ -378,8 +386,6 @@ suite("a link stays what it was made as (TC-09)", () => {
     ["enabled", { enabled: true }, /write enabled: false/],
   ] as const) {
     test(`no other ${why}`, async () => {
-      await using t = await two();
-      await t.link(given);
       const before = await t.east.admin["trusted_clusters.list"]({});
       await assert.rejects(t.again({ ...given, ...spec }), refused("bad_parameter", words));
       assert.deepEqual([await t.east.admin["trusted_clusters.list"]({}), t.door.seen.length], [before, 1]);
@@ -387,8 +393,6 @@ suite("a link stays what it was made as (TC-09)", () => {
   }
 
   test("what is said about it may change, unless somebody else did that meanwhile", async () => {
-    await using t = await two();
-    await t.link();
     const [was] = await t.east.admin["trusted_clusters.list"]({});
     assert.ok(was);
     const said = (description: string) =>
@@ -404,6 +408,11 @@ suite("a link stays what it was made as (TC-09)", () => {
 });
 
 suite("a cluster that lies", () => {
+  let east: Cluster;
+  before(async () => {
+    east = await cluster({ clusterName: "east", anyClusterCertificate: true });
+  });
+  after(() => east[Symbol.asyncDispose]());
   const newAuthority = async (type: "user" | "host", name = "main"): Promise<CertAuthority> => {
     const ssh = await generateKey("ed25519");
     const { cert } = await makeAuthority({
@@ -510,7 +519,6 @@ suite("a cluster that lies", () => {
   ];
   for (const [what, lie, kind, words] of table) {
     test(`answers with ${what}`, async () => {
-      await using east = await cluster({ clusterName: "east", anyClusterCertificate: true });
       await using door = await webDoor(async (response) => {
         const cas = await lie(await newAuthority("host"), await newAuthority("user"), east);
         response.end(JSON.stringify({ certificate_authorities: cas }));
@@ -526,7 +534,6 @@ suite("a cluster that lies", () => {
   }
 
   test("what is kept of an authority is what was understood of it", async () => {
-    await using east = await cluster({ clusterName: "east", anyClusterCertificate: true });
     const [host, user] = [await newAuthority("host"), await newAuthority("user")];
     await using door = await webDoor((response) => {
       const more = {
@@ -542,6 +549,25 @@ suite("a cluster that lies", () => {
     await east.admin["trusted_clusters.put"]({ cluster: resource(door) });
     const [record] = await stored(east).trustedClusters.list();
     assert.deepEqual(record?.authorities, [host, user]);
+  });
+
+  test("a link that has an end is gone then (AUTH-43)", async () => {
+    await using t = await two();
+    const until = new Date(t.east.clock.now() + hour).toISOString();
+    const cluster = resource(t.door);
+    await t.east.admin["trusted_clusters.put"]({
+      cluster: { ...cluster, metadata: { name: "main", expires: until } },
+    });
+    await t.east.clock.advance(hour - minute);
+    assert.deepEqual((await links(t.east)).trusted, ["main"]);
+    await t.east.clock.advance(2 * minute);
+    assert.deepEqual((await links(t.east)).trusted, []);
+    await assert.rejects(
+      t.east.admin["trusted_clusters.put"]({
+        cluster: { ...cluster, metadata: { name: "main", expires: until } },
+      }),
+      refused("bad_parameter", /metadata\.expires: .* is over/),
+    );
   });
 
   test("nobody takes the place of a cluster that is linked, from either side", async () => {
