@@ -142,7 +142,10 @@ suite("resources, by the real commands", () => {
     );
     const refused = await cluster.tctl("create", cluster_yaml);
     assert.equal(refused.code, 2);
-    assert.match(refused.err, /^error: the trusted cluster "other" cannot be enabled: .*write enabled: false/);
+    assert.match(
+      refused.err,
+      /^error: the trusted cluster "other" cannot be enabled: .*write enabled: false/,
+    );
   });
 
   test("tctl edit: $EDITOR changes the file; another's change meanwhile is not overwritten", async () => {
