@@ -1,5 +1,4 @@
 import { z } from "zod";
-import { CertAuthority } from "#model";
 import { KeyAnswer, KeysCreated } from "./webauthn.ts";
 
 /**
@@ -274,12 +273,3 @@ export type UserContext = z.output<typeof UserContext>;
 
 /** What every refusal looks like. */
 export const Refusal = z.object({ message: z.string() });
-
-/** POST /trustedclusters/validate (WEB-32): a cluster that wants to trust this one, with an invitation and its host authority. */
-export const TrustRequest = z.object({
-  token: z.string().min(1).max(256),
-  certificate_authorities: z.array(CertAuthority).length(1),
-});
-/** This cluster's host and user authority. Public parts all. */
-export const TrustAnswer = z.object({ certificate_authorities: z.array(CertAuthority).max(2) });
-export type TrustAnswer = z.output<typeof TrustAnswer>;

@@ -1,4 +1,4 @@
-import { type TrustAnswer, TrustRequest } from "#contract/web";
+import { type TrustAnswer, TrustRequest } from "#contract/trust";
 import { type App, clientAddress, parse } from "#net";
 import type { AddressLimits } from "./limits.ts";
 import type { WebApiOptions } from "./options.ts";

@@ -1,4 +1,5 @@
-import { TrustAnswer, webPaths } from "#contract/web";
+import { TrustAnswer } from "#contract/trust";
+import { webPaths } from "#contract/web";
 import { Fault, type FaultKind } from "#core/errors";
 import type { CertAuthority } from "#model";
 import { formatAddress, parseAddress } from "#net";
