@@ -6,7 +6,7 @@ import { Readable } from "node:stream";
 import { after, before, suite, test } from "node:test";
 import type { AuthClient } from "#authclient";
 import { Fault } from "#core/errors";
-import { Connector } from "#model";
+import { Connector, TrustedCluster } from "#model";
 import { account, type Cluster, cluster } from "../src/auth/testing/cluster.ts";
 import { makeIo } from "../src/cli/io.ts";
 import { edit, readEdit } from "../src/cli/tctl/edit.ts";
@@ -146,6 +146,40 @@ suite("tctl edit", () => {
     );
     assert.ok(Fault.is(error, "bad_parameter") || Fault.is(error, "not_found"), String(error));
     assert.match(err, /^Your text is kept in /);
+    rmSync(dirname(path), { recursive: true });
+  });
+
+  test("a trusted cluster: what is said about it, and not what it is (TC-09)", async () => {
+    await using c = await cluster();
+    const { trustedClusters } = c.auth.parts.store;
+    const resource = TrustedCluster.parse({
+      kind: "trusted_cluster",
+      version: "v2",
+      metadata: { name: "west" },
+      spec: { enabled: false, web_proxy_addr: "west:3080" },
+    });
+    await trustedClusters.put({ resource, tokenHash: "", authorities: [] });
+    const say = (text: string): string =>
+      text.replace("name: west", "name: west\n  description: the old one");
+    const { out, error } = await editing(c, "tc/west", [say]);
+    assert.deepEqual([out, error], ['trusted cluster "west" has been updated\n', undefined]);
+    const stored = (await trustedClusters.get("west")).resource;
+    assert.deepEqual(stored, { ...resource, metadata: { name: "west", description: "the old one" } });
+    // A person is asked again, and leaves.
+    const { err, path } = await editing(
+      c,
+      "tc/west",
+      [
+        (text) => text.replace("enabled: false", "enabled: true"),
+        (text) => {
+          assert.match(text, /^# ! This cannot be saved.*\n# ! the trusted cluster "west" cannot be enabled/);
+          return text;
+        },
+      ],
+      { terminal: true },
+    );
+    assert.equal(err, `Your text is kept in ${path}\n`);
+    assert.deepEqual((await trustedClusters.get("west")).resource, stored);
     rmSync(dirname(path), { recursive: true });
   });
 

@@ -131,7 +131,6 @@ suite("ACC-92: every kind of the guide's table, in singular and plural", () => {
       /^Name +Enabled +Token +Proxy Address +Reverse Tunnel Address +Role Map\n/,
     ],
     [["remote_cluster", "remote_clusters", "rc", "rcs"], /^Name +Status +Last Heartbeat\n/],
-    [["reverse_tunnel", "reverse_tunnels", "rts"], /^Cluster Name +Dial Addresses\n/],
   ] as const) {
     test(`${words.join(", ")}: there are none`, async () => {
       await using c = await cluster();
@@ -147,19 +146,33 @@ suite("ACC-92: every kind of the guide's table, in singular and plural", () => {
       }
     });
   }
-  test("a trusted cluster is refused at its place, and what stands beside it with it", async () => {
+  test("reverse_tunnel, reverse_tunnels, rts: there are none, and none is made or deleted (RES-12)", async () => {
     await using c = await cluster();
-    const file = `{kind: user, version: v2, metadata: {name: joe}, spec: {}}\n---\nkind: trusted_cluster\nversion: v2\nmetadata: {name: main}\nspec: {enabled: true, token: t, web_proxy_addr: "main:3080"}\n`;
-    const { code, err } = await tctlOf(c)("create", file);
-    assert.deepEqual(
-      [code, err],
-      [
-        2,
-        "error: standard input (document 2):3:7: trusted clusters are not offered in this version: nothing was created\n",
-      ],
-    );
-    assert.deepEqual(await c.admin["users.list"]({}), []);
+    const tctl = tctlOf(c);
+    for (const word of ["reverse_tunnel", "reverse_tunnels", "rt", "rts"]) {
+      assert.match(await must(tctl, `get ${word} --format=text`), /^Cluster Name +Dial Addresses\n/);
+      assert.equal(await must(tctl, `get ${word}`), "");
+      const { code, err } = await tctl(`rm ${word}/east`);
+      const not = 'deleting resources of type "reverse_tunnel" is not supported';
+      assert.deepEqual([code, err], [2, `error: ${not}; this version has no tunnels between clusters\n`]);
+    }
   });
+  for (const [kind, why] of [
+    ["reverse_tunnel", "this version has no tunnels between clusters"],
+    [
+      "remote_cluster",
+      "it is there once the other cluster has made this one its trusted_cluster, with a token of tctl tokens add --type=trusted_cluster",
+    ],
+  ] as const) {
+    test(`a ${kind} in a file is refused at its place, and what stands beside it with it`, async () => {
+      await using c = await cluster();
+      const file = `{kind: user, version: v2, metadata: {name: joe}, spec: {}}\n---\nkind: ${kind}\nversion: v2\nmetadata: {name: main}\n`;
+      const { code, err } = await tctlOf(c)("create", file);
+      const not = `creating resources of type "${kind}" is not supported`;
+      assert.deepEqual([code, err], [2, `error: standard input (document 2):3:7: ${not}; ${why}\n`]);
+      assert.deepEqual(await c.admin["users.list"]({}), []);
+    });
+  }
 });
 
 suite("connectors of any kind (DEC-10)", () => {
@@ -405,7 +418,7 @@ suite("tctl create", () => {
     [
       "a kind that there is none of",
       "kind: dog",
-      /creating resources of type "dog" is not supported; use one of user, role, github, oidc, saml, cert_authority\n$/,
+      /creating resources of type "dog" is not supported; use one of user, role, github, oidc, saml, trusted_cluster, cert_authority\n$/,
     ],
     ["bytes that are no text", Buffer.from("kind: \xff", "latin1").toString("latin1"), /1:\d+: /],
   ] as const) {

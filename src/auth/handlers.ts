@@ -27,7 +27,7 @@ import { accountEnd } from "./web-session.ts";
  */
 export function handlers(auth: Auth): Handlers<AuthContract> {
   const { parts, callers, joins, presence, users, logins, signups, sso, sessions, consoleLogins } = auth;
-  const { state, rotations } = auth;
+  const { state, rotations, trustedClusters, remoteClusters } = auth;
   const { store, audit } = parts;
   const hostCa = () => store.authorities.get(`host/${parts.clusterName}`);
 
@@ -191,6 +191,15 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
     "connectors.put": ({ connector, force, was }, caller) =>
       putConnector(parts, connector, force, caller, was),
     "connectors.delete": ({ kind, name }, caller) => deleteConnector(parts, kind, name, caller),
+    "trusted_clusters.list": (_input, caller) => trustedClusters.list(caller),
+    "trusted_clusters.put": ({ cluster, force, was }, caller) =>
+      trustedClusters.put(cluster, force, caller, was),
+    "trusted_clusters.delete": ({ name }, caller) => trustedClusters.delete(name, caller),
+    "remote_clusters.list": (_input, caller) => remoteClusters.list(caller),
+    "remote_clusters.accept": ({ client_addr, ...asked }) =>
+      remoteClusters.accept({ ...asked, clientAddress: client_addr }),
+    "remote_clusters.delete": ({ name }, caller) => remoteClusters.delete(name, caller),
+
     "access.explain": (asked, caller) => explain(parts, asked, caller),
 
     "audit.emit": async ({ events, again }) => {

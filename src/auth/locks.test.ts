@@ -132,7 +132,9 @@ suite("locks in the hands of administrators", () => {
     // What was closed stays closed.
     await assert.rejects(c.proxy["web_sessions.get"](session), denied);
     assert.deepEqual(
-      c.events.flatMap((e) => ("name" in e && e.code.startsWith("T410") ? [[e.code, e.user, e.name]] : [])),
+      c.events.flatMap((e) =>
+        "name" in e && "user" in e && e.code.startsWith("T410") ? [[e.code, e.user, e.name]] : [],
+      ),
       [
         ["T4100I", "builtin-Admin", "joe"],
         ["T4102I", "builtin-Admin", "joe"],

@@ -32,6 +32,8 @@ import { SecurityKeys } from "./security-keys.ts";
 import { Signups } from "./signup.ts";
 import { SsoLogins } from "./sso/logins.ts";
 import { ClusterState } from "./state.ts";
+import { RemoteClusters } from "./trust/remote-clusters.ts";
+import { TrustedClusters } from "./trust/trusted-clusters.ts";
 import { Users } from "./users.ts";
 import { WebSessions } from "./web-session.ts";
 
@@ -75,6 +77,8 @@ export interface Auth extends AsyncDisposable {
   readonly consoleLogins: ConsoleLogins;
   readonly users: Users;
   readonly rotations: Rotations;
+  readonly trustedClusters: TrustedClusters;
+  readonly remoteClusters: RemoteClusters;
   readonly state: ClusterState;
 }
 
@@ -117,6 +121,8 @@ export async function openAuth(options: AuthOptions): Promise<Auth> {
     consoleLogins: new ConsoleLogins(parts, logins),
     users: new Users(parts, logins, sessions),
     rotations: new Rotations(parts, state),
+    trustedClusters: new TrustedClusters(parts),
+    remoteClusters: new RemoteClusters(parts),
     state,
     async [Symbol.asyncDispose]() {
       stop.abort();

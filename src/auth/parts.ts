@@ -26,6 +26,8 @@ export interface AuthConfig {
   readonly cluster: Omit<ClusterConfig, "cluster_id" | "cluster_name">;
   /** Where GitHub is when it is not github.com, and origins of this machine that may be asked without TLS (AUTH-68). */
   readonly sso?: { readonly github?: GithubAddresses; readonly clear?: readonly string[] };
+  /** Whether certificates of other clusters' web proxies may be any, as `teleport start --insecure` says (TC-05). */
+  readonly anyClusterCertificate?: boolean;
   /** For tests, where thousands of hashes must be cheap. */
   readonly passwordCost?: PasswordCost;
 }

@@ -62,6 +62,13 @@ async function full(): Promise<{
     metadata: { name: "corp" },
     spec: { client_id: "id", client_secret: "secret", redirect_url: "https://px/v1/webapi/github/callback" },
   };
+  const trusted = {
+    kind: "trusted_cluster",
+    version: "v2",
+    metadata: { name: "other" },
+    spec: { token: "x", web_proxy_addr: "other:3080" },
+  };
+  const link = await c.admin["tokens.create"]({ roles: ["trusted_cluster"], ttl: hour });
   const ca = await c.auth.parts.store.authorities.get("host/main");
   const web = { user: "joe", id: session.id, bearer: session.bearer };
   const credentials = { user: "joe", password: "correct horse" };
@@ -131,6 +138,12 @@ async function full(): Promise<{
     "connectors.list": {},
     "connectors.put": { connector, force: true },
     "connectors.delete": { kind: "github", name: "nothing" },
+    "trusted_clusters.list": {},
+    "trusted_clusters.put": { cluster: trusted, force: true },
+    "trusted_clusters.delete": { name: "nothing" },
+    "remote_clusters.list": {},
+    "remote_clusters.accept": { token: link.metadata.name, authorities: [publicPart(ca)] },
+    "remote_clusters.delete": { name: "nothing" },
     "access.explain": { user: "joe", target: "joe@db" },
     "audit.emit": {
       events: [
@@ -250,6 +263,12 @@ const policy: Record<Name, string> = {
   "connectors.list": `Admin Auth Proxy ${people}`,
   "connectors.put": `Admin Auth ${people}`,
   "connectors.delete": `Admin Auth ${people}`,
+  "trusted_clusters.list": `Admin Auth ${people}`,
+  "trusted_clusters.put": `Admin Auth ${people}`,
+  "trusted_clusters.delete": `Admin Auth ${people}`,
+  "remote_clusters.list": "Admin Auth Proxy superuser",
+  "remote_clusters.accept": "Admin Auth Proxy",
+  "remote_clusters.delete": "Admin Auth superuser",
   "access.explain": "Admin Auth superuser",
   "audit.emit": members,
   "audit.search": "Admin Auth Proxy superuser admin",

@@ -143,7 +143,7 @@ const storedFor = (key: PublicKey, now: CertAuthority): string | undefined =>
 const samePem = (a: string, b: string): boolean => a.trim() === b.trim();
 
 /** What the keys are known by, SSH and TLS. */
-const publicKeys = (ca: CertAuthority): string[] => [
+export const publicKeys = (ca: CertAuthority): string[] => [
   ...ca.spec.checking_keys.map((_, i) => fingerprint(sshKey(ca, i))),
   ...ca.spec.tls_key_pairs.map(({ cert }) => authorityPin(cert)),
 ];

@@ -1,6 +1,7 @@
 import { accessCalls } from "./calls/access.ts";
 import { auditCalls } from "./calls/audit.ts";
 import { clusterCalls } from "./calls/cluster.ts";
+import { trustCalls } from "./calls/clusters.ts";
 import { loginCalls } from "./calls/logins.ts";
 import { machineCalls } from "./calls/machines.ts";
 import { userCalls } from "./calls/users.ts";
@@ -21,6 +22,7 @@ export const authContract = {
   ...userCalls,
   ...loginCalls,
   ...accessCalls,
+  ...trustCalls,
   ...auditCalls,
 };
 export type AuthContract = typeof authContract;

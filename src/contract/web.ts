@@ -26,6 +26,7 @@ export const webPaths = {
   sso: "/webapi/sessions/sso",
   ssoWeb: (kind: SsoKind): string => `/webapi/${kind}/login/web`,
   ssoConsole: (kind: SsoKind): string => `/webapi/${kind}/login/console`,
+  trust: "/webapi/trustedclusters/validate",
   connector: (name: string): string => `/webapi/ping/${encodeURIComponent(name)}`,
 } as const;
 

@@ -69,6 +69,7 @@ export async function authRole(config: Config, world: World, stack: AsyncDisposa
         staticTokens,
         preference: preferenceOf(config),
         sso: ssoOf(world.own.env),
+        anyClusterCertificate: config.process.insecure,
         cluster: {
           session_recording: own.session_recording,
           proxy_checks_host_keys: own.proxy_checks_host_keys,

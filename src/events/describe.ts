@@ -93,6 +93,20 @@ export function describe(e: AuditEvent): string {
       return `${e.user} changed the ${e.kind} connector ${e.name}`;
     case "T4142I":
       return `${e.user} deleted the ${e.kind} connector ${e.name}`;
+    case "T4190I":
+      return `${e.user} made the cluster ${e.name} (${e.addr}) a trusted cluster`;
+    case "T4190W":
+      return `${e.user} failed to make the cluster ${e.name} (${e.addr}) a trusted cluster: ${e.error}`;
+    case "T4191I":
+      return `${e.user} changed the trusted cluster ${e.name}`;
+    case "T4192I":
+      return `${e.user} deleted the trusted cluster ${e.name}`;
+    case "T4193I":
+      return `the cluster ${e.name} trusts this one${at(e)}`;
+    case "T4193W":
+      return `${e.name === undefined ? "a cluster" : `the cluster ${e.name}`} was refused to trust this one${at(e)}: ${e.error}`;
+    case "T4194I":
+      return `${e.user} deleted the remote cluster ${e.name}`;
     case "T4130I":
       return `${e.user} restored the ${e.kind} certificate authority ${e.fingerprint}`;
     case "T4130W":

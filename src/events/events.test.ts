@@ -91,6 +91,25 @@ const samples: { [C in Code]: [Omit<Draft<EventOf<C>>, "code">, string] } = {
   T4140I: [{ user: "ada", kind: "github", name: "corp" }, "ada created the github connector corp"],
   T4141I: [{ user: "ada", kind: "oidc", name: "corp" }, "ada changed the oidc connector corp"],
   T4142I: [{ user: "ada", kind: "saml", name: "corp" }, "ada deleted the saml connector corp"],
+  T4190I: [
+    { user: "ada", name: "main", addr: "main:3080", success: true },
+    "ada made the cluster main (main:3080) a trusted cluster",
+  ],
+  T4190W: [
+    { user: "ada", name: "main", addr: "main:3080", success: false, error: "no answer" },
+    "ada failed to make the cluster main (main:3080) a trusted cluster: no answer",
+  ],
+  T4191I: [{ user: "ada", name: "main" }, "ada changed the trusted cluster main"],
+  T4192I: [{ user: "ada", name: "main" }, "ada deleted the trusted cluster main"],
+  T4193I: [
+    { name: "east", method: "token", "addr.remote": "192.0.2.1:1", success: true },
+    "the cluster east trusts this one from 192.0.2.1:1",
+  ],
+  T4193W: [
+    { name: "east", success: false, error: "the token has been rejected" },
+    "the cluster east was refused to trust this one: the token has been rejected",
+  ],
+  T4194I: [{ user: "ada", name: "east" }, "ada deleted the remote cluster east"],
   T4130I: [
     { user: "ada", kind: "host", fingerprint: "SHA256:x", success: true },
     "ada restored the host certificate authority SHA256:x",

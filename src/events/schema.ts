@@ -74,6 +74,7 @@ const member = {
   method: z.enum(["token", "static-token"]).optional(),
   hostname: z.string().optional(),
 };
+const link = { ...from, method: z.enum(["token", "static-token"]).optional() };
 const route = {
   ...user,
   ...addrs,
@@ -98,7 +99,8 @@ const signing = {
 /**
  * Every event that the audit log can hold. T1xxx to T3xxx are those of the product's guide; T4xxx are our own:
  * T400x members and invitations, T401x roles, T402x authorities, T403x and T404x what passes through SSH, T405x refusals, T410x locks,
- * T411x security keys, T412x what roles decide beside, T413x resources, T414x connectors, T415x rotations, T416x signing.
+ * T411x security keys, T412x what roles decide beside, T413x resources, T414x connectors, T415x rotations, T416x signing,
+ * T419x links to other clusters.
  */
 export const AuditEvent = z.discriminatedUnion("code", [
   // Users.
@@ -191,6 +193,17 @@ export const AuditEvent = z.discriminatedUnion("code", [
   event("connector.create", "T4140I", { ...user, kind: connectorKind, name }),
   event("connector.update", "T4141I", { ...user, kind: connectorKind, name }),
   event("connector.delete", "T4142I", { ...user, kind: connectorKind, name }),
+
+  // Links to other clusters. Tokens are never written down. `addr`: the other cluster's web proxy.
+  event("trusted_cluster.create", "T4190I", { ...user, name, addr: z.string(), ...ok }),
+  event("trusted_cluster.create", "T4190W", { ...user, name, addr: z.string(), ...failed }),
+  event("trusted_cluster.update", "T4191I", { ...user, name }),
+  event("trusted_cluster.delete", "T4192I", { ...user, name }),
+  /** A cluster came with an invitation, to trust this one. */
+  event("remote_cluster.create", "T4193I", { ...link, ...ok, name }),
+  /** `name` is what it called itself. */
+  event("remote_cluster.create", "T4193W", { ...link, ...failed, name: name.optional() }),
+  event("remote_cluster.delete", "T4194I", { ...user, name }),
 
   // What else an administrator does to resources.
   /** An authority was put back from a file, with its keys. */

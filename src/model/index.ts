@@ -13,5 +13,6 @@ export * from "./role.ts";
 export * from "./server.ts";
 export { isUnixName } from "./template.ts";
 export * from "./token.ts";
+export * from "./trust.ts";
 export * from "./user.ts";
 export { validateRole } from "./validate.ts";

@@ -118,13 +118,7 @@ export function valueMapper(pattern: string): (value: string, result: string) =>
         .split("*")
         .map((part) => RE2JS.quote(part))
         .join("(.*)");
-  let regex: RE2JS;
-  try {
-    regex = RE2JS.compile(source, isRegex ? 0 : RE2JS.DOTALL);
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new Fault("bad_parameter", `${JSON.stringify(pattern)} is not a valid pattern: ${why}`, { cause });
-  }
+  const regex = compiled(source, isRegex ? 0 : RE2JS.DOTALL, pattern);
   return (value, result) => {
     const found = regex.matcher(value);
     if (!found.matches()) return undefined;

@@ -1,6 +1,6 @@
 import type * as issue from "./issue.ts";
 
-export { checkAuthorityPair } from "./authority-pair.ts";
+export { checkAuthority, checkAuthorityPair } from "./authority-pair.ts";
 export type { TlsPair } from "./issue.ts";
 export * from "./key.ts";
 export * from "./read.ts";

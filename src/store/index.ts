@@ -5,6 +5,7 @@ export type {
   SecurityKeysRecord,
   SignupRecord,
   SsoRequestRecord,
+  TrustedClusterRecord,
   WebSessionRecord,
 } from "./records.ts";
 export { openStore, type Store } from "./store.ts";

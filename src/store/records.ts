@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { ResourceName, Traits } from "#model";
+import { CertAuthority, RemoteCluster, ResourceName, Traits, TrustedCluster } from "#model";
 
 // Records that are no resources: nobody lists or shows them, and no watch carries them.
 
@@ -144,4 +144,23 @@ export const HostRecord = z.strictObject({
   name: z.string(),
   /** When its certificates run out, milliseconds since the epoch. */
   expires: z.number(),
+});
+
+/**
+ * A cluster that this one trusts, with its authorities, public parts. They are kept here, apart from the cluster's own: nothing that
+ * checks a certificate may come upon them as long as the link is not enabled (TC-09, TC-10).
+ */
+export const TrustedClusterRecord = z.strictObject({
+  /** Without its token. */
+  resource: TrustedCluster,
+  /** SHA-256 of the token that the link was made with, so that a file that has it is known again. */
+  tokenHash: z.string(),
+  authorities: z.array(CertAuthority),
+});
+export type TrustedClusterRecord = z.output<typeof TrustedClusterRecord>;
+
+/** A cluster that trusts this one, with its host authority, public part; kept apart like those of a trusted cluster. */
+export const RemoteClusterRecord = z.strictObject({
+  resource: RemoteCluster,
+  authorities: z.array(CertAuthority),
 });

@@ -9,6 +9,7 @@ import { pageRoutes } from "./pages.ts";
 import { sessionRoutes } from "./sessions.ts";
 import { signupRoutes } from "./signup.ts";
 import { ssoRoutes } from "./sso.ts";
+import { trustRoutes } from "./trust.ts";
 
 export async function webApi(given: WebApiOptions): Promise<App> {
   const options = { ...given, auth: sayingAway(given.auth) };
@@ -24,6 +25,7 @@ export async function webApi(given: WebApiOptions): Promise<App> {
         certRoutes(api, options, limits);
         ssoRoutes(api, options, limits);
         keyRoutes(api, options, limits);
+        trustRoutes(api, options, limits);
         done();
       },
       { prefix },

@@ -25,6 +25,7 @@ export type WebAuth = Pick<
   | "signups.challenge"
   | "signups.complete"
   | "users.change_password"
+  | "remote_clusters.accept"
   | "web_sessions.get"
   | "web_sessions.renew"
   | "web_sessions.delete"

@@ -478,6 +478,55 @@ suite("signing up", () => {
   });
 });
 
+suite("a cluster that wants to trust this one (WEB-32)", () => {
+  beforeEach(() => start());
+  const authority = {
+    kind: "cert_authority",
+    version: "v2",
+    metadata: { name: "east" },
+    spec: { type: "host", cluster_name: "east", checking_keys: ["k"], tls_key_pairs: [{ cert: "c" }] },
+  };
+  const come = (body: object = {}, more: Ask = {}) =>
+    ask("POST", "/v1/webapi/trustedclusters/validate", {
+      body: { token: "planted-token", certificate_authorities: [authority], ...body },
+      ...more,
+    });
+
+  test("is passed to auth, with the address that we see", async () => {
+    const answer = await come({}, { headers: { "x-forwarded-for": "10.0.0.1" } });
+    assert.deepEqual([answer.status, json(answer)], [200, { certificate_authorities: [] }]);
+    const [asked] = auth.linking;
+    assert.deepEqual(
+      { ...asked, client_addr: "" },
+      { token: "planted-token", authorities: [authority], client_addr: "" },
+    );
+    assert.match(asked?.client_addr ?? "", /^127\.0\.0\.1:/);
+  });
+
+  for (const [why, body] of [
+    ["no token", { token: "" }],
+    ["a token of another kind", { token: { planted: 1 } }],
+    ["no authority", { certificate_authorities: [] }],
+    ["several", { certificate_authorities: [authority, authority] }],
+    ["something else than an authority", { certificate_authorities: [{ planted: 1 }] }],
+  ] as const) {
+    test(`comes with ${why}: it is told, without its values`, async () => {
+      const answer = await come(body);
+      assert.equal(answer.status, 400);
+      assert.doesNotMatch(answer.text, /planted/);
+      assert.deepEqual(auth.linking, []);
+    });
+  }
+
+  test("may not be tried without end, and not from a browser", async () => {
+    const foreign = await come({}, { headers: { origin: "https://evil.example.com" } });
+    assert.equal(foreign.status, 403);
+    let last = 0;
+    for (let i = 0; i < 61; i++) last = (await come()).status;
+    assert.equal(last, 429);
+  });
+});
+
 suite("certificates for tsh", () => {
   beforeEach(() => start());
   const certs = (body: object = {}) =>

@@ -138,11 +138,14 @@ suite("resources, by the real commands", () => {
     assert.match(await cluster.mustTctl("get", "cluster", "--format=text"), /^Name Enabled Token /);
     const cluster_yaml = await write(
       "cluster.yaml",
-      "kind: trusted_cluster\nversion: v2\nmetadata: {name: main}\n",
+      "kind: trusted_cluster\nversion: v2\nmetadata: {name: other}\nspec: {token: t, web_proxy_addr: 'other:3080'}\n",
     );
     const refused = await cluster.tctl("create", cluster_yaml);
     assert.equal(refused.code, 2);
-    assert.match(refused.err, /cluster\.yaml:1:7: trusted clusters are not offered in this version/);
+    assert.match(
+      refused.err,
+      /^error: the trusted cluster "other" cannot be enabled: .*write enabled: false/,
+    );
   });
 
   test("tctl edit: $EDITOR changes the file; another's change meanwhile is not overwritten", async () => {

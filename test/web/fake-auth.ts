@@ -93,6 +93,13 @@ export class FakeAuth implements WebAuth {
     return { redirect_url: `https://provider.example.com/authorize?state=${this.begun.length - 1}` };
   };
 
+  /** Clusters that came, as they were told of; none is taken up. */
+  readonly linking: Parameters<WebAuth["remote_clusters.accept"]>[0][] = [];
+  "remote_clusters.accept": WebAuth["remote_clusters.accept"] = async (asked) => {
+    this.#check();
+    this.linking.push(asked);
+    return [];
+  };
   "sso.finish": WebAuth["sso.finish"] = async ({ kind, query, csrf_token, client_addr }) => {
     this.#check();
     const asked = this.begun[Number(new URLSearchParams(query).get("state") ?? "x")];

@@ -4,7 +4,7 @@ import { getCACertificates } from "node:tls";
 import { type Clock, type Millis, second } from "#core/clock";
 import { Fault } from "#core/errors";
 
-/** A request to an identity provider. What comes back is all there: nothing of it is still on its way. */
+/** A request to an identity provider, or to another cluster. What comes back is all there: nothing of it is still on its way. */
 export type Outgoing = (url: string, options?: OutgoingOptions) => Promise<Response>;
 
 interface OutgoingOptions {
@@ -19,9 +19,12 @@ const largest = 1024 * 1024; // bytes of an answer
 /**
  * Requests over HTTPS only, to a certificate that this machine trusts; redirects are not followed, so that a secret goes only where
  * it was meant to; an answer has 20 s and 1 MiB. `clear`: origins of this machine that may be asked without TLS.
- * Throws `unreachable`, in words for an administrator: people who log in are told less.
+ * `anyCertificate`: they are not verified. Throws `unreachable`, in words for an administrator: people who log in are told less.
  */
-export function outgoing(clock: Clock, clear: readonly string[] = []): Outgoing {
+export function outgoing(
+  clock: Clock,
+  { clear = [], anyCertificate = false }: { clear?: readonly string[]; anyCertificate?: boolean } = {},
+): Outgoing {
   return async (text, { method = "GET", headers = {}, body } = {}) => {
     const url = new URL(text);
     const isClear = url.protocol === "http:" && clear.includes(url.origin) && isLoopback(url.hostname);
@@ -32,7 +35,7 @@ export function outgoing(clock: Clock, clear: readonly string[] = []): Outgoing 
       );
     const { promise, resolve, reject } = Promise.withResolvers<Response>();
     const send = isClear ? plainRequest : request;
-    const sent = send(url, { method, headers, ca: trusted() });
+    const sent = send(url, { method, headers, ca: trusted(), rejectUnauthorized: !anyCertificate });
     const fail = (why: string): void => {
       reject(new Fault("unreachable", `${url.origin} ${why}`));
       sent.destroy();

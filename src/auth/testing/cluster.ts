@@ -70,6 +70,7 @@ export async function cluster(
     },
   });
   const as = (identity: Identity): Client<AuthContract> => localClient(auth, identity);
+  const member = (role: SystemRole, id = hostId) => as(system(role, id, auth.clusterName));
   return {
     auth,
     backend,
@@ -83,7 +84,7 @@ export async function cluster(
       const say = async function* (): AsyncGenerator<Alive> {
         yield { type: "alive", kinds, ...(records && { records }) };
       };
-      for await (const change of as(system("Node", id))["mirror.watch"]({}, stop.signal, say)) {
+      for await (const change of member("Node", id)["mirror.watch"]({}, stop.signal, say)) {
         if (change.type === "beat" || change.type === "announce") return change.type === "beat";
       }
       throw new Error("the watch ended");
@@ -92,9 +93,9 @@ export async function cluster(
     log,
     events,
     as,
-    admin: as(system("Admin")),
-    proxy: as(system("Proxy")),
-    node: as(system("Node")),
+    admin: member("Admin"),
+    proxy: member("Proxy"),
+    node: member("Node"),
     stranger: as({ kind: "anonymous" }),
     /** As the certificate of a login now would say. */
     user: (name: string, roles = ["admin"], logins: string[] = []) =>
@@ -104,12 +105,11 @@ export async function cluster(
         roles,
         logins,
         traits: { logins },
-        cluster: "main",
+        cluster: auth.clusterName,
         expires: clock.now() + hour,
       }),
     /** Without a password: one that may hold certificates. */
-    addUser: (name: string, spec: object = {}) =>
-      localClient(auth, system("Admin"))["users.put"]({ user: account(name, spec) }),
+    addUser: (name: string, spec: object = {}) => member("Admin")["users.put"]({ user: account(name, spec) }),
     signUp: (name: string, password = "correct horse", options: SignUp = {}) =>
       signUp(auth, clock, name, password, options),
     [Symbol.asyncDispose]: async () => {
@@ -133,8 +133,9 @@ async function signUp(
   password: string,
   { roles = ["admin"], logins = [name] }: SignUp,
 ) {
-  const admin = localClient(auth, system("Admin"));
-  const proxy = localClient(auth, system("Proxy"));
+  const [admin, proxy] = (["Admin", "Proxy"] as const).map((role) =>
+    localClient(auth, system(role, hostId, auth.clusterName)),
+  ) as [Client<AuthContract>, Client<AuthContract>];
   const { token } = await admin["signups.create"]({ user: name, roles, traits: { logins }, ttl: hour });
   const seed = seedOf((await proxy["signups.get"]({ token })).otp_uri);
   const otp_token = seed ? codeAt(seed, stepAt(clock.now())) : "";
@@ -145,11 +146,11 @@ async function signUp(
 export const seedOf = (uri: string | undefined): string | undefined =>
   uri === undefined ? undefined : (new URL(uri).searchParams.get("secret") ?? undefined);
 
-export const system = (role: SystemRole, id = hostId): Identity => ({
+export const system = (role: SystemRole, id = hostId, cluster = "main"): Identity => ({
   kind: "system",
   role,
   hostId: id,
-  cluster: "main",
+  cluster,
 });
 
 export const account = (name: string, spec: object = {}): User =>

@@ -102,11 +102,12 @@ async function whatIsThere(
 ): Promise<Single[]> {
   const resources = wanted.map(({ resource }) => resource);
   const people = [...(await auth["roles.list"]({}, signal)), ...(await auth["users.list"]({}, signal))];
-  // Connectors name roles, so that it takes them to say which may go.
+  // Connectors and trusted clusters name roles, so that it takes them to say which may go.
   if (!prune && resources.every(({ kind }) => kind === "role" || kind === "user")) return people;
+  const links = await auth["trusted_clusters.list"]({}, signal);
   // Each reading of secrets is an event of the audit log: they are read only to be compared.
   const secrets = resources.some(bringsSecret);
-  return [...people, ...(await auth["connectors.list"]({ secrets }, signal))];
+  return [...people, ...links, ...(await auth["connectors.list"]({ secrets }, signal))];
 }
 
 async function take(auth: AuthClient, step: Step, signal: AbortSignal): Promise<void> {
@@ -117,6 +118,7 @@ async function take(auth: AuthClient, step: Step, signal: AbortSignal): Promise<
   else if (action === "update") await put(auth, resource, { force: true, was: step.was }, signal);
   else if (kind === "user") await auth["users.delete"]({ name }, signal);
   else if (kind === "role") await auth["roles.delete"]({ name }, signal);
+  else if (kind === "trusted_cluster") await auth["trusted_clusters.delete"]({ name }, signal);
   else await auth["connectors.delete"]({ kind, name }, signal);
 }
 

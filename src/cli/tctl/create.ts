@@ -4,7 +4,7 @@ import type { CertAuthority, GithubConnector } from "#model";
 import type { Io } from "../io.ts";
 import { printable } from "../text.ts";
 import { findKind } from "./kinds/index.ts";
-import { isSingle, keyOf, put, type Written, wordsFor } from "./written.ts";
+import { isSingle, keyOf, put, type Single, type Written, wordsFor } from "./written.ts";
 
 /** Sends what a file holds, in its order, and tells of each. Authorities go last: who restores them may lose the own certificate. */
 export async function create(
@@ -18,8 +18,8 @@ export async function create(
   if (!force && found.length > 1) await refuseTaken(auth, found, signal);
   const resources = found.map(({ resource }) => resource);
   for (const resource of resources.filter(isSingle)) {
-    const { created } = await put(auth, resource, { force }, signal);
-    io.out(`${wordsFor(resource)} has been ${created ? "created" : "updated"}`);
+    const { created, name } = await put(auth, resource, { force }, signal);
+    io.out(`${wordsFor(renamed(resource, name, io))} has been ${created ? "created" : "updated"}`);
   }
   await warnOfRoleNames(
     auth,
@@ -29,6 +29,17 @@ export async function create(
   );
   const authorities = resources.filter((resource) => resource.kind === "cert_authority");
   if (authorities.length > 0) await restore(auth, authorities, io, force, signal);
+}
+
+/** A trusted cluster is called what it calls itself (TC-03). */
+function renamed(resource: Single, name: string | undefined, io: Io): Single {
+  const { metadata } = resource;
+  if (name === undefined || name === metadata.name) return resource;
+  const [before, after] = [metadata.name, name].map((one) => JSON.stringify(printable(one)));
+  io.err(
+    `WARNING: trusted cluster ${before} resource has been renamed to match remote cluster name ${after}`,
+  );
+  return { ...resource, metadata: { ...metadata, name } };
 }
 
 async function restore(

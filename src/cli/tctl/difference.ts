@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import { type Connector, lockOf, neverTime, type User } from "#model";
+import { type Connector, lockOf, neverTime, type TrustedCluster, type User } from "#model";
 import type { Single } from "./written.ts";
 
 /** One thing that differs. Secrets are not told. */
@@ -14,11 +14,12 @@ export interface Change {
 /**
  * What a file wants of a resource that is there: what the file leaves to the cluster stays as it is. That is who made an
  * account, what it is known by elsewhere, and its lock, which a file may set and never lifts: whoever locks an account in a hurry
- * must not see it opened by the next run. Of a connector it is a secret that the file does not have.
+ * must not see it opened by the next run. Of a connector it is a secret that the file does not have, of a trusted cluster the token that it was linked with.
  */
 export function intended(wanted: Single, now: Single | undefined): Single {
   if (wanted.kind === "user") return intendedUser(wanted, now?.kind === "user" ? now : undefined);
   if (wanted.kind === "role" || now?.kind !== wanted.kind) return wanted;
+  if (wanted.kind === "trusted_cluster") return withoutToken(wanted);
   return withSecretsOf(now as Connector, wanted);
 }
 
@@ -45,6 +46,12 @@ function withSecretsOf(now: Connector, wanted: Connector): Connector {
   const { client_secret } = now.kind === "saml" ? {} : now.spec;
   if (wanted.spec.client_secret || !client_secret) return wanted;
   return { ...wanted, spec: { ...wanted.spec, client_secret } } as Connector;
+}
+
+/** The token made the link and is not kept: what a file says of it later changes nothing. */
+function withoutToken(wanted: TrustedCluster): TrustedCluster {
+  const { token: _, ...spec } = wanted.spec;
+  return { ...wanted, spec };
 }
 
 /** Whether a file brings a secret, which can only be compared with one that was read. */

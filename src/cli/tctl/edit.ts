@@ -14,13 +14,21 @@ import { tidy } from "./tidy.ts";
 import { isSingle, keyOf, put, readWritten, type Single, wordsFor } from "./written.ts";
 
 /** Kinds that can be changed in place; the `kind` of a connector is its own. */
-const editable: readonly string[] = ["user", "role", "connectors", "github", "oidc", "saml"];
+const editable: readonly string[] = [
+  "user",
+  "role",
+  "connectors",
+  "github",
+  "oidc",
+  "saml",
+  "trusted_cluster",
+];
 
 /** What `tctl edit` is to change, checked before anybody is asked. */
 export function readEdit(args: readonly string[]): { kind: Kind; name: string } {
   const { kind, name } = readReference(args);
   if (!editable.includes(kind.kind)) {
-    const hint = kind.none ?? kind.instead ?? "tctl rm it and make another";
+    const hint = kind.instead ?? "tctl rm it and make another";
     throw new Fault(
       "bad_parameter",
       `editing resources of type ${JSON.stringify(kind.kind)} is not supported; ${hint}`,

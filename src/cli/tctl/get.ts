@@ -3,7 +3,7 @@ import { Fault } from "#core/errors";
 import { asJson, asYaml, type Format } from "../format.ts";
 import type { Io } from "../io.ts";
 import { printable } from "../text.ts";
-import { type Kind, named, readReference, theOne } from "./kinds/index.ts";
+import { type Kind, type Named, named, readReference, theOne } from "./kinds/index.ts";
 import { tidy } from "./tidy.ts";
 
 /** `tctl get users`, `tctl get user/joe`: what it is to print, checked before anybody is asked. */
@@ -32,7 +32,7 @@ const missing = "provide a full resource name to delete, for example: tctl rm us
 export function readRemoval(args: readonly string[]): { kind: Kind; name: string } {
   if (args.length === 0) throw new Fault("bad_parameter", missing);
   const { kind, name } = readReference(args);
-  if (!kind.remove && !kind.none)
+  if (!kind.remove)
     throw new Fault(
       "bad_parameter",
       `deleting resources of type ${JSON.stringify(kind.kind)} is not supported; ${kind.instead}`,
@@ -43,11 +43,32 @@ export function readRemoval(args: readonly string[]): { kind: Kind; name: string
 
 export async function remove(
   auth: AuthClient,
-  { kind, name }: { kind: Kind; name: string },
+  meant: { kind: Kind; name: string },
   io: Io,
   signal: AbortSignal,
 ): Promise<void> {
-  const meant = theOne(kind, await kind.list(auth, { secrets: false }, signal), name);
-  await kind.remove?.(auth, meant, signal);
-  io.out(printable(kind.removed?.(meant) ?? `${kind.kind} ${name} has been deleted`));
+  const { kind, one } = await toRemove(auth, meant, signal);
+  await kind.remove?.(auth, one, signal);
+  io.out(printable(kind.removed?.(one) ?? `${kind.kind} ${meant.name} has been deleted`));
+  for (const line of (await kind.remains?.(auth, one, signal)) ?? []) io.out(printable(line));
+}
+
+/** What the name means, of its kind or of the one that stands in for it. Throws `not_found`, and of the kind that was asked for. */
+async function toRemove(
+  auth: AuthClient,
+  { kind, name }: { kind: Kind; name: string },
+  signal: AbortSignal,
+): Promise<{ kind: Kind; one: Named }> {
+  const found = await kind.list(auth, { secrets: false }, signal);
+  try {
+    return { kind, one: theOne(kind, found, name) };
+  } catch (err) {
+    const other = kind.orElse;
+    if (!other || !Fault.is(err, "not_found")) throw err;
+    const meant = (await other.list(auth, { secrets: false }, signal)).find(
+      ({ metadata }) => metadata.name === name,
+    );
+    if (!meant) throw err;
+    return { kind: other, one: meant };
+  }
 }

@@ -1,5 +1,5 @@
 import { Fault } from "#core/errors";
-import { adminRoleName, type User } from "#model";
+import { adminRoleName, localRolesOf, type User } from "#model";
 import { printable } from "../text.ts";
 import { type Change, differences, intended, isLocked } from "./difference.ts";
 import { keyOf, type Single } from "./written.ts";
@@ -67,7 +67,7 @@ const isOthers = (resource: Single): boolean =>
     : resource.kind === "user" && resource.spec.created_by?.connector !== undefined;
 
 function rank({ action, resource }: Step): number {
-  const order = { role: 0, github: 1, oidc: 1, saml: 1, user: 2 }[resource.kind];
+  const order = { role: 0, github: 1, oidc: 1, saml: 1, trusted_cluster: 1, user: 2 }[resource.kind];
   return action === "delete" ? 5 - order : order;
 }
 
@@ -81,12 +81,12 @@ function check(wanted: readonly Wanted[], there: readonly Single[], steps: reado
   const left = [...after.values()];
   const roles = new Set(left.flatMap((one) => (one.kind === "role" ? [one.metadata.name] : [])));
   for (const { resource, place } of wanted) {
-    if (resource.kind !== "user") continue;
-    const missing = resource.spec.roles.find((role) => !roles.has(role));
+    if (resource.kind !== "user" && resource.kind !== "trusted_cluster") continue;
+    const missing = rolesOf(resource).find((role) => !roles.has(role));
     if (missing !== undefined)
       throw new Fault(
         "bad_parameter",
-        `${place}: ${keyOf(resource)} has the role ${JSON.stringify(missing)}, which is neither among the files nor left in the cluster`,
+        `${place}: ${keyOf(resource)} ${resource.kind === "user" ? "has" : "gives"} the role ${JSON.stringify(missing)}, which is neither among the files nor left in the cluster`,
       );
   }
   const deleted = steps.filter(({ action }) => action === "delete").map(({ resource }) => resource);
@@ -119,6 +119,8 @@ function rolesOf(resource: Single): readonly string[] {
       return resource.spec.claims_to_roles.flatMap(({ roles }) => roles);
     case "saml":
       return resource.spec.attributes_to_roles.flatMap(({ roles }) => roles);
+    case "trusted_cluster":
+      return localRolesOf(resource);
   }
 }
 

@@ -7,8 +7,10 @@ import {
   OidcConnector,
   Role,
   SamlConnector,
+  TrustedCluster,
   User,
   validateRole,
+  validateTrustedCluster,
 } from "#model";
 import { printable } from "../text.ts";
 import { findKind } from "./kinds/index.ts";
@@ -20,12 +22,20 @@ const schemas = {
   github: GithubConnector,
   oidc: OidcConnector,
   saml: SamlConnector,
+  trusted_cluster: TrustedCluster,
   cert_authority: CertAuthority,
 };
 
 /** A resource as a file has it. */
 export interface Written {
-  readonly resource: User | Role | GithubConnector | OidcConnector | SamlConnector | CertAuthority;
+  readonly resource:
+    | User
+    | Role
+    | GithubConnector
+    | OidcConnector
+    | SamlConnector
+    | TrustedCluster
+    | CertAuthority;
   /** `<file>:<line>:<column>`. */
   readonly place: string;
 }
@@ -38,9 +48,9 @@ export async function readWritten(text: string, name: string): Promise<Written[]
   const { parseResources } = await load();
   const found = parseResources(text, name, schemas, whyNot);
   for (const { value, placeOf } of found) {
-    if (value.kind !== "role") continue;
     try {
-      validateRole(value);
+      if (value.kind === "role") validateRole(value);
+      if (value.kind === "trusted_cluster") validateTrustedCluster(value);
     } catch (err) {
       if (!Fault.is(err, "bad_parameter")) throw err;
       const { field = "" } = err.details;
@@ -52,13 +62,13 @@ export async function readWritten(text: string, name: string): Promise<Written[]
   return written;
 }
 
-/** Of what a role's complaint calls a field: `allow.rules[0]`, `deny.node_labels["a b"]`, `metadata.name`. */
+/** Of what a complaint calls a field: `spec.role_map[0].local`, and of a role `allow.rules[0]`, `deny.node_labels["a b"]`, `metadata.name`. */
 function pathOf(field: string): PropertyKey[] {
   const parts = [...field.matchAll(/\[("(?:[^"\\]|\\.)*"|\d+)\]|[^.[\]]+/g)];
   const path = parts.map(([word, inner]): string | number =>
     inner === undefined ? word : JSON.parse(inner),
   );
-  return path[0] === "metadata" ? path : ["spec", ...path];
+  return path[0] === "metadata" || path[0] === "spec" ? path : ["spec", ...path];
 }
 
 /** Throws `bad_parameter` when one resource stands at two places: only one of them could be what is meant. */
@@ -80,7 +90,6 @@ export const keyOf = (resource: Written["resource"]): string =>
 
 function whyNot(word: string): string {
   const kind = findKind(word);
-  if (kind?.none) return `${kind.none}: nothing was created`;
   const hint =
     instead[kind?.kind ?? ""] ??
     (kind?.aliases.includes(word) && Object.hasOwn(schemas, kind.kind)
@@ -96,6 +105,9 @@ const instead: Readonly<Record<string, string>> = {
   auth_server: "an auth server is there while it runs",
   token: "tctl tokens add makes one",
   connectors: "write kind: github, oidc or saml",
+  remote_cluster:
+    "it is there once the other cluster has made this one its trusted_cluster, with a token of tctl tokens add --type=trusted_cluster",
+  reverse_tunnel: "this version has no tunnels between clusters",
   namespace: "there is always the one",
   cluster_auth_preference: "it is auth_service.authentication of the auth server's file",
   cluster_config: "it is part of the auth server's file",
@@ -106,20 +118,30 @@ export type Single = Exclude<Written["resource"], CertAuthority>;
 export const isSingle = (resource: Written["resource"]): resource is Single =>
   resource.kind !== "cert_authority";
 
-/** Sends one. With `was` it is refused when it is not any more what was read (`compare_failed`). */
+/**
+ * Sends one. With `was` it is refused when it is not any more what was read (`compare_failed`). `name`: what it is called there,
+ * where that is decided there.
+ */
 export function put(
   auth: AuthClient,
   resource: Single,
   { force, was }: { readonly force: boolean; readonly was?: Single },
   signal: AbortSignal,
-): Promise<{ created: boolean }> {
+): Promise<{ created: boolean; name?: string }> {
   switch (resource.kind) {
     case "user":
       return auth["users.put"]({ user: resource, force, ...(was?.kind === "user" && { was }) }, signal);
     case "role":
       return auth["roles.put"]({ role: resource, force, ...(was?.kind === "role" && { was }) }, signal);
+    case "trusted_cluster": {
+      const before = was?.kind === "trusted_cluster" && { was };
+      return auth["trusted_clusters.put"]({ cluster: resource, force, ...before }, signal);
+    }
     default: {
-      const before = was && was.kind !== "user" && was.kind !== "role" && { was };
+      const before = was &&
+        was.kind !== "user" &&
+        was.kind !== "role" &&
+        was.kind !== "trusted_cluster" && { was };
       return auth["connectors.put"]({ connector: resource, force, ...before }, signal);
     }
   }
@@ -134,6 +156,8 @@ export function wordsFor(resource: Written["resource"]): string {
       return `${resource.kind} '${name}'`;
     case "cert_authority":
       return `certificate authority '${resource.spec.type}/${name}'`;
+    case "trusted_cluster":
+      return `trusted cluster ${JSON.stringify(name)}`;
     default:
       return `authentication connector ${JSON.stringify(name)}`;
   }

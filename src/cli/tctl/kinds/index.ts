@@ -7,7 +7,7 @@ import { machines } from "./machines.ts";
 import { people } from "./people.ts";
 import { settings } from "./settings.ts";
 
-export type { Kind } from "./kind.ts";
+export type { Kind, Named } from "./kind.ts";
 
 const kinds: readonly Kind[] = [...people, ...machines, ...connectors, ...clusters, ...settings];
 

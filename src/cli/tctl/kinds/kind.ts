@@ -21,8 +21,10 @@ export interface Kind<R extends Named = Named> {
   readonly removed?: (resource: R) => string;
   /** Where there is no `remove`: what to do instead. */
   readonly instead?: string;
-  /** Of a kind that there is nothing of: why. */
-  readonly none?: string;
+  /** What `rm` means where there is none of this kind of that name. */
+  readonly orElse?: Kind;
+  /** What a removal leaves, a line each. */
+  remains?(auth: AuthClient, resource: R, signal: AbortSignal): Promise<readonly string[]>;
   /** For people. */
   text(resources: readonly R[]): string[];
 }
