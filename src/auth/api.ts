@@ -229,13 +229,16 @@ function refuseOld(said: string | string[] | undefined): void {
 
 /** Written here line by line: thousands of members listen, and a stream in between costs as much again as the write. */
 async function sendFeed(response: ServerResponse, values: AsyncIterable<unknown>, log: Log): Promise<void> {
-  response.writeHead(200, { "content-type": linesType });
+  // The end is a line: chunks were three more writes for each value.
+  response.useChunkedEncodingByDefault = false;
+  response.writeHead(200, { "content-type": linesType, connection: "close" });
   response.flushHeaders();
   try {
     for await (const value of values) {
       if (response.destroyed) return;
       if (!response.write(`${JSON.stringify({ value })}\n`)) await drained(response);
     }
+    response.write(`${JSON.stringify({ end: true })}\n`);
   } catch (err) {
     if (!(err instanceof Fault)) log.error("feed failed", { error: String(err) });
     response.write(`${JSON.stringify({ fault: faultBody(err) })}\n`);
