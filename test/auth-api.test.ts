@@ -4,8 +4,8 @@ import { connect, createServer, type Socket } from "node:net";
 import { after, before, suite, test } from "node:test";
 import { type TLSSocket, connect as tlsConnect } from "node:tls";
 import { openAuthClient } from "#authclient";
-import type { Alive, AuthContract } from "#contract/auth";
-import type { Handlers, Heard } from "#contract/rpc";
+import type { Alive, AuthContract, MirrorChange } from "#contract/auth";
+import type { Handlers, Heard, Sink } from "#contract/rpc";
 import { hour, minute, TestClock } from "#core/clock";
 import { Fault } from "#core/errors";
 import { memoryLog } from "#core/log";
@@ -79,27 +79,21 @@ suite("auth API", async () => {
       if (name === "bug") throw new Error("secret detail of the bug");
       throw new Fault("not_found", `user ${name} is not found`, { details: { name } });
     },
-    async *"mirror.watch"(
+    "mirror.watch": (
       _input: unknown,
       _caller: Caller,
       signal: AbortSignal,
+      answers: Sink<MirrorChange>,
       said: Heard<Alive> | undefined,
-    ) {
-      yield { type: "reset" as const };
-      const words = new Queue<Alive>();
-      const all = said?.((word) => words.push(word)) ?? Promise.resolve();
-      all.then(
-        () => words.end(),
-        (err) => words.end(err),
-      );
-      for await (const { kinds } of words) {
+    ) => {
+      answers.push({ type: "reset" });
+      signal.addEventListener("abort", () => gone.push("watch"));
+      if (!said) answers.push({ type: "live" });
+      said?.(({ kinds }) => {
         heard.push(kinds);
-        if (kinds.length === 0) return;
-        yield { type: "beat" as const };
-      }
-      yield { type: "live" as const };
-      await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
-      gone.push("watch");
+        if (kinds.length === 0) answers.end();
+        else answers.push({ type: "beat" });
+      }).catch((err: unknown) => answers.end(err));
     },
     "recordings.upload": async (_input: unknown, body: AsyncIterable<Uint8Array>) => {
       let size = 0;
