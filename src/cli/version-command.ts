@@ -8,7 +8,7 @@ export const versionCommand = (globals: Flags): Command =>
     about: "Print the version",
     flags: {},
     async run({ io }) {
-      io.out(await versionLine());
+      io.out(versionLine());
       return 0;
     },
   });

@@ -16,7 +16,7 @@ export const connectAdmin =
     const { teleport } = configure({ file, flags: {}, defaults }).config;
     const { openAdmin } = await door();
     const addresses = teleport.auth_servers;
-    const version = await productVersion();
+    const version = productVersion();
     const open = async (triesLeft: number): Promise<AuthClient> => {
       const auth = await openAdmin({ dataDir: teleport.data_dir, addresses, version });
       if (!auth) {

@@ -62,7 +62,7 @@ export const start = (daemon: () => Promise<Daemon>): Command =>
       try {
         await startDaemon(
           config,
-          { log, say, warn, stdout: whole(io), version: await productVersion(), own },
+          { log, say, warn, stdout: whole(io), version: productVersion(), own },
           signal,
         );
       } catch (err) {

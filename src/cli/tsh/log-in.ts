@@ -183,7 +183,7 @@ async function ownCertificate({ env, machine }: TshContext["io"]): Promise<strin
 }
 
 async function checkVersion({ flags }: TshContext, needed: string): Promise<void> {
-  const own = await productVersion();
+  const own = productVersion();
   if (flags.skipVersionCheck || !isOlder(own, needed)) return;
   throw new Fault(
     "protocol",

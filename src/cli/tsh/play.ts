@@ -21,7 +21,7 @@ export async function play(context: TshContext & FlagsOf<"play">): Promise<numbe
   const [{ openAuth }, { openRecording, Player, playerKeys, ScreenFilter, afterRecording }] =
     await Promise.all([authApi(), player()]);
   const cluster = flags.cluster ?? login.profile.cluster;
-  const auth = openAuth(proxy, login.credentials, { cluster, version: await productVersion() });
+  const auth = openAuth(proxy, login.credentials, { cluster, version: productVersion() });
   try {
     const recording = await openRecording(auth, sid.toLowerCase(), signal);
     const filter = new ScreenFilter();

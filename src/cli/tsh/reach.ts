@@ -65,7 +65,7 @@ async function keepAuthorities(
   if (said === undefined || said === authoritiesDigest(lines) || !credentials.tls) return;
   const [{ openAuth }, { relearnAuthorities }] = await Promise.all([authApi(), relearning()]);
   const cluster = profile.rootCluster;
-  const auth = openAuth(proxy, credentials, { cluster, version: await productVersion() });
+  const auth = openAuth(proxy, credentials, { cluster, version: productVersion() });
   try {
     await relearnAuthorities(auth, openHome(io).keystore, profile, signal);
   } finally {
@@ -82,7 +82,7 @@ export async function nodesOf(
   labels: Readonly<Record<string, string>>,
 ): Promise<Node[]> {
   const [{ openAuth }, { sortNodes, withLabels }] = await Promise.all([authApi(), import("../nodes.ts")]);
-  const auth = openAuth(proxy, credentials, { cluster, version: await productVersion() });
+  const auth = openAuth(proxy, credentials, { cluster, version: productVersion() });
   try {
     return sortNodes(withLabels(await auth["nodes.list"]({}, signal), labels));
   } finally {
