@@ -12,8 +12,8 @@ import {
   type SystemRole,
   type Verb,
 } from "#model";
-import { findRoles } from "../logins/login.ts";
 import type { Parts } from "../parts.ts";
+import { findRoles } from "./person.ts";
 
 /** What a certificate's holder may do now. */
 export interface Callers {

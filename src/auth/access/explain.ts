@@ -20,8 +20,8 @@ import {
   writtenAt,
 } from "#model";
 import { addressesOf, addressesOfAll } from "#net";
-import { accessOfUser, findRoles } from "../logins/login.ts";
 import type { Parts } from "../parts.ts";
+import { accessOfUser, findRoles } from "./person.ts";
 
 /**
  * What the roles of now decide for a user, with the rule that decides and what came nearest: by the functions that decide at

@@ -49,3 +49,11 @@ export async function deleteRole(parts: Parts, name: string, caller: Caller): Pr
   await parts.store.roles.delete(name);
   await record(parts, { code: "T4012I", user: caller.name, name });
 }
+
+/** Throws `bad_parameter` for a role that does not exist. */
+export async function requireRoles({ store }: Pick<Parts, "store">, names: readonly string[]): Promise<void> {
+  for (const name of names) {
+    if (!(await store.roles.find(name)))
+      throw new Fault("bad_parameter", `role ${JSON.stringify(name)} does not exist; create it first`);
+  }
+}

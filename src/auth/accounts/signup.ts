@@ -6,12 +6,13 @@ import { sha256 } from "#core/digest";
 import { Fault } from "#core/errors";
 import { type AuthPreference, ResourceName, type Traits, User } from "#model";
 import type { SignupRecord } from "#store";
+import { accessOfUser, personAt } from "../access/person.ts";
+import { requireRoles } from "../access/roles.ts";
 import { record } from "../audit.ts";
 import { checkCode, newSeed, otpUri } from "../factors/otp.ts";
 import { checkNewPassword, defaultPasswordCost, hashPassword } from "../factors/password.ts";
 import type { SecurityKeys } from "../factors/security-keys.ts";
 import type { Logins } from "../logins/login.ts";
-import { accessOfUser, personAt } from "../logins/login.ts";
 import type { WebSessions } from "../logins/web-session.ts";
 import { newToken, type Parts, rfc3339 } from "../parts.ts";
 import { checkTtl, webAddress } from "./invitation.ts";
@@ -204,14 +205,6 @@ function accountOf(
     metadata: { name: user },
     spec: { roles, traits, created_by: { time: rfc3339(now), user: { name: createdBy } } },
   });
-}
-
-/** Throws `bad_parameter` for a role that does not exist. */
-export async function requireRoles({ store }: Pick<Parts, "store">, names: readonly string[]): Promise<void> {
-  for (const name of names) {
-    if (!(await store.roles.find(name)))
-      throw new Fault("bad_parameter", `role ${JSON.stringify(name)} does not exist; create it first`);
-  }
 }
 
 const unknownToken = (): Fault => new Fault("not_found", "expired or incorrect signup token");

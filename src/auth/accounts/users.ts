@@ -3,6 +3,7 @@ import type { WebSession } from "#contract/auth";
 import type { Millis } from "#core/clock";
 import { Fault, notFound } from "#core/errors";
 import { type Caller, lockOf, type Traits, type User } from "#model";
+import { requireRoles } from "../access/roles.ts";
 import { record } from "../audit.ts";
 import { checkNewPassword, defaultPasswordCost, hashPassword } from "../factors/password.ts";
 import { dropAttempts } from "../logins/attempts.ts";
@@ -11,7 +12,6 @@ import type { WebSessions } from "../logins/web-session.ts";
 import { refuseExpired, refuseOvertaken } from "../overtaken.ts";
 import { type Parts, rfc3339 } from "../parts.ts";
 import { clearName, closeSessions, dropInvitations, secretsGone } from "./secrets.ts";
-import { requireRoles } from "./signup.ts";
 
 /** Accounts, and all that hangs on them. */
 export class Users {

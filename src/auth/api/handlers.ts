@@ -7,6 +7,7 @@ import { allLabels, type Caller, publicPart, type ResourceKind, type SystemRole,
 import { authorityPin } from "#pki";
 import type { RecordingEvent } from "#recording";
 import { explain } from "../access/explain.ts";
+import { accountEnd } from "../access/person.ts";
 import { deleteRole, putRole } from "../access/roles.ts";
 import { listLocks, lockUser, unlockSource, unlockUser } from "../accounts/locks.ts";
 import { createReset } from "../accounts/resets.ts";
@@ -16,7 +17,6 @@ import { restoreAuthorities } from "../authorities/restore.ts";
 import { rotationWish } from "../authorities/rotations.ts";
 import { issueUserCerts } from "../certificates/issue-user.ts";
 import { recordExport, signHost, signUser } from "../certificates/sign.ts";
-import { accountEnd } from "../logins/web-session.ts";
 import { createToken, deleteToken, listTokens } from "../members/tokens.ts";
 import type { Auth } from "../open.ts";
 import { deleteConnector, listConnectors, putConnector } from "../sso/connectors.ts";

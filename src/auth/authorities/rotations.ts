@@ -5,7 +5,6 @@ import { Fault } from "#core/errors";
 import type { Service } from "#core/service";
 import { type AuthorityType, type Caller, type CertAuthority, publicPart, type RotationPhase } from "#model";
 import { record } from "../audit.ts";
-import type { ClusterState } from "../members/state.ts";
 import type { Parts } from "../parts.ts";
 import { newGeneration } from "./authorities.ts";
 import { begins, byHand, due, proceed, type RotationWish, rotate, rotationOf } from "./phases.ts";
@@ -29,12 +28,18 @@ export function rotationWish(request: {
   return phase ? { types, mode: "manual", gracePeriod, phase } : { types, mode: "auto", gracePeriod };
 }
 
+/** The authorities as this auth server knows them; calls back when they have changed, and the answer stops it. */
+interface Known {
+  authorities(): readonly CertAuthority[];
+  onAuthorities(listener: () => void): () => void;
+}
+
 /** The rotations of the cluster's own authorities (ROT-01 to ROT-13). Every step is one commit: of all or of nothing. */
 export class Rotations {
   readonly #parts: Parts;
-  readonly #state: Pick<ClusterState, "authorities" | "onAuthorities">;
+  readonly #state: Known;
 
-  constructor(parts: Parts, state: Pick<ClusterState, "authorities" | "onAuthorities">) {
+  constructor(parts: Parts, state: Known) {
     this.#parts = parts;
     this.#state = state;
   }

@@ -9,8 +9,7 @@ import { formatPublicKeyLine, issueCertificate } from "#ssh/keys";
 import { signingAuthority, tlsCerts } from "../authorities/authorities.ts";
 import type { Parts } from "../parts.ts";
 import { backdating, fromBase64, readSshKey, seconds } from "./issue-user.ts";
-import { counted } from "./issuing.ts";
-import { serialNumber } from "./serial.ts";
+import { counted, serialNumber } from "./issuing.ts";
 
 /** Host certificates of members live so long and are renewed at two thirds (OVW-17). */
 const hostCertLife = 90 * day;

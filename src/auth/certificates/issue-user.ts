@@ -6,9 +6,8 @@ import { issueTls } from "#pki";
 import { formatPublicKeyLine, issueCertificate, type PublicKey, parsePublicKeyLine } from "#ssh/keys";
 import { signingAuthority, tlsCerts } from "../authorities/authorities.ts";
 import type { Parts } from "../parts.ts";
-import { counted } from "./issuing.ts";
+import { counted, serialNumber } from "./issuing.ts";
 import { sourceUnits } from "./peer.ts";
-import { serialNumber } from "./serial.ts";
 
 /** Peers without tolerance of clock differences accept a certificate that began a minute ago (OVW-43). */
 export const backdating: Millis = 1 * minute;

@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import type { Clock, Millis } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Parts } from "../parts.ts";
@@ -53,3 +54,6 @@ export const counted =
   <Request, Certs>(issue: (parts: Parts, request: Request) => Promise<Certs>) =>
   (parts: Parts, request: Request): Promise<Certs> =>
     parts.issuing.run(() => issue(parts, request));
+
+/** A certificate's serial number: 63 random bits, so that no two are alike and OpenSSH's revocation lists can name one. */
+export const serialNumber = (): bigint => randomBytes(8).readBigUInt64BE() >> 1n;

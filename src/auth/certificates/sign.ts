@@ -13,14 +13,12 @@ import {
   noExpiry,
   parsePublicKeyLine,
 } from "#ssh/keys";
+import { accessOfUser, accountEnd } from "../access/person.ts";
 import { record } from "../audit.ts";
 import { signingAuthority } from "../authorities/authorities.ts";
-import { accessOfUser } from "../logins/login.ts";
-import { accountEnd } from "../logins/web-session.ts";
 import { type Parts, rfc3339 } from "../parts.ts";
 import { backdating, issueUserCerts, readSshKey, seconds } from "./issue-user.ts";
-import { counted } from "./issuing.ts";
-import { serialNumber } from "./serial.ts";
+import { counted, serialNumber } from "./issuing.ts";
 
 /** As long as a CA's own certificate: what is signed for longer would outlive who vouches for it. */
 const longestTtl: Millis = 3652 * day;

@@ -4,11 +4,11 @@ import type { KeyAnswer, KeyRequest } from "#contract/webauthn";
 import { type Millis, minute } from "#core/clock";
 import { sha256 } from "#core/digest";
 import { Fault } from "#core/errors";
+import { accountEnd } from "../access/person.ts";
 import { issueUserCerts, readSshKey } from "../certificates/issue-user.ts";
 import { newToken, type Parts } from "../parts.ts";
 import { Crowd } from "./crowd.ts";
 import type { Logins } from "./login.ts";
-import { accountEnd } from "./web-session.ts";
 
 /** `tsh` waits for three minutes. */
 const life: Millis = 5 * minute;

@@ -2,16 +2,8 @@ import type { Condition } from "#backend";
 import type { KeyAnswer, KeyRequest } from "#contract/webauthn";
 import type { Millis } from "#core/clock";
 import { Fault } from "#core/errors";
-import {
-  type Access,
-  type AuthPreference,
-  access,
-  lockOf,
-  ResourceName,
-  type Role,
-  sourcesFor,
-  type User,
-} from "#model";
+import { type AuthPreference, lockOf, ResourceName, type User } from "#model";
+import { accessOfUser, type Person, personAt } from "../access/person.ts";
 import { record } from "../audit.ts";
 import { checkCode, newSeed } from "../factors/otp.ts";
 import { defaultPasswordCost, verifyPassword } from "../factors/password.ts";
@@ -34,16 +26,6 @@ export interface Credentials {
 
 /** What a security key is asked for, and with which login of `tsh` that hangs together. */
 type KeyPurpose = Omit<Purpose, "user">;
-
-/** Somebody whose credentials were right, and what the roles of now let them do. */
-export interface Person {
-  readonly user: User;
-  readonly access: Access;
-  /** That the password which was checked is still the one of now: who resets it meanwhile shall have had the last word. */
-  readonly proof?: Condition;
-  /** Where alone what the person gets is good; undefined: anywhere. */
-  readonly sources: readonly string[] | undefined;
-}
 
 /** How many logins are checked at once; each takes tens of megabytes for its hash. */
 const concurrent = 32;
@@ -251,42 +233,4 @@ const isName = (name: string): boolean =>
 function refuseLockedByAdministrator(user: User, now: Millis): void {
   if (lockOf(user, now) === "administrator")
     throw new Fault("access_denied", `the account ${user.metadata.name} is locked; ask your administrator`);
-}
-
-/** What an account's roles of now decide. Throws `access_denied` when one is missing: it may be the one that denies. */
-export async function accessOfUser(parts: Pick<Parts, "store">, user: User): Promise<Access> {
-  const { name } = user.metadata;
-  return access({
-    user: name,
-    roles: await findRoles(parts, name, user.spec.roles),
-    traits: user.spec.traits,
-  });
-}
-
-/** Throws `access_denied` when the roles let nobody in from `client_addr`, `ip:port`. */
-export function personAt(client_addr: string, user: User, access: Access, proof?: Condition): Person {
-  const sources = sourcesFor(access.options(), hostOf(client_addr));
-  return { user, access, sources, ...(proof && { proof }) };
-}
-
-/** Of `ip:port`. */
-export const hostOf = (client_addr: string): string =>
-  client_addr.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1");
-
-export async function findRoles(
-  { store }: Pick<Parts, "store">,
-  user: string,
-  names: readonly string[],
-): Promise<Role[]> {
-  return Promise.all(
-    [...new Set(names)].map(async (name) => {
-      const role = await store.roles.find(name);
-      if (!role)
-        throw new Fault(
-          "access_denied",
-          `the role ${JSON.stringify(name)} of user ${user} does not exist any more`,
-        );
-      return role;
-    }),
-  );
 }

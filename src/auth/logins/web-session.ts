@@ -4,11 +4,11 @@ import { inAddressList } from "#core/cidr";
 import { hour, type Millis, minute } from "#core/clock";
 import { sameSecret, sha256 } from "#core/digest";
 import { Fault } from "#core/errors";
-import { lockOf, type User } from "#model";
+import { lockOf } from "#model";
 import type { WebSessionRecord } from "#store";
+import { accessOfUser, accountEnd, earlier, hostOf, type Person } from "../access/person.ts";
 import { issueUserCerts } from "../certificates/issue-user.ts";
 import { newToken, type Parts } from "../parts.ts";
-import { accessOfUser, hostOf, type Person } from "./login.ts";
 
 /** How long a web login lasts where no role says less. */
 export const sessionLife: Millis = 12 * hour;
@@ -119,17 +119,5 @@ export class WebSessions {
       : undefined;
   }
 }
-
-/** When the account goes away by itself, if it does. */
-export function accountEnd({ metadata, spec }: User): Millis | undefined {
-  return earlier(timeOf(metadata.expires), timeOf(spec.expires));
-}
-
-const timeOf = (text: string | undefined): Millis | undefined => {
-  const time = text === undefined ? Number.NaN : Date.parse(text);
-  return time > 0 ? time : undefined;
-};
-const earlier = (a: Millis | undefined, b: Millis | undefined): Millis | undefined =>
-  a === undefined ? b : b === undefined ? a : Math.min(a, b);
 
 const over = (): Fault => new Fault("access_denied", "the web session is over; log in again");

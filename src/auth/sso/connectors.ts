@@ -1,9 +1,8 @@
 import { Fault } from "#core/errors";
-import { type Caller, type Connector, type ConnectorKind, withoutSecrets } from "#model";
+import { type Caller, type Connector, type ConnectorKind, valueMapper, withoutSecrets } from "#model";
 import { record } from "../audit.ts";
 import { refuseExpired, refuseOvertaken } from "../overtaken.ts";
 import type { Parts } from "../parts.ts";
-import { checkConnector } from "./check.ts";
 
 /** Those that the caller may see, by kind and name. */
 export async function listConnectors(parts: Parts, secrets: boolean, caller: Caller): Promise<Connector[]> {
@@ -82,4 +81,27 @@ function withSecretOf(given: Connector, now: Connector | undefined): Connector {
     );
   }
   return { ...given, spec: { ...given.spec, client_secret } } as Connector;
+}
+
+/** Refuses a connector by which nobody could log in, or could not be asked for. Throws `bad_parameter`. */
+function checkConnector(connector: Connector): void {
+  const { name } = connector.metadata;
+  const refuse = (why: string): never => {
+    throw new Fault("bad_parameter", `the connector ${JSON.stringify(name)}: ${why}`);
+  };
+  // What --auth means by it (AUTH-74).
+  if (name === "local") refuse("this name stands for logins with a password; take another");
+  if (connector.kind === "saml") return;
+  if (!/^https?:$/.test(new URL(connector.spec.redirect_url).protocol))
+    refuse("spec.redirect_url is no https:// address");
+  if (connector.kind !== "oidc") return;
+  if (!/^https?:$/.test(new URL(connector.spec.issuer_url).protocol))
+    refuse("spec.issuer_url is no https:// address");
+  for (const { claim, value } of connector.spec.claims_to_roles) {
+    try {
+      valueMapper(value);
+    } catch (cause) {
+      refuse(`spec.claims_to_roles, claim ${claim}: ${(cause as Error).message}`);
+    }
+  }
 }
