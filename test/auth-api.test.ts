@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
 import { after, before, suite, test } from "node:test";
-import { connect as tlsConnect } from "node:tls";
+import { type TLSSocket, connect as tlsConnect } from "node:tls";
 import { openAuthClient } from "#authclient";
-import type { Alive, AuthContract } from "#contract/auth";
-import type { Handlers } from "#contract/rpc";
+import type { Alive, AuthContract, MirrorChange } from "#contract/auth";
+import type { Handlers, Heard, Sink } from "#contract/rpc";
 import { hour, minute, TestClock } from "#core/clock";
 import { Fault } from "#core/errors";
 import { memoryLog } from "#core/log";
@@ -79,20 +79,21 @@ suite("auth API", async () => {
       if (name === "bug") throw new Error("secret detail of the bug");
       throw new Fault("not_found", `user ${name} is not found`, { details: { name } });
     },
-    async *"mirror.watch"(
+    "mirror.watch": (
       _input: unknown,
       _caller: Caller,
       signal: AbortSignal,
-      said: AsyncIterable<Alive> | undefined,
-    ) {
-      yield { type: "reset" as const };
-      for await (const { kinds } of said ?? []) {
+      answers: Sink<MirrorChange>,
+      said: Heard<Alive> | undefined,
+    ) => {
+      answers.push({ type: "reset" });
+      signal.addEventListener("abort", () => gone.push("watch"));
+      if (!said) answers.push({ type: "live" });
+      said?.(({ kinds }) => {
         heard.push(kinds);
-        yield { type: "beat" as const };
-      }
-      yield { type: "live" as const };
-      await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
-      gone.push("watch");
+        if (kinds.length === 0) answers.end();
+        else answers.push({ type: "beat" });
+      }).catch((err: unknown) => answers.end(err));
     },
     "recordings.upload": async (_input: unknown, body: AsyncIterable<Uint8Array>) => {
       let size = 0;
@@ -117,6 +118,8 @@ suite("auth API", async () => {
     clock,
     log,
   });
+  const sockets = new Set<TLSSocket>();
+  app.server.on("secureConnection", (socket: TLSSocket) => sockets.add(socket));
   let port = 0;
   before(async () => {
     await app.listen({ host: "127.0.0.1", port: 0 });
@@ -257,6 +260,24 @@ suite("auth API", async () => {
     client.close();
   });
 
+  test("a feed that ends says so; one that is cut off is an error and not an end", async () => {
+    const client = clientAs(await certificate(host.pair, `${hostId}.main`, ["Node"]));
+    const says = async function* (...kinds: Alive["kinds"][]): AsyncGenerator<Alive> {
+      for (const one of kinds) yield { type: "alive", kinds: one };
+      await new Promise(() => {});
+    };
+    const whole = await Array.fromAsync(client["mirror.watch"]({}, undefined, () => says(["node"], [])));
+    assert.deepEqual(whole, [{ type: "reset" }, { type: "beat" }]);
+    const cut = client["mirror.watch"]({}, undefined, () => says(["node"]))[Symbol.asyncIterator]();
+    await cut.next();
+    await cut.next();
+    const rest = cut.next();
+    // Cleanly, as somebody would who wants a list to look whole.
+    for (const socket of sockets) socket.end();
+    await assert.rejects(rest, (err) => Fault.is(err, "unreachable"));
+    client.close();
+  });
+
   suite("a feed that is talked to", () => {
     const asNode = async () => clientAs(await certificate(host.pair, `${hostId}.main`, ["Node"]));
     const talking = async (
@@ -275,7 +296,7 @@ suite("auth API", async () => {
       const said = new Queue<Alive>();
       const { client, answers } = await talking(() => said);
       assert.deepEqual((await answers.next()).value, { type: "reset" });
-      for (const kinds of [["node"], [], ["node", "proxy"]] satisfies Alive["kinds"][]) {
+      for (const kinds of [["node"], ["proxy"], ["node", "proxy"]] satisfies Alive["kinds"][]) {
         said.push({ type: "alive", kinds });
         assert.deepEqual((await answers.next()).value, { type: "beat" });
         assert.deepEqual(heard.at(-1), kinds);
@@ -289,7 +310,7 @@ suite("auth API", async () => {
     test("tells who talks when it is over", async () => {
       let over = false;
       const { client, stop, answers } = await talking(async function* (signal) {
-        yield { type: "alive", kinds: [] };
+        yield { type: "alive", kinds: ["node"] };
         await once(signal, "abort");
         over = true;
       });

@@ -184,10 +184,14 @@ async function* feedLines(
   if (say) void talk(sent, say(over.signal));
   try {
     for await (const line of lines(answer)) {
-      const { value, fault } = parseJson(line) as { value?: unknown; fault?: unknown };
+      const { value, fault, end } = parseJson(line) as { value?: unknown; fault?: unknown; end?: unknown };
       if (fault !== undefined) throw readFault(fault);
+      if (end === true) return;
       yield output.parse(value);
     }
+    throw new Fault("unreachable", "lost the connection to the auth server: it ended half-way", {
+      details: noAnswer,
+    });
   } catch (err) {
     if (signal?.aborted) return;
     throw err instanceof Fault ? err : lost(err);

@@ -59,16 +59,28 @@ export type Contract = Readonly<Record<string, AnyOperation>>;
  */
 export type Heard<T> = (listener: (value: T) => void) => Promise<void>;
 
+/** Where the values of a feed go. A `Queue` is one. */
+export interface Sink<T> {
+  /** How many values wait for the reader. */
+  readonly size: number;
+  push(value: T): void;
+  /** What was pushed is still read, then the end, or `error`. */
+  end(error?: unknown): void;
+}
+
 /** What a server must have: one handler an operation, or it does not compile. */
 export type Handlers<C extends Contract> = {
   readonly [K in keyof C]: C[K] extends Feed<infer I, infer O, infer S>
     ? (
         input: z.output<I>,
         caller: Caller,
+        /** Aborts when the caller has gone. */
         signal: AbortSignal,
+        /** The feed lasts until the handler ends it, or refuses it by throwing. */
+        answers: Sink<z.input<O>>,
         /** Undefined when the caller only listens. */
         said: Heard<z.output<S>> | undefined,
-      ) => AsyncIterable<z.input<O>> | Promise<AsyncIterable<z.input<O>>>
+      ) => void | Promise<void>
     : C[K] extends Upload<infer I, infer O>
       ? (
           input: z.output<I>,

@@ -2,8 +2,8 @@ import { z } from "zod";
 import { Fault, faultKinds } from "#core/errors";
 
 // How an operation of a contract travels over HTTPS: `POST /v2/<name>` with the input as JSON; an upload is
-// `PUT /v2/<name>?input=<JSON>` with the bytes as body; a feed answers one JSON object a line, `{"value": …}`,
-// and `{"fault": …}` as its last line when it fails half-way. Who goes on talking to a feed sends its input as the first of
+// `PUT /v2/<name>?input=<JSON>` with the bytes as body; a feed answers one JSON object a line, `{"value": …}`, then
+// `{"end": true}`, or `{"fault": …}` when it fails half-way: without either it was cut off. Who goes on talking to a feed sends its input as the first of
 // many lines, as `application/x-ndjson`.
 
 export const operationPath = (name: string): string => `/v2/${name}`;

@@ -1,10 +1,10 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { IncomingMessage } from "node:http";
 import type { Server } from "node:https";
 import { createSecureContext, type SecureContext, type TLSSocket } from "node:tls";
 import { type FastifyInstance, type FastifyRequest, fastify } from "fastify";
 import type { z } from "zod";
 import { type AuthContract, authContract } from "#contract/auth";
-import { admit, type Handlers, type Heard } from "#contract/rpc";
+import { admit, type Handlers, type Heard, type Sink } from "#contract/rpc";
 import { faultBody, linesType, minClientVersion, statusOf, versionHeader } from "#contract/wire";
 import { type Clock, type Millis, minute, second } from "#core/clock";
 import { Fault } from "#core/errors";
@@ -18,6 +18,7 @@ import { type PublicKey, parsePublicKeyLine, sameKey } from "#ssh/keys";
 import type { Refused } from "../access/refusals.ts";
 import { checkSource, identify } from "../certificates/peer.ts";
 import { answerText } from "./answer.ts";
+import { Feed } from "./feed.ts";
 import { endOutdated } from "./outdated.ts";
 import { jsonOf, Said } from "./said.ts";
 
@@ -147,9 +148,10 @@ export function authApi(options: AuthApiOptions): FastifyInstance<Server> {
       const handle = handlers[name as keyof AuthContract] as Feeding;
       const { said } = operation as { said?: z.ZodType };
       if (talking) timed.get(request.raw)?.abort();
-      const values = await handle(input, caller, signal, said && talking?.values(said));
+      const feed = new Feed(reply.raw, log);
+      await handle(input, caller, signal, feed, said && talking?.values(said));
       reply.hijack();
-      await sendFeed(reply.raw, values, log);
+      feed.open();
       return reply;
     }
     throw new Fault("bad_parameter", `${name} takes an upload`);
@@ -209,8 +211,9 @@ type Feeding = (
   input: unknown,
   caller: Caller,
   signal: AbortSignal,
+  answers: Sink<unknown>,
   said: Heard<unknown> | undefined,
-) => AsyncIterable<unknown> | Promise<AsyncIterable<unknown>>;
+) => void | Promise<void>;
 type Uploading = (
   input: unknown,
   body: AsyncIterable<Uint8Array>,
@@ -225,34 +228,6 @@ function refuseOld(said: string | string[] | undefined): void {
     "protocol",
     `this tctl is ${said}, the auth server needs at least ${minClientVersion}: use the tctl of the auth server's version`,
   );
-}
-
-/** Written here line by line: thousands of members listen, and a stream in between costs as much again as the write. */
-async function sendFeed(response: ServerResponse, values: AsyncIterable<unknown>, log: Log): Promise<void> {
-  response.writeHead(200, { "content-type": linesType });
-  response.flushHeaders();
-  try {
-    for await (const value of values) {
-      if (response.destroyed) return;
-      if (!response.write(`${JSON.stringify({ value })}\n`)) await drained(response);
-    }
-  } catch (err) {
-    if (!(err instanceof Fault)) log.error("feed failed", { error: String(err) });
-    response.write(`${JSON.stringify({ fault: faultBody(err) })}\n`);
-  }
-  response.end();
-}
-
-/** Until more may be written, or nobody reads any more. */
-function drained(response: ServerResponse): Promise<void> {
-  if (response.destroyed || !response.writableNeedDrain) return Promise.resolve();
-  return new Promise((resolve) => {
-    const go = (): void => {
-      response.off("drain", go).off("close", go);
-      resolve();
-    };
-    response.on("drain", go).on("close", go);
-  });
 }
 
 /** Ends the connection unless the request is whole in time, or the answer is aborted. */

@@ -1,4 +1,4 @@
-import type { AuthContract } from "#contract/auth";
+import type { Alive, AuthContract } from "#contract/auth";
 import { companionId } from "#contract/names";
 import type { Handlers } from "#contract/rpc";
 import { sha256 } from "#core/digest";
@@ -63,10 +63,11 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
       return rotations.rotate(rotationWish(request), caller);
     },
     "authorities.rehearse": (request) => rotations.rehearse(rotationWish(request)),
-    "mirror.watch": (_input, caller, signal, said) => {
+    "mirror.watch": (_input, caller, signal, answers, said) => {
       const { role, hostId } = member(caller);
       const speaker = presence.speaker(hostId);
-      return state.watch(role, signal, said && { said, alive: (alive) => presence.alive(speaker, alive) });
+      const talk = said && { said, alive: (alive: Alive) => presence.alive(speaker, alive) };
+      state.watch(role, answers, signal, talk);
     },
 
     // A proxy says for whom it asks; of anyone else only what we see counts.

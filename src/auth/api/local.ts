@@ -1,6 +1,7 @@
 import type { z } from "zod";
 import { type AuthContract, authContract } from "#contract/auth";
 import { admit, type Client, type Heard } from "#contract/rpc";
+import { Queue } from "#core/queue";
 import type { Caller, Identity } from "#model";
 import type { Auth } from "../open.ts";
 import { handlers } from "./handlers.ts";
@@ -47,8 +48,10 @@ export function localClient(auth: Auth, identity: Identity): Client<AuthContract
         const over = new AbortController();
         const said = say && heard(say(AbortSignal.any([signal, over.signal])));
         try {
-          const values = await enter(given, (input, caller) => run(input, caller, signal, said));
-          for await (const value of values as AsyncIterable<unknown>) yield answer.parse(value);
+          const values = new Queue<unknown>();
+          const gone = AbortSignal.any([signal, over.signal]);
+          await enter(given, (input, caller) => run(input, caller, gone, values, said));
+          for await (const value of values) yield answer.parse(value);
         } finally {
           over.abort();
         }

@@ -93,7 +93,7 @@ suite("what members mirror", () => {
     await r.stop();
   });
 
-  test("who talks is answered every third time, or when a record is lost, and is let go when silent for 30 s", async () => {
+  test("who talks is answered every fourth time, or when a record is lost, and is let go when silent for 30 s", async () => {
     await using c = await cluster();
     const said = new Queue<Alive>();
     const seen: string[] = [];
@@ -106,9 +106,11 @@ suite("what members mirror", () => {
       [[], 1, 0],
       [[], 1, 0],
       [[], 1, 0],
+      [[], 1, 0],
       [[], 2, 0],
       [["node"], 2, 1],
       [["node"], 2, 2],
+      [[], 2, 2],
       [[], 2, 2],
       [[], 2, 2],
       [[], 3, 2],

@@ -1,21 +1,22 @@
 import type { Alive, MirrorChange } from "#contract/auth";
-import type { Heard } from "#contract/rpc";
+import type { Heard, Sink } from "#contract/rpc";
 import { type Clock, type Millis, second } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
-import { Queue } from "#core/queue";
 import { type CertAuthority, publicPart, type SystemRole } from "#model";
 import { type StateChange, type Store, watchState } from "#store";
 
 /** A watch that says nothing for six of these counts as dead at the other end. */
 const beatEvery: Millis = 5 * second;
-/** Who says every 5 s that it is there is answered every third time: answers cost more than all the rest. */
-const answerAfter: Millis = 12 * second;
+/** Who says every 5 s that it is there is answered every fourth time: answers cost more than all the rest. */
+const answerAfter: Millis = 17 * second;
 const retryAfter: Millis = 1 * second;
 /** Who says that it is there and then says nothing for so long is gone: its connection may have died without a word. */
 const silence: Millis = 30 * second;
 /** Changes a reader may be behind before it has to begin anew. */
 const mostBehind = 20_000;
+
+type Answers = Sink<MirrorChange>;
 
 /** A member that talks while it watches. */
 interface Talk {
@@ -43,7 +44,7 @@ export class ClusterState implements AsyncDisposable {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #stop = new AbortController();
-  readonly #readers = new Map<Queue<MirrorChange>, Reader>();
+  readonly #readers = new Map<Answers, Reader>();
   #records = new Map<string, Put>();
   readonly #ofAuthorities = new Set<() => void>();
   #authorities: readonly CertAuthority[] = [];
@@ -80,43 +81,40 @@ export class ClusterState implements AsyncDisposable {
   }
 
   /**
-   * `reset`, everything that `role` may mirror, `live`, then changes and beats until `signal` aborts. Who talks is answered
-   * with a beat, which spreads those of thousands of members over time; who only listens hears them by the clock.
+   * Tells `reset`, everything that `role` may mirror, `live`, then changes and beats until `signal` aborts. Who talks is
+   * answered with a beat, which spreads those of thousands of members over time; who only listens hears them by the clock.
    */
-  async *watch(role: SystemRole, signal: AbortSignal, talk?: Talk): AsyncGenerator<MirrorChange> {
-    const queue = new Queue<MirrorChange>();
+  watch(role: SystemRole, answers: Answers, signal: AbortSignal, talk?: Talk): void {
     const wants = (change: StateChange): boolean => role !== "Node" || !unroutable.has(change.kind);
-    const end = (): void => queue.end();
-    this.#list(queue, wants);
+    this.#list(answers, wants);
     const now = this.#clock.uptime();
     const reader: Reader = { wants, heard: talk && now, answered: Number.NEGATIVE_INFINITY };
-    this.#readers.set(queue, reader);
-    if (talk) this.#listen(talk, reader, queue);
-    signal.addEventListener("abort", end, { once: true });
-    if (signal.aborted || this.#stop.signal.aborted) end();
-    try {
-      yield* queue;
-    } finally {
-      this.#readers.delete(queue);
-      signal.removeEventListener("abort", end);
-    }
+    this.#readers.set(answers, reader);
+    if (talk) this.#listen(talk, reader, answers);
+    signal.addEventListener("abort", () => this.#end(answers), { once: true });
+    if (signal.aborted || this.#stop.signal.aborted) this.#end(answers);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
-    for (const queue of this.#readers.keys()) queue.end();
+    for (const answers of this.#readers.keys()) this.#end(answers);
     await this.#running;
   }
 
-  #listen({ said, alive }: Talk, reader: Reader, queue: Queue<MirrorChange>): void {
+  #end(answers: Answers, error?: unknown): void {
+    this.#readers.delete(answers);
+    answers.end(error);
+  }
+
+  #listen({ said, alive }: Talk, reader: Reader, answers: Answers): void {
     said((one) => {
       reader.heard = this.#clock.uptime();
       const all = alive(one);
       if (all && reader.heard - reader.answered < answerAfter) return;
       reader.answered = reader.heard;
-      queue.push({ type: all ? "beat" : "announce" });
+      answers.push({ type: all ? "beat" : "announce" });
       // What cannot be understood ends the watch; who has gone has ended it already.
-    }).catch((err: unknown) => queue.end(err));
+    }).catch((err: unknown) => this.#end(answers, err));
   }
 
   async #followForEver(live: () => void): Promise<void> {
@@ -143,7 +141,7 @@ export class ClusterState implements AsyncDisposable {
         this.#records = records;
         this.#pickAuthorities();
         complete = true;
-        for (const [queue, { wants }] of this.#readers) this.#list(queue, wants);
+        for (const [answers, { wants }] of this.#readers) this.#list(answers, wants);
         live();
         continue;
       }
@@ -168,24 +166,23 @@ export class ClusterState implements AsyncDisposable {
       await this.#clock.sleep(beatEvery, signal, { background: true }).catch(() => {});
       this.#tell(({ heard }) => (heard === undefined ? { type: "beat" } : undefined));
       const late = this.#clock.uptime() - silence;
-      for (const [queue, { heard = late + 1 }] of this.#readers) if (heard <= late) queue.end();
+      for (const [answers, { heard = late + 1 }] of this.#readers) if (heard <= late) this.#end(answers);
     }
   }
 
-  #list(queue: Queue<MirrorChange>, wants: (change: StateChange) => boolean): void {
-    queue.push({ type: "reset" });
-    for (const put of this.#records.values()) if (wants(put)) queue.push(put);
-    queue.push({ type: "live" });
+  #list(answers: Answers, wants: (change: StateChange) => boolean): void {
+    answers.push({ type: "reset" });
+    for (const put of this.#records.values()) if (wants(put)) answers.push(put);
+    answers.push({ type: "live" });
   }
 
   #tell(change: (reader: Reader) => MirrorChange | undefined): void {
-    for (const [queue, reader] of this.#readers) {
+    for (const [answers, reader] of this.#readers) {
       const told = change(reader);
       if (!told) continue;
-      if (queue.size > this.#records.size + mostBehind) {
-        queue.end(new Fault("limit_exceeded", "the watch fell too far behind; begin anew"));
-        this.#readers.delete(queue);
-      } else queue.push(told);
+      if (answers.size > this.#records.size + mostBehind)
+        this.#end(answers, new Fault("limit_exceeded", "the watch fell too far behind; begin anew"));
+      else answers.push(told);
     }
   }
 }
