@@ -14,8 +14,8 @@ import type { Caller, CertAuthority, Identity } from "#model";
 import { issueTls, makeAuthority, makeTlsKey, type TlsPair } from "#pki";
 import { introduce } from "#ssh/brought";
 import { formatPublicKeyLine, generateKey, issueCertificate } from "#ssh/keys";
-import { authApi } from "../src/auth/api.ts";
-import { identify } from "../src/auth/peer.ts";
+import { authApi } from "../src/auth/api/api.ts";
+import { identify } from "../src/auth/certificates/peer.ts";
 
 const clock = new TestClock();
 const sshAuthority = await generateKey("ed25519");

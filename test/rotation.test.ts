@@ -14,8 +14,8 @@ import { systemRandom } from "#core/random";
 import { type CertAuthority, ClusterConfig, type RotationPhase } from "#model";
 import { issuedBy, type TlsPair } from "#pki";
 import { parsePublicKeyLine, sameKey } from "#ssh/keys";
-import { authApi } from "../src/auth/api.ts";
-import { handlers } from "../src/auth/handlers.ts";
+import { authApi } from "../src/auth/api/api.ts";
+import { handlers } from "../src/auth/api/handlers.ts";
 import { cluster, hostId } from "../src/auth/testing/cluster.ts";
 import { DoorCertificates } from "../src/daemon/door-certificates.ts";
 import {

@@ -1,7 +1,7 @@
 import { authContract } from "#contract/auth";
 import { operationPath } from "#contract/wire";
 import type { Caller, SystemRole } from "#model";
-import { callers } from "../../src/auth/callers.ts";
+import { callers } from "../../src/auth/access/callers.ts";
 import type { Parts } from "../../src/auth/parts.ts";
 import { code, printed, table } from "./markdown.ts";
 import { core, defOf, shapeOf } from "./zod.ts";

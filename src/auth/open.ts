@@ -15,27 +15,27 @@ import {
   ResourceName,
 } from "#model";
 import { openStore, type Store, withLock } from "#store";
+import { type Callers, callers } from "./access/callers.ts";
+import { recordRefusal } from "./access/refusals.ts";
+import { sweepLeftovers } from "./accounts/leftovers.ts";
+import { Signups } from "./accounts/signup.ts";
+import { Users } from "./accounts/users.ts";
 import type { AuditLog } from "./audit.ts";
-import { ensureAuthorities } from "./authorities.ts";
-import { type Callers, callers } from "./callers.ts";
-import { ConsoleLogins } from "./console-logins.ts";
-import { type HostCertRequest, issueHostCerts } from "./issue-host.ts";
-import { type IssueMeter, Issuing } from "./issuing.ts";
-import { Joins } from "./join.ts";
-import { sweepLeftovers } from "./leftovers.ts";
-import { Logins } from "./login.ts";
+import { ensureAuthorities } from "./authorities/authorities.ts";
+import { Rotations } from "./authorities/rotations.ts";
+import { type HostCertRequest, issueHostCerts } from "./certificates/issue-host.ts";
+import { type IssueMeter, Issuing } from "./certificates/issuing.ts";
+import { SecurityKeys } from "./factors/security-keys.ts";
+import { ConsoleLogins } from "./logins/console-logins.ts";
+import { Logins } from "./logins/login.ts";
+import { WebSessions } from "./logins/web-session.ts";
+import { Joins } from "./members/join.ts";
+import { Presence } from "./members/presence.ts";
+import { ClusterState } from "./members/state.ts";
 import type { AuthConfig, Parts } from "./parts.ts";
-import { Presence } from "./presence.ts";
-import { recordRefusal } from "./refusals.ts";
-import { Rotations } from "./rotation/rotations.ts";
-import { SecurityKeys } from "./security-keys.ts";
-import { Signups } from "./signup.ts";
 import { SsoLogins } from "./sso/logins.ts";
-import { ClusterState } from "./state.ts";
 import { RemoteClusters } from "./trust/remote-clusters.ts";
 import { TrustedClusters } from "./trust/trusted-clusters.ts";
-import { Users } from "./users.ts";
-import { WebSessions } from "./web-session.ts";
 
 export interface AuthOptions {
   readonly backend: Backend;

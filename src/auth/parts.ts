@@ -4,8 +4,8 @@ import type { Random } from "#core/random";
 import type { AuthPreference, ClusterConfig, JoinRole } from "#model";
 import type { Store } from "#store";
 import type { AuditLog } from "./audit.ts";
-import type { Issuing } from "./issuing.ts";
-import type { PasswordCost } from "./password.ts";
+import type { Issuing } from "./certificates/issuing.ts";
+import type { PasswordCost } from "./factors/password.ts";
 import type { GithubAddresses } from "./sso/github.ts";
 
 /** What the auth server's file says, and what it knows of the process it runs in. */

@@ -8,10 +8,10 @@ import { type AuditEvent, stamp } from "#events";
 import { AuthPreference, ClusterConfig, type Identity, Role, type SystemRole, User } from "#model";
 import { makeTlsKey } from "#pki";
 import { formatPublicKeyLine, generateKey } from "#ssh/keys";
+import { localClient } from "../api/local.ts";
 import type { AuditLog, Recordings } from "../audit.ts";
-import { localClient } from "../local.ts";
+import { codeAt, stepAt } from "../factors/otp.ts";
 import { type Auth, openAuth } from "../open.ts";
-import { codeAt, stepAt } from "../otp.ts";
 import type { AuthConfig } from "../parts.ts";
 
 export const hostId = "6a1b4c5e-8a45-4a2e-9f0d-2f7d2c1d5b01";

@@ -3,8 +3,8 @@ import { Fault } from "#core/errors";
 import type { AuthorityType, CertAuthority } from "#model";
 import { checkAuthority } from "#pki";
 import { fingerprint, formatPublicKeyLine, parsePublicKeyLine } from "#ssh/keys";
+import { publicKeys } from "../authorities/restore.ts";
 import type { Parts } from "../parts.ts";
-import { publicKeys } from "../restore.ts";
 
 /** As many as a rotation has at once, and some. */
 const mostKeys = 8;

@@ -1,9 +1,9 @@
 import { Fault } from "#core/errors";
 import type { Caller, CertAuthority, RemoteCluster } from "#model";
 import { record } from "../audit.ts";
+import { Sources } from "../logins/sources.ts";
+import { findToken, spend } from "../members/tokens.ts";
 import type { Parts } from "../parts.ts";
-import { Sources } from "../sources.ts";
-import { findToken, spend } from "../tokens.ts";
 import { foreignAuthorities, ownAuthorities, refuseOtherKeys, sharesHostKey } from "./authorities.ts";
 
 interface TrustRequest {

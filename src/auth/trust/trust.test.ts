@@ -7,7 +7,7 @@ import { Fault, type FaultKind } from "#core/errors";
 import { type CertAuthority, publicPart, TrustedCluster } from "#model";
 import { makeAuthority } from "#pki";
 import { formatPublicKeyLine, generateKey } from "#ssh/keys";
-import { identify } from "../peer.ts";
+import { identify } from "../certificates/peer.ts";
 import { type Cluster, cluster, otherId, publicKeys, role, system } from "../testing/cluster.ts";
 import { doorOf, type WebDoor, webDoor } from "../testing/web-door.ts";
 
