@@ -148,7 +148,7 @@ async function launcher(tool: string): Promise<void> {
   const [head, launch] = await Promise.all(
     [join("bin", tool), join("src", "cli", "launch.sh")].map((file) => readFile(join(root, file), "utf8")),
   );
-  const start = launch?.slice(launch.indexOf('exec "$node"')) ?? "";
+  const start = launch?.slice(launch.indexOf('case "$tool')) ?? "";
   const text = head
     ?.replace('. "$root/src/cli/launch.sh"\n', start)
     .replace("$node", "$root/lib/node")
