@@ -7,8 +7,8 @@ export interface Output extends AsyncIterable<Uint8Array> {
 
 /** As much as a pipe holds. */
 const size = 64 * 1024;
-/** Chunks in one turn of the event loop; the system would go on for 32, for which everybody else waits 10 ms. */
-const perTurn = 8;
+/** Chunks in one turn of the event loop; the system would go on for 32, for which everybody else waits 10 ms and more. */
+const perTurn = 3;
 
 /**
  * A pipe that is read into one buffer again and again: a chunk is good until the next is asked for. Reading a pipe as a
