@@ -31,6 +31,9 @@ suite("tables", () => {
       ["Cluster main", "CA pin  x"],
     );
   });
+  test("an empty column without a name leaves nothing at the end of any line", () => {
+    assert.deepEqual(table(["Name", ""], [["db", ""]]), ["Name", "----", "db"]);
+  });
   test("wide and combining characters keep columns straight", () => {
     assert.deepEqual(
       table(

@@ -13,11 +13,13 @@ export function table(header: readonly string[], rows: readonly (readonly string
     sizes.reduce((widest, row) => Math.max(widest, row[i] ?? 0), 0),
   );
   const lines = all.map((row, at) =>
-    widths
-      .map((width, i) => (row[i] ?? "") + " ".repeat(width - (sizes[at]?.[i] ?? 0)))
-      .join(" ")
-      .trimEnd(),
+    widths.map((width, i) => (row[i] ?? "") + " ".repeat(width - (sizes[at]?.[i] ?? 0))),
   );
-  if (header.length > 0) lines.splice(1, 0, widths.map((width) => "-".repeat(width)).join(" "));
-  return lines;
+  if (header.length > 0)
+    lines.splice(
+      1,
+      0,
+      widths.map((width) => "-".repeat(width)),
+    );
+  return lines.map((line) => line.join(" ").trimEnd());
 }

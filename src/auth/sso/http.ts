@@ -62,9 +62,11 @@ export function outgoing(
         resolve(new Response(bare ? null : Buffer.concat(parts), { status, headers: single(got) }));
       });
     });
-    sent.once("error", (cause) =>
-      reject(new Fault("unreachable", `${url.origin} cannot be reached: ${cause.message}`, { cause })),
-    );
+    sent.once("error", (cause) => {
+      // Node goes on with advice about flags of its own, which nobody here can give it.
+      const why = cause.message.replace(/; if the root CA .*$/s, "");
+      reject(new Fault("unreachable", `${url.origin} cannot be reached: ${why}`, { cause }));
+    });
     sent.end(body);
     try {
       return await promise;
