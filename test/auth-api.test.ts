@@ -114,6 +114,7 @@ suite("auth API", async () => {
     handlers,
     callerOf,
     authorities: () => authorities,
+    trusted: () => [],
     certificate: server,
     clock,
     log,

@@ -42,6 +42,7 @@ async function served() {
     callerOf: (identity) => c.auth.callerOf(identity),
     refused: (refused) => c.auth.refused(refused),
     authorities: () => c.auth.authorities(),
+    trusted: () => c.auth.trusted(),
     certificate: { cert: tls_cert, key: own.privateKey },
     clock: c.clock,
     log,

@@ -127,13 +127,6 @@ version: v2
       /standard input:4:\d+: spec: unknown key "rolemap"; did you mean "role_map"\?/,
     ],
     [
-      "one that is to be enabled",
-      () => file().replace("false", "true"),
-      2,
-      /^error: the trusted cluster "main" cannot be enabled/,
-    ],
-    ["one that does not say", () => file().replace("enabled: false, ", ""), 2, /cannot be enabled/],
-    [
       "a token that is none",
       () => file(map, "main", "token: x, "),
       1,

@@ -314,6 +314,7 @@ async function served(w: Awaited<ReturnType<typeof world>>) {
     handlers: handlers(auth),
     callerOf: (identity) => auth.callerOf(identity),
     authorities: () => auth.authorities(),
+    trusted: () => auth.trusted(),
     onAuthorities: (listener) => auth.onAuthorities(listener),
     certificateFor: (name) => certificates.certificateFor(name),
     certificate: keeper.identity.tls,

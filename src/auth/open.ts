@@ -13,6 +13,7 @@ import {
   type CertAuthority,
   type Identity,
   ResourceName,
+  type TrustedLink,
 } from "#model";
 import { openStore, type Store, withLock } from "#store";
 import { type Callers, callers } from "./access/callers.ts";
@@ -55,6 +56,8 @@ export interface Auth extends AsyncDisposable {
   readonly clusterId: string;
   /** For the TLS door: whose certificates are let in, now. Public parts. */
   authorities(): readonly CertAuthority[];
+  /** Clusters that are trusted, now, enabled or not. */
+  trusted(): readonly TrustedLink[];
   /** What an identity may do. Throws `access_denied` for a user who is gone or locked (AUTH-44). */
   callerOf(identity: Identity): Promise<Caller>;
   /** Keeps in the audit log that a person was refused a call; for the server that asked `admit` and the handlers. */
@@ -105,6 +108,7 @@ export async function openAuth(options: AuthOptions): Promise<Auth> {
     clusterName: parts.clusterName,
     clusterId: parts.clusterId,
     authorities: () => state.authorities(),
+    trusted: () => state.trusted(),
     onAuthorities: (listener) => state.onAuthorities(listener),
     callerOf: ofCallers.callerOf,
     refused: (refused) => recordRefusal(parts, refused),

@@ -192,6 +192,7 @@ function apiDoor(parts: {
         callerOf: (identity) => auth.callerOf(identity),
         refused: (refused) => auth.refused(refused),
         authorities: () => auth.authorities(),
+        trusted: () => auth.trusted(),
         onAuthorities: (listener) => auth.onAuthorities(listener),
         certificateFor: (name) => certificates.certificateFor(name),
         certificate: keeper.identity.tls,

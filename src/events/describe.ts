@@ -98,7 +98,7 @@ export function describe(e: AuditEvent): string {
     case "T4190W":
       return `${e.user} failed to make the cluster ${e.name} (${e.addr}) a trusted cluster: ${e.error}`;
     case "T4191I":
-      return `${e.user} changed the trusted cluster ${e.name}`;
+      return `${e.user} changed the trusted cluster ${e.name}, which is ${e.enabled ? "enabled" : "disabled"} now`;
     case "T4192I":
       return `${e.user} deleted the trusted cluster ${e.name}`;
     case "T4193I":
@@ -107,6 +107,10 @@ export function describe(e: AuditEvent): string {
       return `${e.name === undefined ? "a cluster" : `the cluster ${e.name}`} was refused to trust this one${at(e)}: ${e.error}`;
     case "T4194I":
       return `${e.user} deleted the remote cluster ${e.name}`;
+    case "T4195I":
+      return `the authorities of the linked cluster ${e.name} have changed, as it says`;
+    case "T4195W":
+      return `what was said of the authorities of the linked cluster ${e.name} was not believed: ${e.error}`;
     case "T4130I":
       return `${e.user} restored the ${e.kind} certificate authority ${e.fingerprint}`;
     case "T4130W":

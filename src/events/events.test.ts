@@ -99,7 +99,10 @@ const samples: { [C in Code]: [Omit<Draft<EventOf<C>>, "code">, string] } = {
     { user: "ada", name: "main", addr: "main:3080", success: false, error: "no answer" },
     "ada failed to make the cluster main (main:3080) a trusted cluster: no answer",
   ],
-  T4191I: [{ user: "ada", name: "main" }, "ada changed the trusted cluster main"],
+  T4191I: [
+    { user: "ada", name: "main", enabled: false },
+    "ada changed the trusted cluster main, which is disabled now",
+  ],
   T4192I: [{ user: "ada", name: "main" }, "ada deleted the trusted cluster main"],
   T4193I: [
     { name: "east", method: "token", "addr.remote": "192.0.2.1:1", success: true },
@@ -110,6 +113,14 @@ const samples: { [C in Code]: [Omit<Draft<EventOf<C>>, "code">, string] } = {
     "the cluster east was refused to trust this one: the token has been rejected",
   ],
   T4194I: [{ user: "ada", name: "east" }, "ada deleted the remote cluster east"],
+  T4195I: [
+    { success: true, name: "east" },
+    "the authorities of the linked cluster east have changed, as it says",
+  ],
+  T4195W: [
+    { success: false, error: "not signed", name: "east" },
+    "what was said of the authorities of the linked cluster east was not believed: not signed",
+  ],
   T4130I: [
     { user: "ada", kind: "host", fingerprint: "SHA256:x", success: true },
     "ada restored the host certificate authority SHA256:x",

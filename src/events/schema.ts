@@ -197,13 +197,16 @@ export const AuditEvent = z.discriminatedUnion("code", [
   // Links to other clusters. Tokens are never written down. `addr`: the other cluster's web proxy.
   event("trusted_cluster.create", "T4190I", { ...user, name, addr: z.string(), ...ok }),
   event("trusted_cluster.create", "T4190W", { ...user, name, addr: z.string(), ...failed }),
-  event("trusted_cluster.update", "T4191I", { ...user, name }),
+  event("trusted_cluster.update", "T4191I", { ...user, name, enabled: z.boolean() }),
   event("trusted_cluster.delete", "T4192I", { ...user, name }),
   /** A cluster came with an invitation, to trust this one. */
   event("remote_cluster.create", "T4193I", { ...link, ...ok, name }),
   /** `name` is what it called itself. */
   event("remote_cluster.create", "T4193W", { ...link, ...failed, name: name.optional() }),
   event("remote_cluster.delete", "T4194I", { ...user, name }),
+  /** The authorities of a linked cluster have changed, as it says itself. */
+  event("cluster.authorities", "T4195I", { ...ok, name }),
+  event("cluster.authorities", "T4195W", { ...failed, name }),
 
   // What else an administrator does to resources.
   /** An authority was put back from a file, with its keys. */

@@ -1,5 +1,5 @@
 import type { MirrorChange } from "#contract/auth";
-import type { CertAuthority, ClusterConfig, ProxyServer, Role, User } from "#model";
+import type { CertAuthority, ClusterConfig, ProxyServer, RemoteLink, Role, TrustedLink, User } from "#model";
 import { NodeIndex } from "./node-index.ts";
 
 type Put = Extract<MirrorChange, { type: "put" }>;
@@ -12,6 +12,8 @@ export class Copy {
   readonly roles = new Map<string, Role>();
   readonly nodes = new NodeIndex();
   readonly proxies = new Map<string, ProxyServer>();
+  readonly trusted = new Map<string, TrustedLink>();
+  readonly remote = new Map<string, RemoteLink>();
 
   apply(change: MirrorChange): void {
     if (change.type === "put") this.#put(change);
@@ -23,6 +25,8 @@ export class Copy {
         node: this.nodes,
         proxy: this.proxies,
         auth_server: undefined,
+        trusted_cluster: this.trusted,
+        remote_cluster: this.remote,
       };
       of[change.kind]?.delete(change.name);
     }
@@ -48,6 +52,12 @@ export class Copy {
       case "proxy":
         this.proxies.set(change.value.metadata.name, change.value);
         return;
+      case "trusted_cluster":
+        this.trusted.set(change.value.resource.metadata.name, change.value);
+        return;
+      case "remote_cluster":
+        this.remote.set(change.value.resource.metadata.name, change.value);
+        return;
       case "auth_server":
         return;
     }
@@ -61,5 +71,7 @@ export class Copy {
     for (const value of this.users.values()) yield { type: "put", kind: "user", value };
     for (const value of this.nodes.values()) yield { type: "put", kind: "node", value };
     for (const value of this.proxies.values()) yield { type: "put", kind: "proxy", value };
+    for (const value of this.trusted.values()) yield { type: "put", kind: "trusted_cluster", value };
+    for (const value of this.remote.values()) yield { type: "put", kind: "remote_cluster", value };
   }
 }

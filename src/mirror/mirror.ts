@@ -4,7 +4,17 @@ import { type Clock, type Millis, minute, second } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
 import type { Service } from "#core/service";
-import type { AuthorityType, CertAuthority, ClusterConfig, Node, ProxyServer, Role, User } from "#model";
+import type {
+  AuthorityType,
+  CertAuthority,
+  ClusterConfig,
+  Node,
+  ProxyServer,
+  RemoteLink,
+  Role,
+  TrustedLink,
+  User,
+} from "#model";
 import { Copy } from "./copy.ts";
 import type { CopyFile } from "./copy-file.ts";
 import type { ClusterView } from "./view.ts";
@@ -120,6 +130,12 @@ export class Mirror implements Service, ClusterView {
   }
   proxies(): readonly ProxyServer[] {
     return [...this.#usable.proxies.values()];
+  }
+  trustedClusters(): readonly TrustedLink[] {
+    return [...this.#usable.trusted.values()];
+  }
+  remoteClusters(): readonly RemoteLink[] {
+    return [...this.#usable.remote.values()];
   }
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener);

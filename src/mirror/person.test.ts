@@ -2,7 +2,16 @@ import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { hour, minute, TestClock } from "#core/clock";
 import { Fault } from "#core/errors";
-import { adminRole, type CertAuthority, ClusterConfig, neverTime, Role, User } from "#model";
+import {
+  adminRole,
+  type CertAuthority,
+  ClusterConfig,
+  neverTime,
+  Role,
+  TrustedCluster,
+  type TrustedLink,
+  User,
+} from "#model";
 import { formatPublicKeyLine, generateKey, issueCertificate, type PublicKey } from "#ssh/keys";
 import { authorityProblem, personOf, userProblem } from "./index.ts";
 
@@ -20,7 +29,10 @@ const authority = (name: string, line: string): CertAuthority => ({
 });
 
 /** What a node knows: joe may log in as root, with what `spec` says of him besides. */
-function view(spec: Record<string, unknown> = {}, { roles = [adminRole], cluster = "main" } = {}) {
+function view(
+  spec: Record<string, unknown> = {},
+  { roles = [adminRole], trusted = [] }: { roles?: Role[]; trusted?: TrustedLink[] } = {},
+) {
   const joe = User.parse({
     kind: "user",
     version: "v2",
@@ -29,7 +41,8 @@ function view(spec: Record<string, unknown> = {}, { roles = [adminRole], cluster
   });
   return {
     config: () => ClusterConfig.parse({ cluster_id: "1", cluster_name: "main" }),
-    authorities: () => [authority(cluster, formatPublicKeyLine({ key: ca.publicKey }))],
+    authorities: () => [authority("main", formatPublicKeyLine({ key: ca.publicKey }))],
+    trustedClusters: () => trusted,
     user: (name: string) => (name === "joe" ? joe : undefined),
     role: (name: string) => roles.find(({ metadata }) => metadata.name === name),
   };
@@ -70,10 +83,12 @@ suite("who a certificate is", () => {
     const person = await enter(certificate());
     const other = formatPublicKeyLine({ key: foreignCa.publicKey });
     const own = formatPublicKeyLine({ key: ca.publicKey });
+    const trustedClusters = () => [];
     const seen = (lines: string[], rotation?: { grace_period: string }) => {
       const { spec, ...rest } = authority("main", "");
       const standing = rotation && { state: "standby" as const, phase: "standby" as const, ...rotation };
       return {
+        trustedClusters,
         authorities: () => [
           { ...rest, spec: { ...spec, checking_keys: lines, ...(standing && { rotation: standing }) } },
         ],
@@ -87,7 +102,7 @@ suite("who a certificate is", () => {
     assert.equal(ended?.everything, false);
     assert.equal(authorityProblem(person, seen([other], { grace_period: "0s" }))?.everything, true);
     // A copy that is too old to be believed tells nothing of who is in.
-    assert.equal(authorityProblem(person, { authorities: () => [] }), undefined);
+    assert.equal(authorityProblem(person, { authorities: () => [], trustedClusters }), undefined);
   });
 
   test("roles and traits are the certificate's, not those the record has now", async () => {
@@ -109,11 +124,6 @@ suite("who a certificate is", () => {
       "S27: another login than it is for",
       () => enter(certificate(), view(), "postgres"),
       /is not for "postgres": no role of the user allows the login postgres$/,
-    ],
-    [
-      "an authority of another cluster",
-      () => enter(certificate(), view({}, { cluster: "east" })),
-      /cluster east/,
     ],
     ["a user who does not exist any more", () => enter(certificate({ keyId: "ann" })), /ann does not exist/],
     [
@@ -190,3 +200,106 @@ suite("who a certificate is", () => {
     assert.equal(person.access.login("root", {}).allowed, false);
   });
 });
+
+suite("S32: somebody of a cluster that is trusted", () => {
+  const link = (spec: object = {}): TrustedLink => ({
+    resource: TrustedCluster.parse({
+      kind: "trusted_cluster",
+      version: "v2",
+      metadata: { name: "east" },
+      spec: { web_proxy_addr: "east:3080", role_map: [{ remote: "dev-*", local: ["ops"] }], ...spec },
+    }),
+    authorities: [authority("east", formatPublicKeyLine({ key: foreignCa.publicKey }))],
+  });
+  const ops = Role.parse({
+    kind: "role",
+    version: "v3",
+    metadata: { name: "ops" },
+    spec: {
+      allow: {
+        logins: ["{{internal.logins}}", "{{external.more}}"],
+        node_labels: { "*": "*" },
+        rules: [
+          { resources: ["event"], verbs: ["list"], where: 'equals(user.metadata.name, "joe")' },
+          { resources: ["event"], verbs: ["read"], where: 'equals(user.metadata.name, "joe@east")' },
+        ],
+      },
+    },
+  });
+  const seen = (spec?: object) => view({}, { roles: [adminRole, ops], trusted: [link(spec)] });
+  /** As the other cluster makes them: what it says of its people is its own affair. */
+  const guest = (roles: string[], keyId = "joe") =>
+    certificate({
+      by: foreignCa,
+      keyId,
+      extensions: [
+        ["teleport-roles", JSON.stringify({ version: "v1", roles })],
+        ["teleport-traits", '{"logins":["admin"],"more":["postgres"]}'],
+      ],
+    });
+
+  test("has the mapped roles and no others, and the logins of the certificate", async () => {
+    const person = await enter(guest(["dev-1", "admin"]), seen());
+    assert.deepEqual([person.user, person.cluster], ["joe", "east"]);
+    assert.equal(person.access.login("root", {}).allowed, true);
+    for (const login of ["admin", "postgres"])
+      assert.equal(person.access.login(login, {}).allowed, false, login);
+  });
+  test("is nobody of this cluster: a namesake's record, locks and conditions are the namesake's", async () => {
+    for (const [keyId, spec] of [
+      ["ann", {}],
+      ["joe", { status: { is_locked: true } }],
+    ] as const) {
+      const there = view(spec, { roles: [adminRole, ops], trusted: [link()] });
+      const person = await enter(guest(["dev-1"], keyId), there);
+      assert.equal(userProblem(person, there, now), undefined);
+    }
+    const { access } = await enter(guest(["dev-1"]), seen());
+    assert.equal(access.can("list", "event").allowed, false);
+    assert.equal(access.can("read", "event").allowed, true);
+  });
+  test("a namesake with the same roles by the cluster's own authority is somebody else", async () => {
+    await assert.rejects(
+      enter(certificate({ extensions: rolesOf("dev-1") }), seen()),
+      /dev-1 of the certificate/,
+    );
+  });
+
+  for (const [why, roles, spec, sentence] of [
+    ["no role is mapped", ["admin"], {}, /no role of east that you have is mapped/],
+    ["there are no roles", [], {}, /no role of east/],
+    [
+      "the role here does not exist",
+      ["dev-1"],
+      { role_map: [{ remote: "*", local: ["gone"] }] },
+      /role gone/,
+    ],
+    ["the link is not enabled", ["dev-1"], { enabled: false }, /not trusted/],
+    ["without a mapping another role than admin", ["dev-1"], { role_map: undefined }, /no role of east/],
+  ] as const) {
+    test(`is not let in where ${why}`, async () => {
+      await assert.rejects(
+        enter(guest([...roles]), seen(spec)),
+        (err) => Fault.is(err, "access_denied") && sentence.test(err.message),
+      );
+    });
+  }
+  test("without a mapping admin there is admin here", async () => {
+    const person = await enter(guest(["admin"]), seen({ role_map: undefined }));
+    assert.equal(person.access.can("create", "role").allowed, true);
+  });
+
+  test("TC-13: all of it ends when the cluster is not trusted any more, as when the link is disabled", async () => {
+    const person = await enter(guest(["dev-1"]), seen());
+    assert.equal(authorityProblem(person, seen()), undefined);
+    for (const now of [view(), seen({ enabled: false })]) {
+      const ended = authorityProblem(person, now);
+      assert.match(ended?.reason ?? "", /the cluster east is not trusted here any more/);
+      assert.equal(ended?.everything, true);
+    }
+  });
+});
+
+const rolesOf = (...roles: string[]): [string, string][] => [
+  ["teleport-roles", JSON.stringify({ version: "v1", roles })],
+];

@@ -8,7 +8,10 @@ import {
   type CertAuthority,
   type Labels,
   type Role,
+  rolesHere,
   Traits,
+  type TrustedCluster,
+  userAuthorityOf,
 } from "#model";
 import { type Certificate, checkCertificate, type PublicKey, parsePublicKeyLine, sameKey } from "#ssh/keys";
 import type { ClusterView } from "./view.ts";
@@ -16,7 +19,7 @@ import type { ClusterView } from "./view.ts";
 /** A person as an SSH certificate of a cluster we trust presents them, with everything their roles decide. */
 export interface Person {
   readonly user: string;
-  /** The cluster whose user CA signed. */
+  /** The cluster whose user CA signed: this one, or one that it trusts. */
   readonly cluster: string;
   readonly certificate: Certificate;
   /** When the certificate ends; undefined when it does not. */
@@ -24,7 +27,13 @@ export interface Person {
   readonly access: Access;
 }
 
-type View = Pick<ClusterView, "authorities" | "user" | "role" | "config">;
+type View = Pick<ClusterView, "authorities" | "trustedClusters" | "user" | "role" | "config">;
+
+/** Whose user authority signed; `link` when that is another cluster's. */
+interface Origin {
+  readonly authority: CertAuthority;
+  readonly link?: TrustedCluster;
+}
 
 /**
  * Who offers this key to log in as `login`: the checks that node and proxy share (SSH-02, SSH-04, AUTH-44). Throws
@@ -42,32 +51,28 @@ export function personOf(
 ): Person {
   const { key, user: login } = attempt;
   // First: where nothing is known, or no more, that is the reason.
-  const own = view.config().cluster_name;
+  view.config();
   if (!key.certificate)
     throw new Fault("access_denied", `unsupported key type: ${key.type} is not a certificate`);
-  let authority: CertAuthority | undefined;
+  let origin: Origin | undefined;
   const certificate = checkCertificate(key, {
     type: "user",
     isAuthority: (ca) => {
-      authority = view
-        .authorities("user")
-        .find(({ spec }) => spec.checking_keys.some((line) => sameKey(keyOf(line), ca)));
-      return authority !== undefined;
+      origin = originOf(ca, view);
+      return origin !== undefined;
     },
     now: at.now,
     ...(at.sourceAddress !== undefined && { sourceAddress: at.sourceAddress }),
   });
-  const cluster = (authority as CertAuthority | undefined)?.spec.cluster_name ?? "";
-  if (cluster !== own) {
-    throw new Fault("access_denied", `users of cluster ${cluster} have no roles here`);
-  }
+  const { authority, link } = origin as unknown as Origin;
+  const cluster = authority.spec.cluster_name;
   const user = certificate.keyId;
-  const problem = userProblem({ user, certificate }, view, at.now);
+  const problem = userProblem({ user, cluster, certificate }, view, at.now);
   if (problem !== undefined) throw new Fault("access_denied", problem);
-  const record = view.user(user);
-  const roles = rolesIn(certificate) ?? record?.spec.roles ?? [];
-  const traits = traitsIn(certificate) ?? record?.spec.traits ?? {};
-  const decide = (): Access => access({ user, roles: roles.map((name) => roleOf(name, view)), traits });
+  const { roles, traits } = link ? guest(certificate, link) : member(user, certificate, view);
+  // A role's condition that names somebody of this cluster does not mean a namesake.
+  const name = link ? `${user}@${cluster}` : user;
+  const decide = (): Access => access({ user: name, roles: roles.map((role) => roleOf(role, view)), traits });
   if (!certificate.principals.includes(login)) throw notFor(login, user, at.labels, decide);
   return {
     user,
@@ -77,6 +82,41 @@ export function personOf(
     access: decide(),
   };
 }
+
+function originOf(key: PublicKey, view: Pick<View, "authorities" | "trustedClusters">): Origin | undefined {
+  const signs = ({ spec }: CertAuthority): boolean =>
+    spec.checking_keys.some((line) => sameKey(keyOf(line), key));
+  const own = view.authorities("user").find(signs);
+  if (own) return { authority: own };
+  for (const link of view.trustedClusters()) {
+    const authority = userAuthorityOf(link);
+    if (authority && signs(authority)) return { authority, link: link.resource };
+  }
+  return undefined;
+}
+
+interface Standing {
+  readonly roles: readonly string[];
+  readonly traits: Traits;
+}
+
+/** What somebody of this cluster is. */
+function member(user: string, certificate: Certificate, view: Pick<View, "user">): Standing {
+  const record = view.user(user);
+  return {
+    roles: rolesIn(certificate) ?? record?.spec.roles ?? [],
+    traits: traitsIn(certificate) ?? record?.spec.traits ?? {},
+  };
+}
+
+/**
+ * What somebody of another cluster is here (SSH-04): the mapping decides on the roles, and of what the other cluster says of its
+ * people only the logins count. A record here of the same name is somebody else's (S32).
+ */
+const guest = (certificate: Certificate, link: TrustedCluster): Standing => ({
+  roles: rolesHere(link, rolesIn(certificate) ?? []),
+  traits: { logins: [...certificate.principals] },
+});
 
 /** The roles say why a certificate does not name a login, unless they have changed since it was made. */
 function notFor(login: string, user: string, labels: Labels | undefined, decide: () => Access): Fault {
@@ -95,13 +135,14 @@ function notFor(login: string, user: string, labels: Labels | undefined, decide:
 
 /**
  * Why a local user may not get in, or stay in, although the certificate is good (AUTH-44): deleted, locked by an
- * administrator, or somebody else by now. A lock by failed logins stops logins only.
+ * administrator, or somebody else by now. A lock by failed logins stops logins only. Of people of other clusters those know.
  */
 export function userProblem(
-  { user, certificate }: Pick<Person, "user" | "certificate">,
-  view: Pick<ClusterView, "user">,
+  { user, cluster, certificate }: Pick<Person, "user" | "cluster" | "certificate">,
+  view: Pick<ClusterView, "user" | "config">,
   now: Millis,
 ): string | undefined {
+  if (cluster !== view.config().cluster_name) return undefined;
   const record = view.user(user);
   return record
     ? accountProblem(record, now, Number(certificate.validAfter) * 1000)
@@ -110,21 +151,24 @@ export function userProblem(
 
 /**
  * Why the certificate that opened a connection opens nothing more (S36): its authority has been rotated out. `everything` when
- * that was done at once, as with an authority that fell into wrong hands: then what is open ends too (ROT-08).
+ * that was done at once, as with an authority that fell into wrong hands, or its cluster is not trusted any more: then what is
+ * open ends too (ROT-08, TC-13).
  */
 export function authorityProblem(
   { certificate, cluster }: Pick<Person, "certificate" | "cluster">,
-  view: Pick<ClusterView, "authorities">,
+  view: Pick<ClusterView, "authorities" | "trustedClusters">,
 ): { readonly reason: string; readonly everything: boolean } | undefined {
-  const all = view.authorities("user");
+  const own = view.authorities("user");
   // Nothing is known any more (CFG-23): nobody new gets in, which says nothing of who is in.
-  if (all.length === 0) return undefined;
+  if (own.length === 0) return undefined;
+  const all = [...own, ...view.trustedClusters().flatMap((link) => userAuthorityOf(link) ?? [])];
   const authority = all.find(({ spec }) => spec.cluster_name === cluster);
-  if (authority?.spec.checking_keys.some((line) => sameKey(keyOf(line), certificate.signatureKey)))
+  if (!authority) return { reason: `the cluster ${cluster} is not trusted here any more`, everything: true };
+  if (authority.spec.checking_keys.some((line) => sameKey(keyOf(line), certificate.signatureKey)))
     return undefined;
   return {
     reason: `the certificate authority of ${cluster} has been rotated since you logged in; log in again`,
-    everything: authority?.spec.rotation?.grace_period === "0s",
+    everything: authority.spec.rotation?.grace_period === "0s",
   };
 }
 

@@ -1,4 +1,14 @@
-import type { AuthorityType, CertAuthority, ClusterConfig, Node, ProxyServer, Role, User } from "#model";
+import type {
+  AuthorityType,
+  CertAuthority,
+  ClusterConfig,
+  Node,
+  ProxyServer,
+  RemoteLink,
+  Role,
+  TrustedLink,
+  User,
+} from "#model";
 
 /**
  * A member's local copy of cluster state, kept current by a watch; answers without a round trip, also while auth is
@@ -6,7 +16,7 @@ import type { AuthorityType, CertAuthority, ClusterConfig, Node, ProxyServer, Ro
  */
 export interface ClusterView {
   config(): ClusterConfig;
-  /** Authorities of this cluster and of trusted ones, public parts. */
+  /** Authorities of this cluster, public parts. Those of others are with the links, so that nobody takes them for its own. */
   authorities(type: AuthorityType): readonly CertAuthority[];
   user(name: string): User | undefined;
   role(name: string): Role | undefined;
@@ -15,6 +25,10 @@ export interface ClusterView {
   /** Those of them whose id, name or address this is, in whatever case; without a look at all of them. */
   nodesAt(name: string): readonly Node[];
   proxies(): readonly ProxyServer[];
+  /** Clusters that this one trusts, enabled or not. */
+  trustedClusters(): readonly TrustedLink[];
+  /** Clusters that trust this one; proxies know of them. */
+  remoteClusters(): readonly RemoteLink[];
   /** Calls back after each change; the answer stops it. For closing sessions of deleted or locked users (AUTH-44). */
   onChange(listener: () => void): () => void;
 }

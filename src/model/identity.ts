@@ -25,6 +25,16 @@ export type Identity = {
       /** Where alone the certificate is good, as ranges; absent: anywhere. */
       readonly sources?: readonly string[];
     }
+  /** Somebody of a cluster that this one trusts, as that cluster's certificate says: nothing of it counts here as it is. */
+  | {
+      readonly kind: "remote_user";
+      readonly user: string;
+      readonly roles: readonly string[];
+      readonly logins: readonly string[];
+      readonly cluster: string;
+      readonly expires: Millis;
+      readonly sources?: readonly string[];
+    }
   | { readonly kind: "anonymous" }
 );
 
@@ -34,6 +44,6 @@ export type Caller = Identity & {
   can(verb: Verb, kind: ResourceKind, about?: object): boolean;
   /** Why `can` last said no: the reason of the decision, for the audit log and not for the caller. */
   why?(): string | undefined;
-  /** The caller's name in audit records: `joe`, `builtin-Admin`, `<uuid>.<cluster>`. */
+  /** The caller's name in audit records: `joe`, `builtin-Admin`, `<uuid>.<cluster>`, and `joe@main` for somebody of another cluster. */
   readonly name: string;
 };

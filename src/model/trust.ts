@@ -1,5 +1,7 @@
 import { z } from "zod";
+import type { Millis } from "#core/clock";
 import { Fault } from "#core/errors";
+import { CertAuthority } from "./authority.ts";
 import { adminRoleName } from "./builtin.ts";
 import { valueMapper } from "./match.ts";
 import { Metadata, Time } from "./resource.ts";
@@ -47,6 +49,35 @@ export const RemoteCluster = z.strictObject({
 });
 export type RemoteCluster = z.output<typeof RemoteCluster>;
 
+/** A trusted cluster as members know it: with its host and its user authority, public parts. Without its token. */
+export const TrustedLink = z.object({ resource: TrustedCluster, authorities: z.array(CertAuthority) });
+export type TrustedLink = z.output<typeof TrustedLink>;
+
+/** A remote cluster as members know it: with its host authority, public part. */
+export const RemoteLink = z.object({
+  resource: RemoteCluster,
+  authorities: z.array(CertAuthority),
+  /** Which proxies of this cluster, by host id, have a tunnel to it, and when it was last heard there: milliseconds since the epoch. */
+  tunnels: z.record(z.string(), z.number()).default({}),
+});
+export type RemoteLink = z.output<typeof RemoteLink>;
+
+/** The authority whose certificates let people of a trusted cluster in; undefined while the link is not enabled (TC-09). */
+export const userAuthorityOf = ({ resource, authorities }: TrustedLink): CertAuthority | undefined =>
+  resource.spec.enabled ? authorities.find(({ spec }) => spec.type === "user") : undefined;
+
+/**
+ * How a remote cluster stands (TC-15): online while one of the proxies that are there has heard of it within `silence`, in
+ * milliseconds (TUN-06).
+ */
+export function statusOf(
+  { resource, tunnels }: RemoteLink,
+  { now, silence, proxies }: { now: Millis; silence: Millis; proxies: ReadonlySet<string> },
+): RemoteCluster["status"] {
+  const online = Object.entries(tunnels).some(([proxy, at]) => proxies.has(proxy) && now - at <= silence);
+  return { ...resource.status, connection: online ? "online" : "offline" };
+}
+
 /**
  * The roles of this cluster that a trusted cluster's people may get, as far as they are named: what `$1` stands for is known with
  * the person only.
@@ -59,6 +90,25 @@ export function localRolesOf({ spec }: TrustedCluster): string[] {
 /** The mapping of roles there to roles here; where nothing is said, that of `admin` alone (TC-08). */
 const roleMapOf = ({ role_map }: TrustedCluster["spec"]) =>
   role_map ?? [{ remote: adminRoleName, local: [adminRoleName] }];
+
+/**
+ * What somebody of a trusted cluster who has these roles there is here (TC-08). Throws `access_denied` when that is nothing: then
+ * nobody is let in.
+ */
+export function rolesHere({ metadata, spec }: TrustedCluster, roles: readonly string[]): string[] {
+  const here = spec.roles ?? roleMapOf(spec).flatMap(({ remote, local }) => mapped(remote, local, roles));
+  const distinct = [...new Set(here.filter((role) => role !== ""))];
+  if (distinct.length > 0) return distinct;
+  throw new Fault(
+    "access_denied",
+    `no role of ${metadata.name} that you have is mapped to one of this cluster`,
+  );
+}
+
+function mapped(remote: string, local: readonly string[], roles: readonly string[]): string[] {
+  const map = valueMapper(remote);
+  return roles.flatMap((role) => local.flatMap((here) => map(role, here) ?? []));
+}
 
 const isFilledIn = (role: string): boolean => /\$(\d|\{\d)/.test(role);
 

@@ -9,4 +9,4 @@ export type {
   WebSessionRecord,
 } from "./records.ts";
 export { openStore, type Store } from "./store.ts";
-export { type StateChange, watchState } from "./watch.ts";
+export { nameOf, type StateChange, watchState } from "./watch.ts";

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { CertAuthority, RemoteCluster, ResourceName, Traits, TrustedCluster } from "#model";
+import { CertAuthority, RemoteCluster, RemoteLink, ResourceName, Traits, TrustedCluster } from "#model";
 
 // Records that are no resources: nobody lists or shows them, and no watch carries them.
 
@@ -146,9 +146,12 @@ export const HostRecord = z.strictObject({
   expires: z.number(),
 });
 
+/** When the other cluster said what is known of its authorities, by its own clock in milliseconds: nothing older is taken. */
+const told = z.number().default(0);
+
 /**
- * A cluster that this one trusts, with its authorities, public parts. They are kept here, apart from the cluster's own: nothing that
- * checks a certificate may come upon them as long as the link is not enabled (TC-09, TC-10).
+ * A cluster that this one trusts, with its authorities, public parts. They are kept here, apart from the cluster's own, so that only
+ * who asks for a link finds them, and sees whether it is enabled (TC-09, TC-10).
  */
 export const TrustedClusterRecord = z.strictObject({
   /** Without its token. */
@@ -156,6 +159,7 @@ export const TrustedClusterRecord = z.strictObject({
   /** SHA-256 of the token that the link was made with, so that a file that has it is known again. */
   tokenHash: z.string(),
   authorities: z.array(CertAuthority),
+  told,
 });
 export type TrustedClusterRecord = z.output<typeof TrustedClusterRecord>;
 
@@ -163,4 +167,6 @@ export type TrustedClusterRecord = z.output<typeof TrustedClusterRecord>;
 export const RemoteClusterRecord = z.strictObject({
   resource: RemoteCluster,
   authorities: z.array(CertAuthority),
+  tunnels: RemoteLink.shape.tunnels,
+  told,
 });

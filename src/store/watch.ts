@@ -1,5 +1,15 @@
 import type { Stored } from "#backend";
-import type { AuthServer, CertAuthority, ClusterConfig, Node, ProxyServer, Role, User } from "#model";
+import type {
+  AuthServer,
+  CertAuthority,
+  ClusterConfig,
+  Node,
+  ProxyServer,
+  RemoteLink,
+  Role,
+  TrustedLink,
+  User,
+} from "#model";
 import type { Store } from "./store.ts";
 
 /** One change of what members mirror, as `mirror.watch` tells it. */
@@ -10,13 +20,18 @@ export type StateChange =
   | { readonly type: "put"; readonly kind: "node"; readonly value: Node }
   | { readonly type: "put"; readonly kind: "proxy"; readonly value: ProxyServer }
   | { readonly type: "put"; readonly kind: "auth_server"; readonly value: AuthServer }
+  | { readonly type: "put"; readonly kind: "trusted_cluster"; readonly value: TrustedLink }
+  | { readonly type: "put"; readonly kind: "remote_cluster"; readonly value: RemoteLink }
   | { readonly type: "put"; readonly kind: "cluster_config"; readonly value: ClusterConfig }
   | {
       readonly type: "delete";
-      readonly kind: "cert_authority" | "user" | "role" | "node" | "proxy" | "auth_server";
+      readonly kind: Exclude<Mirrored, "cluster_config">;
       /** Of an authority: `<type>/<cluster>`. */
       readonly name: string;
     };
+
+type Put = Extract<StateChange, { type: "put" }>;
+type Mirrored = Put["kind"];
 
 /**
  * All records that members mirror, then a `live`, then every change, in order. Records whose content did not change, such as
@@ -49,11 +64,7 @@ export async function* watchState(
     seen.delete(key);
     const { change } = before;
     if (change.type === "delete" || change.kind === "cluster_config") return undefined;
-    const name =
-      change.kind === "cert_authority"
-        ? `${change.value.spec.type}/${change.value.metadata.name}`
-        : change.value.metadata.name;
-    return { type: "delete", kind: change.kind, name };
+    return { type: "delete", kind: change.kind, name: nameOf(change) };
   };
 
   for (const { prefix } of kinds) {
@@ -69,9 +80,19 @@ export async function* watchState(
   }
 }
 
+/** As the change of a record calls it; empty for the one that has no name. */
+export function nameOf(change: Put): string {
+  if (change.kind === "cluster_config") return "";
+  const { value } = change;
+  if ("resource" in value) return value.resource.metadata.name;
+  const { name } = value.metadata;
+  return change.kind === "cert_authority" ? `${change.value.spec.type}/${name}` : name;
+}
+
 /** Where each kind is kept and how it is read. */
 function mirrored(store: Store): { prefix: string; read: (item: Stored) => StateChange }[] {
   const { config, authorities, roles, users, nodes, proxies, authServers } = store;
+  const { trustedClusters, remoteClusters } = store;
   return [
     {
       prefix: config.key("config"),
@@ -88,6 +109,17 @@ function mirrored(store: Store): { prefix: string; read: (item: Stored) => State
     {
       prefix: authServers.prefix,
       read: (item) => ({ type: "put", kind: "auth_server", value: authServers.read(item) }),
+    },
+    {
+      prefix: trustedClusters.prefix,
+      read: (item) => {
+        const { resource, authorities } = trustedClusters.read(item);
+        return { type: "put", kind: "trusted_cluster", value: { resource, authorities } };
+      },
+    },
+    {
+      prefix: remoteClusters.prefix,
+      read: (item) => ({ type: "put", kind: "remote_cluster", value: remoteClusters.read(item) }),
     },
   ];
 }

@@ -91,6 +91,8 @@ export async function startNode(
     nodes: () => [],
     nodesAt: () => [],
     proxies: () => [],
+    trustedClusters: () => [],
+    remoteClusters: () => [],
     onChange(listener) {
       listeners.add(listener);
       return () => void listeners.delete(listener);

@@ -287,6 +287,7 @@ async function served() {
     handlers: handlers(c.auth),
     callerOf: (identity) => c.auth.callerOf(identity),
     authorities: () => c.auth.authorities(),
+    trusted: () => c.auth.trusted(),
     certificate: { cert: tls_cert, key: own.privateKey },
     clock: systemClock,
     log: silentLog,

@@ -9,6 +9,7 @@ import {
   type Identity,
   type Labels,
   type ResourceKind,
+  rolesHere,
   type SystemRole,
   type Verb,
 } from "#model";
@@ -19,7 +20,7 @@ import { findRoles } from "./person.ts";
 export interface Callers {
   /**
    * Throws `access_denied` for a user of ours who is gone or locked by an administrator (AUTH-44), for one of another
-   * cluster, and for one of whose roles one no longer exists.
+   * cluster that is not trusted or whose roles are nothing here, and for one of whose roles one no longer exists.
    */
   callerOf(identity: Identity): Promise<Caller>;
   /** Whether the caller may know of a node with these labels. */
@@ -34,9 +35,31 @@ export function callers(parts: Parts): Callers {
     if (level === "warning") log.warn(message, fields);
     else log[level](message, fields);
   };
+  const remember = <P extends People>(identity: P, name: string, decide: Access): Caller => {
+    let why: string | undefined;
+    const caller: Caller = {
+      ...identity,
+      name,
+      why: () => why,
+      can: (verb, kind, about) => {
+        const { allowed, log, reason } = decide.can(verb, kind, about);
+        if (!allowed) why = reason;
+        // Once a call, at its door: there the resource is not known yet.
+        if (about === undefined)
+          for (const action of log ?? []) logAction(name, action, { allowed, verb, kind });
+        return allowed;
+      },
+    };
+    decisions.set(caller, decide);
+    return caller;
+  };
   return {
     async callerOf(identity) {
       if (identity.kind === "anonymous") return { ...identity, name: "anonymous", can: () => false };
+      if (identity.kind === "remote_user") {
+        const name = `${identity.user}@${identity.cluster}`;
+        return remember(identity, name, await accessOfGuest(parts, identity, name));
+      }
       if (identity.cluster !== parts.clusterName)
         throw new Fault("access_denied", `certificates of the cluster ${identity.cluster} are not good here`);
       if (identity.kind === "system") return systemCaller(identity);
@@ -45,31 +68,25 @@ export function callers(parts: Parts): Callers {
       const problem = accountProblem(user, parts.clock.now(), identity.validFrom);
       if (problem !== undefined) throw new Fault("access_denied", `${problem}; ask your administrator`);
       // Roles and traits are those of the certificate; what the roles say is what they say now.
-      const decide = access({
-        user: identity.user,
-        roles: await findRoles(parts, identity.user, identity.roles),
-        traits: identity.traits,
-      });
-      let why: string | undefined;
-      const caller: Caller = {
-        ...identity,
-        name: identity.user,
-        why: () => why,
-        can: (verb, kind, about) => {
-          const { allowed, log, reason } = decide.can(verb, kind, about);
-          if (!allowed) why = reason;
-          // Once a call, at its door: there the resource is not known yet.
-          if (about === undefined)
-            for (const action of log ?? []) logAction(identity.user, action, { allowed, verb, kind });
-          return allowed;
-        },
-      };
-      decisions.set(caller, decide);
-      return caller;
+      const roles = await findRoles(parts, identity.user, identity.roles);
+      const decide = access({ user: identity.user, roles, traits: identity.traits });
+      return remember(identity, identity.user, decide);
     },
     sees: (caller, labels) =>
       caller.kind === "system" || (decisions.get(caller)?.sees(labels).allowed ?? false),
   };
+}
+
+type Guest = Extract<Identity, { kind: "remote_user" }>;
+type People = Guest | Extract<Identity, { kind: "user" }>;
+
+/** What the mapping of now lets somebody of another cluster do (SSH-04); a namesake's record here is a namesake's (S32). */
+async function accessOfGuest(parts: Parts, { cluster, roles, logins }: Guest, name: string): Promise<Access> {
+  const link = await parts.store.trustedClusters.find(cluster);
+  if (!link?.resource.spec.enabled)
+    throw new Fault("access_denied", `the cluster ${cluster} is not trusted here`);
+  const here = await findRoles(parts, name, rolesHere(link.resource, roles));
+  return access({ user: name, roles: here, traits: { logins: [...logins] } });
 }
 
 type LogAction = NonNullable<Decision["log"]>[number];

@@ -5,7 +5,11 @@ import { record } from "../audit.ts";
 import type { Parts } from "../parts.ts";
 
 /** Who was refused: a caller, or one whose certificate is good and who may nevertheless call nothing. */
-export type Refused = Caller | Extract<Identity, { kind: "user" }>;
+export type Refused = Caller | Extract<Identity, { kind: "user" | "remote_user" }>;
+
+/** How somebody is called where people of several clusters are. */
+const personName = ({ kind, user, cluster }: Extract<Refused, { user: string }>): string =>
+  kind === "remote_user" ? `${user}@${cluster}` : user;
 
 /** What a machine never asks for unless somebody else has its identity. */
 const notForMachines: readonly string[] = ["users.sign", "hosts.sign", "authorities.list"];
@@ -24,7 +28,8 @@ export async function recordRefusal(
   },
 ): Promise<void> {
   const { caller, call, error, from } = refused;
-  const counts = caller.kind === "user" || (caller.kind === "system" && notForMachines.includes(call));
+  const person = caller.kind === "user" || caller.kind === "remote_user" ? caller : undefined;
+  const counts = person || (caller.kind === "system" && notForMachines.includes(call));
   if (!counts || !Fault.is(error, "access_denied")) return;
   const why = "why" in caller ? caller.why?.() : undefined;
   const allow = Object.hasOwn(authContract, call)
@@ -33,7 +38,7 @@ export async function recordRefusal(
   const [resource = call, verb = call] = call.split(".");
   await record(parts, {
     code: "T4051W",
-    user: caller.kind === "user" ? caller.user : caller.name,
+    user: "name" in caller ? caller.name : personName(caller),
     // As roles name them, where a rule decides.
     action: Array.isArray(allow) ? allow[0] : verb,
     resource: Array.isArray(allow) ? allow[1] : resource,

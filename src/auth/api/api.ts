@@ -10,7 +10,7 @@ import { type Clock, type Millis, minute, second } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
 import { isOlder } from "#core/version";
-import type { Caller, CertAuthority, Identity } from "#model";
+import type { Caller, CertAuthority, Identity, TrustedLink } from "#model";
 import { type Address, formatAddress, lookAhead, parseAddress } from "#net";
 import type { TlsPair } from "#pki";
 import { readBrought, vouchedAddress } from "#ssh/brought";
@@ -35,7 +35,9 @@ export interface AuthApiOptions {
   }) => Promise<void>;
   /** Whose certificates are let in, now. */
   readonly authorities: () => readonly CertAuthority[];
-  /** Calls back when that has changed. */
+  /** Clusters that are trusted, now: their people are let in while the link is enabled. */
+  readonly trusted: () => readonly TrustedLink[];
+  /** Calls back when either has changed. */
   readonly onAuthorities?: (listener: () => void) => () => void;
   /** The server's own certificate and key, PEM. */
   readonly certificate: TlsPair;
@@ -91,9 +93,9 @@ export function authApi(options: AuthApiOptions): FastifyInstance<Server> {
   const callers = new WeakMap<FastifyRequest, Refused>();
   const callerFor = async (request: FastifyRequest): Promise<Caller> => {
     const peer = (request.raw.socket as TLSSocket).getPeerX509Certificate();
-    const identity = identify(peer?.raw, options.authorities(), clock);
+    const identity = identify(peer?.raw, options.authorities(), clock, options.trusted());
     if (identity.kind === "system" && identity.role === "Admin") refuseOld(request.headers[versionHeader]);
-    if (identity.kind === "user") callers.set(request, identity);
+    if (identity.kind === "user" || identity.kind === "remote_user") callers.set(request, identity);
     checkSource(identity, request.raw.socket.remoteAddress ?? "");
     // Members' heartbeats must not stop because a client of the same address asks too much.
     if (identity.kind !== "system") options.count?.(request.raw.socket);

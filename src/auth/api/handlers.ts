@@ -20,6 +20,9 @@ import { recordExport, signHost, signUser } from "../certificates/sign.ts";
 import { createToken, deleteToken, listTokens } from "../members/tokens.ts";
 import type { Auth } from "../open.ts";
 import { deleteConnector, listConnectors, putConnector } from "../sso/connectors.ts";
+import { linkedAuthorities } from "../trust/authorities.ts";
+import { learn } from "../trust/learn.ts";
+import { makeStatement } from "../trust/statement.ts";
 
 /**
  * The auth API over `auth`. Handlers rely on `admit` having parsed the input and asked who may call; what a role's condition
@@ -47,7 +50,7 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
     "cluster.preference": () => store.preference.get("preference"),
     "cluster.ca": async () => ({ tls_ca_certs: tlsCerts(await hostCa()) }),
     "authorities.list": async ({ type, secrets }, caller) => {
-      const all = await store.authorities.list();
+      const all = [...(await store.authorities.list()), ...(await linkedAuthorities(parts))];
       const asked = all.filter((ca) => type === undefined || ca.spec.type === type);
       if (!secrets) return asked.map(publicPart);
       await recordExport(parts, asked, caller);
@@ -197,6 +200,9 @@ export function handlers(auth: Auth): Handlers<AuthContract> {
       trustedClusters.put(cluster, force, caller, was),
     "trusted_clusters.delete": ({ name }, caller) => trustedClusters.delete(name, caller),
     "remote_clusters.list": (_input, caller) => remoteClusters.list(caller),
+    "remote_clusters.tunnel": (tunnel, caller) => remoteClusters.heard(tunnel, member(caller).hostId),
+    "links.statement": async () => ({ statement: await makeStatement(parts) }),
+    "links.learn": (said) => learn(parts, said),
     "remote_clusters.accept": ({ client_addr, ...asked }) =>
       remoteClusters.accept({ ...asked, clientAddress: client_addr }),
     "remote_clusters.delete": ({ name }, caller) => remoteClusters.delete(name, caller),

@@ -28,7 +28,7 @@ export function localClient(auth: Auth, identity: Identity): Client<AuthContract
         caller = await auth.callerOf(identity);
         return await work(admit(authContract, name, given, caller).input, caller);
       } catch (error) {
-        const refused = caller ?? (identity.kind === "user" ? identity : undefined);
+        const refused = caller ?? ("user" in identity ? identity : undefined);
         if (refused) await auth.refused({ caller: refused, call: name, error });
         throw error;
       }

@@ -2,7 +2,7 @@ import type { Server } from "node:https";
 import type { TLSSocket } from "node:tls";
 import { type Clock, type Millis, second } from "#core/clock";
 import { Fault } from "#core/errors";
-import type { CertAuthority } from "#model";
+import type { CertAuthority, TrustedLink } from "#model";
 import { identify } from "../certificates/peer.ts";
 
 /** Time for those who watch to be told, by the connection that ends, why it does. */
@@ -16,11 +16,12 @@ export function endOutdated(
   server: Server,
   parts: {
     readonly authorities: () => readonly CertAuthority[];
+    readonly trusted: () => readonly TrustedLink[];
     readonly onAuthorities: (listener: () => void) => () => void;
     readonly clock: Clock;
   },
 ): void {
-  const { authorities, clock } = parts;
+  const { clock } = parts;
   const open = new Set<TLSSocket>();
   const closed = new AbortController();
   server.on("secureConnection", (socket) => {
@@ -30,7 +31,7 @@ export function endOutdated(
   const leave = parts.onAuthorities(() => {
     clock.sleep(lastWords, closed.signal, { background: true }).then(
       () => {
-        for (const socket of open) if (isOutdated(socket, authorities(), clock)) socket.destroy();
+        for (const socket of open) if (isOutdated(socket, parts)) socket.destroy();
       },
       () => {}, // the server has closed
     );
@@ -41,9 +42,12 @@ export function endOutdated(
   });
 }
 
-function isOutdated(socket: TLSSocket, authorities: readonly CertAuthority[], clock: Clock): boolean {
+function isOutdated(
+  socket: TLSSocket,
+  { authorities, trusted, clock }: Parameters<typeof endOutdated>[1],
+): boolean {
   try {
-    identify(socket.getPeerX509Certificate()?.raw, authorities, clock);
+    identify(socket.getPeerX509Certificate()?.raw, authorities(), clock, trusted());
     return false;
   } catch (err) {
     return Fault.is(err, "access_denied");

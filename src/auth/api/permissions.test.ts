@@ -66,7 +66,7 @@ async function full(): Promise<{
     kind: "trusted_cluster",
     version: "v2",
     metadata: { name: "other" },
-    spec: { token: "x", web_proxy_addr: "other:3080" },
+    spec: { token: "x", web_proxy_addr: "127.0.0.1:1" },
   };
   const link = await c.admin["tokens.create"]({ roles: ["trusted_cluster"], ttl: hour });
   const ca = await c.auth.parts.store.authorities.get("host/main");
@@ -144,6 +144,9 @@ async function full(): Promise<{
     "remote_clusters.list": {},
     "remote_clusters.accept": { token: link.metadata.name, authorities: [publicPart(ca)] },
     "remote_clusters.delete": { name: "nothing" },
+    "remote_clusters.tunnel": { name: "nothing", connected: true },
+    "links.statement": {},
+    "links.learn": { name: "nothing", statement: "x" },
     "access.explain": { user: "joe", target: "joe@db" },
     "audit.emit": {
       events: [
@@ -269,6 +272,9 @@ const policy: Record<Name, string> = {
   "remote_clusters.list": "Admin Auth Proxy superuser",
   "remote_clusters.accept": "Admin Auth Proxy",
   "remote_clusters.delete": "Admin Auth superuser",
+  "remote_clusters.tunnel": "Admin Auth Proxy",
+  "links.statement": "Admin Auth Proxy",
+  "links.learn": "Admin Auth Proxy",
   "access.explain": "Admin Auth superuser",
   "audit.emit": members,
   "audit.search": "Admin Auth Proxy superuser admin",

@@ -100,8 +100,8 @@ async function issueUser(parts: Parts, request: UserCertRequest): Promise<Issued
 
 /** Every cluster whose hosts a user may meet, with what proves them. */
 async function hostSigners({ store }: Parts): Promise<IssuedCerts["host_signers"]> {
-  const all = await store.authorities.list();
-  return all
+  const remote = (await store.remoteClusters.list()).flatMap(({ authorities }) => authorities);
+  return [...(await store.authorities.list()), ...remote]
     .filter((ca) => ca.spec.type === "host")
     .map((ca) => ({
       domain_name: ca.spec.cluster_name,

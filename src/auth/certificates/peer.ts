@@ -2,25 +2,28 @@ import { X509Certificate } from "node:crypto";
 import { inAddressList } from "#core/cidr";
 import type { Clock } from "#core/clock";
 import { Fault } from "#core/errors";
-import type { CertAuthority, Identity, SystemRole } from "#model";
-import { systemRoles, Traits } from "#model";
+import type { CertAuthority, Identity, SystemRole, TrustedLink } from "#model";
+import { systemRoles, Traits, userAuthorityOf } from "#model";
 import { readSubject, validity } from "#pki";
 
 /**
  * Who a TLS client is, by its certificate. Which CA signed it decides what it can be: only a host CA makes machines and
- * the admin, only a user CA makes people, whatever roles the subject claims. Throws `access_denied` for a certificate
- * that no CA of ours signed or whose time is over; no certificate is a stranger.
+ * the admin, only a user CA makes people, whatever roles the subject claims; of a cluster that is trusted only the user CA counts, and
+ * only while the link is enabled. Throws `access_denied` for a certificate that none of them signed or whose time is over; no
+ * certificate is a stranger.
  */
 export function identify(
   certificate: Uint8Array | undefined,
   authorities: readonly CertAuthority[],
   clock: Clock,
+  trusted: readonly TrustedLink[] = [],
 ): Identity {
   if (!certificate) return { kind: "anonymous" };
   const cert = new X509Certificate(certificate);
-  const authority = authorities.find(({ spec }) =>
-    spec.tls_key_pairs.some((pair) => signed(pair.cert, cert)),
-  );
+  const signs = ({ spec }: CertAuthority): boolean =>
+    spec.tls_key_pairs.some((pair) => signed(pair.cert, cert));
+  const own = authorities.find(signs);
+  const authority = own ?? trusted.flatMap((link) => userAuthorityOf(link) ?? []).find(signs);
   if (!authority || cert.ca) {
     throw new Fault("access_denied", "your certificate is not of this cluster; log in or join again");
   }
@@ -46,17 +49,16 @@ export function identify(
     if (sources.length < restrictions.length) {
       throw new Fault("access_denied", "your certificate is restricted to another use than this API");
     }
-    return {
-      kind: "user",
+    const said = {
       user: subject.commonName,
       roles: subject.organizations ?? [],
       logins: subject.localities ?? [],
-      traits: traitsOf(subject.postalCode),
       cluster,
-      validFrom: notBefore,
       expires: notAfter,
       ...(sources.length > 0 && { sources }),
     };
+    if (!own) return { kind: "remote_user", ...said };
+    return { kind: "user", ...said, traits: traitsOf(subject.postalCode), validFrom: notBefore };
   }
   const role = systemRoles.find((name): name is SystemRole => name === subject.organizations?.[0]);
   const suffix = `.${cluster}`;
@@ -75,7 +77,7 @@ export const sourceUnits = (sources: readonly string[] = []): string[] =>
 
 /** Throws `access_denied` when a certificate is not good at the address that it is used from. */
 export function checkSource(identity: Identity, address: string): void {
-  if (identity.kind !== "user" || !identity.sources) return;
+  if (!("sources" in identity) || !identity.sources) return;
   if (inAddressList(identity.sources.join(","), address) === true) return;
   throw new Fault(
     "access_denied",

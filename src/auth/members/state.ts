@@ -3,8 +3,8 @@ import type { Heard, Sink } from "#contract/rpc";
 import { type Clock, type Millis, second } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
-import { type CertAuthority, publicPart, type SystemRole } from "#model";
-import { type StateChange, type Store, watchState } from "#store";
+import { type CertAuthority, publicPart, type SystemRole, type TrustedLink } from "#model";
+import { nameOf, type StateChange, type Store, watchState } from "#store";
 
 /** A watch that says nothing for six of these counts as dead at the other end. */
 const beatEvery: Millis = 5 * second;
@@ -48,6 +48,7 @@ export class ClusterState implements AsyncDisposable {
   #records = new Map<string, Put>();
   readonly #ofAuthorities = new Set<() => void>();
   #authorities: readonly CertAuthority[] = [];
+  #trusted: readonly TrustedLink[] = [];
   #running: Promise<unknown> = Promise.resolve();
 
   constructor(parts: { store: Store; clock: Clock; log: Log }) {
@@ -69,7 +70,12 @@ export class ClusterState implements AsyncDisposable {
     return this.#authorities;
   }
 
-  /** Calls back when they have changed; the answer stops it. */
+  /** Clusters that this one trusts, with their authorities. */
+  trusted(): readonly TrustedLink[] {
+    return this.#trusted;
+  }
+
+  /** Calls back when either has changed; the answer stops it. */
   onAuthorities(listener: () => void): () => void {
     this.#ofAuthorities.add(listener);
     return () => void this.#ofAuthorities.delete(listener);
@@ -146,9 +152,10 @@ export class ClusterState implements AsyncDisposable {
         continue;
       }
       const change = withoutSecrets(full);
-      if (change.type === "put") records.set(nameOf(change), change);
-      else records.delete(nameOf(change));
-      if (complete && change.kind === "cert_authority") this.#pickAuthorities();
+      if (change.type === "put") records.set(keyOf(change), change);
+      else records.delete(keyOf(change));
+      if (complete && (change.kind === "cert_authority" || change.kind === "trusted_cluster"))
+        this.#pickAuthorities();
       if (complete) this.#tell(({ wants }) => (wants(change) ? change : undefined));
     }
   }
@@ -156,6 +163,9 @@ export class ClusterState implements AsyncDisposable {
   #pickAuthorities(): void {
     this.#authorities = [...this.#records.values()].flatMap((put) =>
       put.kind === "cert_authority" ? [put.value] : [],
+    );
+    this.#trusted = [...this.#records.values()].flatMap((put) =>
+      put.kind === "trusted_cluster" ? [put.value] : [],
     );
     for (const listener of this.#ofAuthorities) listener();
   }
@@ -187,17 +197,12 @@ export class ClusterState implements AsyncDisposable {
   }
 }
 
-const unroutable: ReadonlySet<StateChange["kind"]> = new Set(["node", "auth_server"]);
+const unroutable: ReadonlySet<StateChange["kind"]> = new Set(["node", "auth_server", "remote_cluster"]);
 
 const withoutSecrets = (change: StateChange): StateChange =>
   change.type === "put" && change.kind === "cert_authority"
     ? { ...change, value: publicPart(change.value) }
     : change;
 
-function nameOf(change: StateChange): string {
-  if (change.type === "delete") return `${change.kind} ${change.name}`;
-  if (change.kind === "cluster_config") return change.kind;
-  if (change.kind === "cert_authority")
-    return `${change.kind} ${change.value.spec.type}/${change.value.metadata.name}`;
-  return `${change.kind} ${change.value.metadata.name}`;
-}
+const keyOf = (change: StateChange): string =>
+  `${change.kind} ${change.type === "delete" ? change.name : nameOf(change)}`;

@@ -43,7 +43,7 @@ export async function foreignAuthorities(
   if (name.toLowerCase() === parts.clusterName.toLowerCase()) throw wrong(sameName);
   const authorities = given.map((ca) => foreign(parts, ca, name));
   // Which authority signed a certificate decides whose it is: no key may be of two.
-  const taken = new Set((await parts.store.authorities.list()).flatMap(publicKeys));
+  const taken = new Set((await allOthers(parts.store, name)).flatMap(publicKeys));
   for (const ca of authorities) {
     for (const key of publicKeys(ca)) {
       if (taken.has(key)) throw wrong(`the key ${key} is of another authority`);
@@ -52,6 +52,33 @@ export async function foreignAuthorities(
   }
   return { name, authorities };
 }
+
+/** The authorities of this cluster and of all that are linked to it under another name. */
+async function allOthers(store: Parts["store"], name: string): Promise<CertAuthority[]> {
+  const links = [...(await store.trustedClusters.list()), ...(await store.remoteClusters.list())];
+  const others = links.filter(({ resource }) => resource.metadata.name !== name);
+  return [...(await store.authorities.list()), ...others.flatMap(({ authorities }) => authorities)];
+}
+
+/**
+ * The authorities of linked clusters that count for something here (TC-04): of trusted ones while they are enabled, the user authority
+ * with the mapping, and of remote ones the host authority.
+ */
+export async function linkedAuthorities({ store }: Pick<Parts, "store">): Promise<CertAuthority[]> {
+  const [trusted, remote] = await Promise.all([store.trustedClusters.list(), store.remoteClusters.list()]);
+  const found = new Map<string, CertAuthority>();
+  for (const ca of remote.flatMap(({ authorities }) => authorities)) found.set(keyOf(ca), ca);
+  for (const { resource, authorities } of trusted.filter(({ resource }) => resource.spec.enabled)) {
+    const { role_map } = resource.spec;
+    for (const ca of authorities) {
+      const mapped = ca.spec.type === "user" && role_map ? { ...ca, spec: { ...ca.spec, role_map } } : ca;
+      found.set(keyOf(ca), mapped);
+    }
+  }
+  return [...found.values()];
+}
+
+const keyOf = ({ spec }: CertAuthority): string => `${spec.type}/${spec.cluster_name}`;
 
 export const sameName = "remote cluster name can not be the same as local cluster name";
 

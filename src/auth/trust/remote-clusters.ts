@@ -1,9 +1,9 @@
 import { Fault } from "#core/errors";
-import type { Caller, CertAuthority, RemoteCluster } from "#model";
+import { type Caller, type CertAuthority, type RemoteCluster, statusOf } from "#model";
 import { record } from "../audit.ts";
 import { Sources } from "../logins/sources.ts";
 import { findToken, spend } from "../members/tokens.ts";
-import type { Parts } from "../parts.ts";
+import { type Parts, rfc3339 } from "../parts.ts";
 import { foreignAuthorities, ownAuthorities, refuseOtherKeys, sharesHostKey } from "./authorities.ts";
 
 interface TrustRequest {
@@ -24,8 +24,31 @@ export class RemoteClusters {
   }
 
   async list(caller: Caller): Promise<RemoteCluster[]> {
-    const all = await this.#parts.store.remoteClusters.list();
-    return all.map(({ resource }) => resource).filter((one) => caller.can("list", "remote_cluster", one));
+    const { store, clock } = this.#parts;
+    const { keep_alive_interval: every, keep_alive_count_max: count } = await store.config.get("config");
+    const proxies = new Set((await store.proxies.list()).map(({ metadata }) => metadata.name));
+    const at = { now: clock.now(), silence: every * count, proxies };
+    const all = await store.remoteClusters.list();
+    return all
+      .map((link) => ({ ...link.resource, status: statusOf(link, at) }))
+      .filter((one) => caller.can("list", "remote_cluster", one));
+  }
+
+  /** Keeps that a proxy has heard of a cluster by a tunnel, or has none to it any more. Throws `not_found` for one that is not linked. */
+  async heard({ name, connected }: { name: string; connected: boolean }, proxy: string): Promise<void> {
+    const { store, clock } = this.#parts;
+    await store.remoteClusters.get(name);
+    await store.remoteClusters.update(name, (link) => {
+      if (!link) return undefined;
+      const { [proxy]: _, ...others } = link.tunnels;
+      if (!connected) return { ...link, tunnels: others };
+      const status = { ...link.resource.status, last_heartbeat: rfc3339(clock.now()) };
+      return {
+        ...link,
+        resource: { ...link.resource, status },
+        tunnels: { ...others, [proxy]: clock.now() },
+      };
+    });
   }
 
   /**
@@ -56,7 +79,7 @@ export class RemoteClusters {
             `another cluster ${name} came at the same time; nothing was written`,
           );
         // One that is known comes again after it has removed its own record.
-        return now ? undefined : { resource: offline(name), authorities };
+        return now ? undefined : { resource: offline(name), authorities, tunnels: {}, told: 0 };
       });
       await record(parts, { code: "T4193I", name, ...from, success: true, ...(method && { method }) });
       return answer;

@@ -1,60 +1,14 @@
 import assert from "node:assert/strict";
-import { X509Certificate } from "node:crypto";
 import { after, before, suite, test } from "node:test";
 import { MemoryBackend } from "#backend";
 import { hour, minute, second, TestClock } from "#core/clock";
 import { Fault, type FaultKind } from "#core/errors";
-import { type CertAuthority, publicPart, TrustedCluster } from "#model";
+import { type CertAuthority, publicPart } from "#model";
 import { makeAuthority } from "#pki";
 import { formatPublicKeyLine, generateKey } from "#ssh/keys";
-import { identify } from "../certificates/peer.ts";
-import { type Cluster, cluster, otherId, publicKeys, role, system } from "../testing/cluster.ts";
+import { type Cluster, cluster, role } from "../testing/cluster.ts";
+import { codes, links, refused, rejected, resource, secret, stored, two } from "../testing/two-clusters.ts";
 import { doorOf, type WebDoor, webDoor } from "../testing/web-door.ts";
-
-const secret = "planted-link-token";
-
-const resource = (door: Pick<WebDoor, "address">, spec: object = {}, name = "main"): TrustedCluster =>
-  TrustedCluster.parse({
-    kind: "trusted_cluster",
-    version: "v2",
-    metadata: { name },
-    spec: { enabled: false, token: secret, web_proxy_addr: door.address, ...spec },
-  });
-
-/** `main`, where people are, with its web door, and `east`, which is to let them in. */
-async function two() {
-  await using stack = new AsyncDisposableStack();
-  const main = stack.use(await cluster({ staticTokens: [{ roles: ["trusted_cluster"], token: secret }] }));
-  const east = stack.use(await cluster({ clusterName: "east", anyClusterCertificate: true }));
-  const door = stack.use(await doorOf(main));
-  const open = stack.move();
-  return {
-    main,
-    east,
-    door,
-    link: (spec: object = {}, name?: string) =>
-      east.admin["trusted_clusters.put"]({ cluster: resource(door, spec, name) }),
-    again: (spec: object = {}) =>
-      east.admin["trusted_clusters.put"]({ cluster: resource(door, spec), force: true }),
-    [Symbol.asyncDispose]: () => open.disposeAsync(),
-  };
-}
-
-const refused = (kind: FaultKind, words: RegExp | string) => (err: unknown) => {
-  assert.ok(Fault.is(err, kind), `${err}`);
-  if (typeof words === "string") assert.equal(err.message, words);
-  else assert.match(err.message, words);
-  return true;
-};
-const rejected = refused("access_denied", /^access denied: the cluster token has been rejected/);
-
-const codes = (c: Cluster): string[] =>
-  c.events.map(({ code }) => code).filter((code) => code.startsWith("T419"));
-const links = async (c: Cluster) => ({
-  trusted: (await c.admin["trusted_clusters.list"]({})).map(({ metadata }) => metadata.name),
-  remote: (await c.admin["remote_clusters.list"]({})).map(({ metadata }) => metadata.name),
-});
-const stored = ({ auth: { parts } }: Cluster) => parts.store;
 
 suite("a trusted cluster is linked (TC-04, TC-10)", () => {
   test("by an exchange of authorities, public parts; both sides keep a record, and neither the token", async () => {
@@ -172,62 +126,6 @@ suite("a trusted cluster is linked (TC-04, TC-10)", () => {
   });
 });
 
-suite("S32: another cluster's authorities make nobody here, though they are known", () => {
-  test("no member hears of them, no call shows them, and no certificate of theirs is let in", async () => {
-    await using t = await two();
-    await t.link();
-    for (const c of [t.main, t.east]) {
-      const own = c.auth.clusterName;
-      const names = (cas: readonly CertAuthority[]): string[] => cas.map(({ spec }) => spec.cluster_name);
-      assert.deepEqual(new Set(names(c.auth.authorities())), new Set([own]));
-      for (const secrets of [false, true])
-        assert.deepEqual(new Set(names(await c.admin["authorities.list"]({ secrets }))), new Set([own]));
-      assert.deepEqual(new Set(names((await c.admin["cluster.status"]({})).cas)), new Set([own]));
-      for await (const change of c.proxy["mirror.watch"]({}, AbortSignal.timeout(5000))) {
-        if (change.type === "live") break;
-        if (change.type === "put" && change.kind === "cert_authority")
-          assert.equal(change.value.spec.cluster_name, own);
-      }
-    }
-    // People and machines of each, at the other.
-    for (const c of [t.main, t.east]) await c.addUser("joe", { traits: { logins: ["root"] } });
-    for (const [at, of] of [
-      [t.east, t.main],
-      [t.main, t.east],
-    ] as const) {
-      const { ssh, tls } = await publicKeys();
-      const signed = await of.admin["users.sign"]({ user: "joe", pub_key: ssh, tls_pub_key: tls, ttl: hour });
-      const host = await of.auth.issueHost({
-        host_id: otherId,
-        role: "Admin",
-        node_name: "x",
-        additional_principals: [],
-        dns_names: [],
-        public_ssh_key: ssh,
-        public_tls_key: tls,
-      });
-      for (const cert of [signed.tls_cert, host.tls_cert]) {
-        const { raw } = new X509Certificate(cert ?? assert.fail());
-        assert.equal(identify(raw, of.auth.authorities(), of.clock).kind !== "anonymous", true);
-        assert.throws(
-          () => identify(raw, at.auth.authorities(), at.clock),
-          refused("access_denied", /is not of this cluster/),
-        );
-      }
-    }
-  });
-
-  test("and who would be identified by them all the same may call nothing", async () => {
-    await using t = await two();
-    await t.link();
-    await t.east.addUser("joe");
-    await assert.rejects(
-      t.east.as(system("Admin", otherId, "main"))["users.list"]({}),
-      refused("access_denied", /certificates of the cluster main are not good here/),
-    );
-  });
-});
-
 suite("tokens of clusters", () => {
   test("S50: a token for anything else is none, nor one that has ended; all are refused alike", async () => {
     await using t = await two();
@@ -282,13 +180,6 @@ suite("what is refused before anything is sent", () => {
   });
   after(() => t[Symbol.asyncDispose]());
   for (const [why, spec, kind, words] of [
-    [
-      "one that is to be enabled",
-      { enabled: true },
-      "bad_parameter",
-      /has no tunnels .* write enabled: false/,
-    ],
-    ["one that does not say", { enabled: undefined }, "bad_parameter", /write enabled: false/],
     ["one without a token", { token: undefined }, "bad_parameter", /has no spec\.token; .*tctl tokens add/],
     [
       "a role that is not there",
@@ -383,7 +274,6 @@ suite("a link stays what it was made as (TC-09)", () => {
     ],
     ["role map, gone", { role_map: undefined }, /^can not update role map/],
     ["role map, in the older form", { role_map: undefined, roles: ["admin"] }, /^can not update role map/],
-    ["enabled", { enabled: true }, /write enabled: false/],
   ] as const) {
     test(`no other ${why}`, async () => {
       const before = await t.east.admin["trusted_clusters.list"]({});
@@ -391,6 +281,16 @@ suite("a link stays what it was made as (TC-09)", () => {
       assert.deepEqual([await t.east.admin["trusted_clusters.list"]({}), t.door.seen.length], [before, 1]);
     });
   }
+
+  test("it is disabled and enabled again, which both logs tell", async () => {
+    for (const enabled of [true, false]) {
+      assert.equal((await t.again({ ...given, enabled })).created, false);
+      const [now] = await t.east.admin["trusted_clusters.list"]({});
+      assert.equal(now?.spec.enabled, enabled);
+      assert.equal((t.east.events.at(-1) as { enabled?: boolean }).enabled, enabled);
+    }
+    assert.equal(t.door.seen.length, 1, "nobody was asked");
+  });
 
   test("what is said about it may change, unless somebody else did that meanwhile", async () => {
     const [was] = await t.east.admin["trusted_clusters.list"]({});

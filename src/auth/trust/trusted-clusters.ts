@@ -43,7 +43,6 @@ export class TrustedClusters {
     for (const about of now ? [now, given] : [given]) this.#require(now ? "update" : "create", about, caller);
     validateTrustedCluster(given);
     refuseExpired(given, this.#parts.clock.now());
-    refuseEnabled(given);
     if (!now) return { created: true, name: await this.#link(given, caller) };
     await this.#update(given, caller, was);
     return { created: false, name };
@@ -111,13 +110,14 @@ export class TrustedClusters {
     if (name !== wanted) this.#require("create", resource, caller);
     await parts.store.trustedClusters.update(name, (now) => {
       if (now) throw taken(name);
-      return { resource, tokenHash: sha256(token), authorities };
+      return { resource, tokenHash: sha256(token), authorities, told: 0 };
     });
     return name;
   }
 
   async #update(given: TrustedCluster, caller: Caller, was: TrustedCluster | undefined): Promise<void> {
     const { name } = given.metadata;
+    const { enabled } = given.spec;
     await this.#parts.store.trustedClusters.update(name, (now) => {
       if (!now)
         throw new Fault(
@@ -126,9 +126,10 @@ export class TrustedClusters {
         );
       if (was) refuseOvertaken(was, now.resource);
       refuseChanges(now, given);
-      return { ...now, resource: { ...now.resource, metadata: given.metadata } };
+      const spec = { ...now.resource.spec, enabled };
+      return { ...now, resource: { ...now.resource, metadata: given.metadata, spec } };
     });
-    await record(this.#parts, { code: "T4191I", user: caller.name, name });
+    await record(this.#parts, { code: "T4191I", user: caller.name, name, enabled });
   }
 
   #require(verb: "create" | "update" | "delete", about: TrustedCluster, caller: Caller): void {
@@ -151,16 +152,7 @@ export class TrustedClusters {
 const taken = (name: string): Fault =>
   new Fault("already_exists", `trusted cluster ${JSON.stringify(name)} already exists`);
 
-/** Before anything is sent: who reads `enabled` has to find it so. */
-function refuseEnabled({ metadata, spec }: TrustedCluster): void {
-  if (!spec.enabled) return;
-  throw new Fault(
-    "bad_parameter",
-    `the trusted cluster ${JSON.stringify(metadata.name)} cannot be enabled: this version has no tunnels between clusters yet; write enabled: false, which exchanges the authorities and lets nobody in`,
-  );
-}
-
-/** A link stays what it was made as (TC-09). What it was made with need not be given again. */
+/** A link stays what it was made as, but for whether it is enabled (TC-09). What it was made with need not be given again. */
 function refuseChanges({ resource, tokenHash }: TrustedClusterRecord, given: TrustedCluster): void {
   const { token, web_proxy_addr, tunnel_addr, role_map, roles } = given.spec;
   const now = resource.spec;

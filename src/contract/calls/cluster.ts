@@ -7,8 +7,10 @@ import {
   ClusterConfig,
   Node,
   ProxyServer,
+  RemoteLink,
   Role,
   rotationPhases,
+  TrustedLink,
   User,
 } from "#model";
 import { call, feed } from "../rpc.ts";
@@ -43,11 +45,22 @@ const MirrorChange = z.discriminatedUnion("type", [
     z.object({ type: z.literal("put"), kind: z.literal("node"), value: Node }),
     z.object({ type: z.literal("put"), kind: z.literal("proxy"), value: ProxyServer }),
     z.object({ type: z.literal("put"), kind: z.literal("auth_server"), value: AuthServer }),
+    z.object({ type: z.literal("put"), kind: z.literal("trusted_cluster"), value: TrustedLink }),
+    z.object({ type: z.literal("put"), kind: z.literal("remote_cluster"), value: RemoteLink }),
     z.object({ type: z.literal("put"), kind: z.literal("cluster_config"), value: ClusterConfig }),
   ]),
   z.object({
     type: z.literal("delete"),
-    kind: z.enum(["cert_authority", "user", "role", "node", "proxy", "auth_server"]),
+    kind: z.enum([
+      "cert_authority",
+      "user",
+      "role",
+      "node",
+      "proxy",
+      "auth_server",
+      "trusted_cluster",
+      "remote_cluster",
+    ]),
     /** Of an authority: `<type>/<cluster>`. */
     name: z.string(),
   }),

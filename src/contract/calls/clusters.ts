@@ -33,5 +33,23 @@ export const trustCalls = {
     output: z.array(CertAuthority),
     allow: system("Proxy"),
   }),
+  /** A proxy has heard of a remote cluster by a tunnel, or has lost its last one to it (TUN-05). */
+  "remote_clusters.tunnel": call({
+    input: z.strictObject({ name: z.string().min(1), connected: z.boolean() }),
+    output: z.void(),
+    allow: system("Proxy"),
+  }),
+  /** What this cluster tells those that are linked to it of its authorities, signed by its host authority (ROT-10). Public parts all. */
+  "links.statement": call({
+    input: none,
+    output: z.object({ statement: z.string() }),
+    allow: system("Proxy"),
+  }),
+  /** What a linked cluster has told by a tunnel. */
+  "links.learn": call({
+    input: z.strictObject({ name: z.string().min(1), statement: z.string().max(64 * 1024) }),
+    output: z.void(),
+    allow: system("Proxy"),
+  }),
   "remote_clusters.delete": call({ input: name, output: z.void(), allow: ["delete", "remote_cluster"] }),
 };
