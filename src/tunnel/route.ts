@@ -30,8 +30,17 @@ export function route(
     /** The nodes whose id, name or address this is. */
     readonly nodesAt: (name: string) => readonly Node[];
     readonly sees?: (node: Node) => boolean;
+    /** Whether a name whose first label alone is a node's is that node's too, as the guide's `*.remote-cluster.example.com` has it. */
+    readonly anySuffix?: boolean;
   },
 ): Route {
+  const [label = ""] = host.split(".");
+  if (cluster.anySuffix && label !== host && isIP(host) === 0) {
+    const found = route(host, port, { ...cluster, anySuffix: false });
+    return found.kind === "node" || found.elsewhere
+      ? found
+      : route(label, port, { ...cluster, anySuffix: false });
+  }
   const wanted = host.toLowerCase();
   const suffix = `.${cluster.name.toLowerCase()}`;
   const short = wanted.endsWith(suffix) ? wanted.slice(0, -suffix.length) : wanted;
