@@ -22,6 +22,8 @@ export interface Person {
   /** The cluster whose user CA signed: this one, or one that it trusts. */
   readonly cluster: string;
   readonly certificate: Certificate;
+  /** The same as it was shown, to be shown to another cluster. */
+  readonly key: PublicKey;
   /** When the certificate ends; undefined when it does not. */
   readonly expires: Millis | undefined;
   readonly access: Access;
@@ -78,6 +80,7 @@ export function personOf(
     user,
     cluster,
     certificate,
+    key,
     expires: certificate.validBefore > maxSeconds ? undefined : Number(certificate.validBefore) * 1000,
     access: decide(),
   };

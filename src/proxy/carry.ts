@@ -4,9 +4,10 @@ import type { Clock } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Draft } from "#events";
 import type { Person } from "#mirror";
+import { formatAddress } from "#net";
 import type { Channel } from "#ssh";
 import { splice } from "#ssh/forward";
-import type { Target } from "#tunnel";
+import { type DialRequest, remoteAuthServer, type Target } from "#tunnel";
 import { greeted } from "./greeting.ts";
 import type { Reached } from "./reach.ts";
 
@@ -20,7 +21,15 @@ export interface Carrier {
   readonly introduce: (audience: string, user: string) => Promise<Uint8Array>;
   readonly reach: (host: string, port: number) => Promise<Reached>;
   readonly dialAuth: () => Promise<Socket>;
+  /** Opens something in a cluster that trusts this one, over a tunnel. */
+  readonly dialCluster: (cluster: string, request: DialRequest) => Promise<Duplex>;
+  /** What the `proxysites` subsystem answers. */
+  readonly sites: () => string;
+  /** `ip:port` of the client. */
+  readonly clientAddress: string;
   readonly clusterName: () => string;
+  /** The cluster that a host's name says it is in, where that trusts this one and no node here has the name. */
+  readonly clusterOf: (host: string) => string | undefined;
   readonly clock: Clock;
   /** Emits an event with the client's user, login and addresses added. */
   readonly report: (draft: Partial<Draft> & Pick<Draft, "code">) => void;
@@ -31,9 +40,10 @@ export interface Carrier {
  * refusal can still be told. Rejects with a sentence for the client; resolves when the bytes have all passed.
  */
 export async function carry(target: Target, carrier: Carrier, open: () => Channel): Promise<void> {
-  const { cluster } = target;
+  const cluster = target.cluster ?? (target.kind === "host" ? carrier.clusterOf(target.host) : undefined);
   if (cluster !== undefined && cluster !== carrier.clusterName()) {
-    throw new Fault("not_found", `unknown cluster ${JSON.stringify(cluster)}`);
+    await carryOn(cluster, target, carrier, open);
+    return;
   }
   if (target.kind === "auth") {
     const socket = await carrier.dialAuth().catch((cause: Error) => {
@@ -60,6 +70,42 @@ export async function carry(target: Target, carrier: Carrier, open: () => Channe
   });
   // A node learns from whom the connection is (SSH-01).
   if (node) socket.write(await carrier.introduce(node.metadata.name, carrier.person.user));
+  await join(open(), socket);
+}
+
+/** The same into another cluster, whose own proxy finds the host there and asks whether this person may see it. */
+async function carryOn(
+  cluster: string,
+  target: Target,
+  carrier: Carrier,
+  open: () => Channel,
+): Promise<void> {
+  const { person, hostId } = carrier;
+  // Chains are not followed: who is a guest here is nobody's guest through here (TC-17).
+  if (person.cluster !== carrier.clusterName())
+    throw new Fault("access_denied", `people of ${person.cluster} are let into this cluster only`);
+  const isHost = target.kind === "host";
+  const name = isHost ? `${named(target.host, target.port)}@${cluster}` : cluster;
+  const request = {
+    address: isHost ? formatAddress(target) : remoteAuthServer,
+    client_addr: carrier.clientAddress,
+    certificate: Buffer.from(person.key.blob).toString("base64"),
+  };
+  const socket = await carrier.dialCluster(cluster, request).catch((err: unknown) => {
+    const fault = asFault(err);
+    if (isHost)
+      carrier.report({
+        code: "T4030W",
+        success: false,
+        target: name,
+        error: whyOf(fault),
+        server_id: hostId,
+      });
+    if (!isHost || Fault.is(fault, "not_found")) throw fault;
+    throw cannotConnect(target.host, fault);
+  });
+  socket.on("error", () => {});
+  if (isHost) carrier.report({ code: "T4030I", success: true, target: name, server_id: hostId });
   await join(open(), socket);
 }
 
@@ -92,11 +138,8 @@ async function reach(host: string, port: number, carrier: Carrier): Promise<Reac
   try {
     return await carrier.reach(host, port);
   } catch (err) {
-    const fault =
-      err instanceof Fault
-        ? err
-        : new Fault("internal", "the proxy failed; its log says why", { cause: err });
-    const why = fault.cause instanceof Error ? `${fault.message} (${fault.cause.message})` : fault.message;
+    const fault = asFault(err);
+    const why = whyOf(fault);
     if (Fault.is(fault, "access_denied")) {
       carrier.report({ code: "T3007W", error: why, success: "false", server_id: carrier.hostId });
     } else {
@@ -108,6 +151,16 @@ async function reach(host: string, port: number, carrier: Carrier): Promise<Reac
         server_id: carrier.hostId,
       });
     }
-    throw new Fault(fault.kind, `failed connecting to node ${host}. ${fault.message}`, { cause: fault });
+    throw cannotConnect(host, fault);
   }
 }
+
+const cannotConnect = (host: string, fault: Fault): Fault =>
+  new Fault(fault.kind, `failed connecting to node ${host}. ${fault.message}`, { cause: fault });
+
+const asFault = (err: unknown): Fault =>
+  err instanceof Fault ? err : new Fault("internal", "the proxy failed; its log says why", { cause: err });
+
+/** With what the person is not told. */
+const whyOf = ({ message, cause }: Fault): string =>
+  cause instanceof Error ? `${message} (${cause.message})` : message;

@@ -1,2 +1,3 @@
-export type { DialMeter } from "./reach.ts";
+export { openForTunnel } from "./from-tunnel.ts";
+export type { DialMeter, ReachOptions } from "./reach.ts";
 export { type ProxyOptions, ProxyServer } from "./server.ts";

@@ -11,6 +11,8 @@ import { type DialPolicy, resolve, route, routeByAddress } from "#tunnel";
 export interface ReachOptions {
   readonly view: Pick<ClusterView, "nodesAt" | "config">;
   readonly policy: DialPolicy;
+  /** As `route` has it. */
+  readonly anySuffix?: boolean;
   /** Opens a connection to an auth server of this cluster. */
   readonly dialAuth: (signal: AbortSignal) => Promise<Socket>;
   /** A connection to a node that is this very process, where it is one: nothing of it goes over the network. */
@@ -72,7 +74,8 @@ export async function reachHost(
   async function find(): Promise<Reached> {
     const nodesAt = (name: string): readonly Node[] => view.nodesAt(name);
     const sees = (node: Node): boolean => person.access.sees(allLabels(node)).allowed;
-    const found = route(host, port, { name: view.config().cluster_name, nodesAt, sees });
+    const { anySuffix = false } = options;
+    const found = route(host, port, { name: view.config().cluster_name, nodesAt, sees, anySuffix });
     if (found.kind === "node") return reachNode(found.node, person, options, within.signal);
     const addresses = await resolve(host, found.elsewhere);
     const named = routeByAddress(addresses, port, nodesAt);

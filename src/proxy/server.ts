@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { authoritiesDigest, authoritiesRequest } from "#contract/names";
 import { type Clock, second } from "#core/clock";
 import { Fault } from "#core/errors";
@@ -19,17 +20,21 @@ import {
 import { introduce } from "#ssh/brought";
 import { DirectTcpip } from "#ssh/forward";
 import type { Signer } from "#ssh/keys";
+import type { DialRequest } from "#tunnel";
 import { type Carrier, carry, isPinned } from "./carry.ts";
 import type { ReachOptions } from "./reach.ts";
 import { reachHost } from "./reach.ts";
 import { type Refusal, Refusals, refusedChannel, refusedRequest } from "./refusals.ts";
 import { serveSession } from "./session.ts";
+import { clusterOf, sites } from "./sites.ts";
 
 export interface ProxyOptions {
   readonly hostId: string;
   readonly hostSigners: () => readonly Signer[];
   readonly view: ClusterView;
   readonly reach: ReachOptions;
+  /** Opens something in a cluster that trusts this one, over a tunnel. */
+  readonly dialCluster: (cluster: string, request: DialRequest, signal: AbortSignal) => Promise<Duplex>;
   readonly emitter: Emitter;
   /** This program's version, for `x-teleport-version`. */
   readonly version: string;
@@ -124,7 +129,11 @@ export class ProxyServer {
       reach: (host, port) =>
         reachHost(host, port, { ...person, login: client.user }, this.#options.reach, signal),
       dialAuth: () => this.#options.reach.dialAuth(signal),
+      dialCluster: (cluster, request) => this.#options.dialCluster(cluster, request, signal),
+      clientAddress: addrs["addr.remote"],
+      sites: () => sites(view, clock.now()),
       clusterName: () => view.config().cluster_name,
+      clusterOf: (host) => clusterOf(host, view),
       report: (draft) => this.#report({ ...draft, ...addrs, user: person.user, login: client.user } as Draft),
       hostId: this.#options.hostId,
       clock,
@@ -170,8 +179,10 @@ export class ProxyServer {
         return Buffer.from(String(view.config().session_recording === "proxy"));
       }
       if (name === authoritiesRequest) {
-        const own = view.authorities("host").find(({ spec }) => spec.cluster_name === person.cluster);
-        return Buffer.from(authoritiesDigest(own?.spec.checking_keys ?? []));
+        const cluster = Buffer.from(payload).toString() || person.cluster;
+        const all = [...view.authorities("host"), ...view.remoteClusters().flatMap((one) => one.authorities)];
+        const found = all.find(({ spec }) => spec.cluster_name === cluster);
+        return found ? Buffer.from(authoritiesDigest(found.spec.checking_keys)) : false;
       }
       const refusal = refusedRequest(name, payload);
       if (refusal) refused(refusal);

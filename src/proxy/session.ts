@@ -3,7 +3,6 @@ import type { Channel } from "#ssh";
 import { sendExit, sessionRequests } from "#ssh/session";
 import { parseTarget } from "#tunnel";
 import { type Carrier, carry } from "./carry.ts";
-import { sites } from "./sites.ts";
 
 /** A client's session channel at the proxy: no shell and no commands here, only the proxy's own subsystems (PRX-02). */
 export function serveSession(channel: Channel, carrier: Carrier): void {
@@ -44,7 +43,7 @@ function refuse(channel: Channel, sentence: string): true {
 /** Resolves when the subsystem is under way. */
 async function start(subsystem: string, channel: Channel, carrier: Carrier): Promise<void> {
   if (subsystem === "proxysites") {
-    void answer(channel, sites({ cluster_name: carrier.clusterName() }, new Date(carrier.clock.now())));
+    void answer(channel, carrier.sites());
     return;
   }
   const target = parseTarget(subsystem);
