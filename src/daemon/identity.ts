@@ -162,8 +162,9 @@ export class IdentityKeeper implements Service {
   }
 
   /** Calls back with each new identity. */
-  onRenewed(listener: (identity: HostIdentity) => void): void {
+  onRenewed(listener: (identity: HostIdentity) => void): () => void {
     this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
   }
 
   /** Which phase of the host authority's rotation it serves: its certificates, and whom it trusts, are what that asks for. */

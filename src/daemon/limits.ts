@@ -7,8 +7,8 @@ import { type ConnectionLimits, connectionLimits } from "#ssh";
 import type { World } from "./world.ts";
 
 const outcomes = ["success", "refused", "late", "broken", "left"] as const;
-/** The two SSH listeners: labels come from here and from the other lists of names only, never from what a peer says. */
-export type DoorName = "proxy" | "node";
+/** The SSH listeners: labels come from here and from the other lists of names only, never from what a peer says. */
+export type DoorName = "proxy" | "node" | "tunnel";
 
 /** Limits reached by clients that have logged in. */
 const limitNames = [...connectionLimits, "sessions", "users"] as const;

@@ -6,7 +6,14 @@ import { minClientVersion } from "#contract/wire";
 import { type Millis, minute } from "#core/clock";
 import type { Service } from "#core/service";
 import type { Mirror } from "#mirror";
-import { access, type ProxyServer as ProxyRecord, type ResourceKind, type User, type Verb } from "#model";
+import {
+  access,
+  type Node,
+  type ProxyServer as ProxyRecord,
+  type ResourceKind,
+  type User,
+  type Verb,
+} from "#model";
 import { type Address, dialFirst, door, formatAddress, isNearby, listenHttps, tlsCiphers } from "#net";
 import { ProxyServer } from "#proxy";
 import { dialPolicy } from "#tunnel";
@@ -21,6 +28,7 @@ import { unawaited } from "./mirror.ts";
 import type { NodeRole } from "./node.ts";
 import { presence } from "./presence.ts";
 import type { Rotating } from "./rotation.ts";
+import { tunnels } from "./tunnels.ts";
 import { webCertificate } from "./web-cert.ts";
 import type { World } from "./world.ts";
 
@@ -61,6 +69,14 @@ export async function proxyRole(
     () => listeners(doors),
   );
   const limits = sshLimits("proxy", config, world, log);
+  const reach = {
+    view: mirror,
+    dialAuth: member.dialAuth ?? ((signal: AbortSignal) => dialFirst(teleport.auth_servers, signal)),
+    here: (wanted: Node) => node?.here(wanted),
+    onDial: world.metrics.dials,
+    clock,
+  };
+  const linked = tunnels(config, world, member, mirror, reach);
   const server = new ProxyServer({
     login: limits.login,
     ...(own.proxy_protocol && { mayBring: isNearby }),
@@ -69,14 +85,8 @@ export async function proxyRole(
     hostId,
     hostSigners: () => member.identity().signers,
     view: mirror,
-    reach: {
-      view: mirror,
-      policy,
-      dialAuth: member.dialAuth ?? ((signal) => dialFirst(teleport.auth_servers, signal)),
-      here: (wanted) => node?.here(wanted),
-      onDial: world.metrics.dials,
-      clock,
-    },
+    reach: { ...reach, policy },
+    dialCluster: linked.dial,
     emitter: member.audit,
     version,
     algorithms: { ciphers: teleport.ciphers, kex: teleport.kex_algos, macs: teleport.mac_algos },
@@ -107,7 +117,7 @@ export async function proxyRole(
     log,
   });
   rotating.onChange(() => announced.changed());
-  return [ssh, webDoor(config, world, member, mirror), unawaited(announced, mirror)];
+  return [ssh, webDoor(config, world, member, mirror), ...linked.services, unawaited(announced, mirror)];
 }
 
 function webDoor(config: Config, world: World, member: Member, mirror: Mirror): Service {
@@ -144,7 +154,9 @@ function webDoor(config: Config, world: World, member: Member, mirror: Mirror): 
           const { illness } = world.health;
           return illness ?? (mirror.connected ? undefined : authIsAway);
         },
-        knowsCluster: (name) => name === mirror.config().cluster_name,
+        knowsCluster: (name) =>
+          name === mirror.config().cluster_name ||
+          mirror.remoteClusters().some(({ resource }) => resource.metadata.name === name),
         can: (user, verb, kind) => may(mirror, user, verb, kind),
         pages: join(fileURLToPath(import.meta.url), "../../../web/dist"),
         count: (peer) => rates.take(peer),

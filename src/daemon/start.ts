@@ -295,9 +295,8 @@ function furtherProcesses(config: Config, world: World, proxy: Member): Service[
 /** How many clusters beside this one have an authority here; unknown before the first copy of the state. */
 function otherClusters(mirror: Mirror): number | undefined {
   if (!mirror.connected) return undefined;
-  const own = mirror.config().cluster_name;
-  const names = mirror.authorities("host").map(({ spec }) => spec.cluster_name);
-  return new Set(names.filter((name) => name !== own)).size;
+  const links = [...mirror.trustedClusters(), ...mirror.remoteClusters()];
+  return new Set(links.map(({ resource }) => resource.metadata.name)).size;
 }
 
 const authServers = ({ teleport, process }: Config, { clock, log }: World): Promise<AuthServers> =>
