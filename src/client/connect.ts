@@ -140,9 +140,9 @@ export class ProxyConnection implements AsyncDisposable {
     return answer !== undefined && Buffer.from(answer).toString() === "true";
   }
 
-  /** What the proxy knows of the keys that certify hosts, as `authoritiesDigest`; undefined when it does not say. */
-  async authorities(): Promise<string | undefined> {
-    const answer = await this.#connection.request(authoritiesRequest, new Uint8Array(0), true);
+  /** What the proxy knows of the keys that certify the hosts of a cluster, as `authoritiesDigest`; undefined when it does not say. */
+  async authorities(cluster: string): Promise<string | undefined> {
+    const answer = await this.#connection.request(authoritiesRequest, Buffer.from(cluster), true);
     return answer && Buffer.from(answer).toString();
   }
 

@@ -38,11 +38,11 @@ suite("an ssh_config of a cluster", () => {
     );
   });
 
-  test("reaches the hosts of another cluster by the subsystem, which can name it", () => {
+  test("reaches the hosts of another cluster by their names' ends", () => {
     const text = sshConfig({ ...parts, cluster: "leaf", login: "ops", port: 22 });
     assert.match(
       text,
-      /^Host \*\.leaf\n {4}Port 22\n {4}User ops\n {4}ProxyCommand ssh -s teleport-proxy-work-example-com 'proxy:%h:%p@leaf'\n/m,
+      /^Host \*\.leaf\n {4}Port 22\n {4}User ops\n {4}ProxyJump teleport-proxy-work-example-com\n/m,
     );
   });
 

@@ -43,8 +43,6 @@ export function sshConfig(parts: SshConfigParts): string {
     "IdentitiesOnly yes",
     ...(agent === undefined ? [] : [`IdentityAgent ${quoted(agent)}`]),
   ];
-  const through =
-    cluster === rootCluster ? `ProxyJump ${alias}` : `ProxyCommand ssh -s ${alias} 'proxy:%h:%p@${cluster}'`;
   const block = (host: string, lines: readonly string[]): string =>
     [`Host ${host}`, ...lines.map((line) => `    ${line}`), ""].join("\n");
   return [
@@ -59,7 +57,8 @@ export function sshConfig(parts: SshConfigParts): string {
     block(`*.${cluster}`, [
       `Port ${port}`,
       ...(login === undefined ? [] : [`User ${word(login)}`]),
-      through,
+      // The proxy sees by a host's name in which cluster it is.
+      `ProxyJump ${alias}`,
       ...common,
     ]),
   ].join("\n");

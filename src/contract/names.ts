@@ -3,7 +3,7 @@ import { sha256 } from "#core/digest";
 /** How a client that is of no cluster yet tells the auth server which host CA it knows: `pin` is that CA's pin (AUTH-16). */
 export const authorityLabel = (pin: string): string => `ca-${pin.replace("sha256:", "").slice(0, 40)}`;
 
-/** The global request by which a client asks a proxy for the digest of what certifies the hosts of its cluster. */
+/** The global request by which a client asks a proxy for the digest of what certifies the hosts of the cluster that is its payload. */
 export const authoritiesRequest = "host-authorities@teleport";
 
 /** Of the SSH keys of a cluster's host CA, authorized_keys lines without comment, in whatever order; hex. */

@@ -5,7 +5,7 @@ import { shellWord } from "../shell.ts";
 import type { FlagsOf } from "./commands.ts";
 import type { TshContext } from "./globals.ts";
 import { agentSocket, type Home, type Login, openHome } from "./home.ts";
-import { needLogin } from "./log-in.ts";
+import { needLoginTo } from "./other-cluster.ts";
 import { loginFor } from "./reach.ts";
 
 /** `tsh config`: what OpenSSH has to know of the cluster. */
@@ -14,9 +14,11 @@ export async function config(context: TshContext & FlagsOf<"config">): Promise<n
   // OpenSSH knows the home of the passwd entry only, and no current folder: paths are written out.
   const folder = resolve(io.machine.home, ".tsh");
   const home = openHome({ machine: { ...io.machine, home: resolve(io.machine.home) } });
-  const { profile, credentials } = await needLogin(context, home);
+  const {
+    login: { profile, credentials },
+    cluster,
+  } = await needLoginTo(context, home);
   const logins = signerOf(credentials).publicKey.certificate?.principals ?? [];
-  const cluster = flags.cluster ?? profile.cluster;
   const { rootCluster } = profile;
   if (![rootCluster, ...credentials.hostAuthorities.map((one) => one.cluster)].includes(cluster)) {
     throw new Fault(

@@ -5,7 +5,7 @@ import { escaped } from "../text.ts";
 import type { FlagsOf } from "./commands.ts";
 import type { TshContext } from "./globals.ts";
 import { openHome } from "./home.ts";
-import { needLogin } from "./log-in.ts";
+import { needLoginTo } from "./other-cluster.ts";
 import { nodesOf, openProxy } from "./reach.ts";
 
 /** Columns for labels before they are cut (DEC-06). */
@@ -15,9 +15,8 @@ const labelWidth = 40;
 export async function ls(context: TshContext & FlagsOf<"ls">): Promise<number> {
   const { io, flags, args } = context;
   const labels = args[0] === undefined ? {} : parseLabels(args[0]);
-  const login = await needLogin(context, openHome(io));
-  await using proxy = await openProxy(context, login);
-  const cluster = flags.cluster ?? login.profile.cluster;
+  const { login, cluster } = await needLoginTo(context, openHome(io));
+  await using proxy = await openProxy(context, login, { cluster });
   const nodes = await nodesOf(context, proxy, login.credentials, cluster, labels);
   const { allLabels } = await import("#model");
   await print(io, flags.format, nodes, () =>

@@ -6,7 +6,7 @@ import { productVersion } from "../version.ts";
 import type { FlagsOf } from "./commands.ts";
 import type { TshContext } from "./globals.ts";
 import { openHome } from "./home.ts";
-import { needLogin } from "./log-in.ts";
+import { needLoginTo } from "./other-cluster.ts";
 import { openProxy } from "./reach.ts";
 
 const guid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
@@ -16,11 +16,10 @@ export async function play(context: TshContext & FlagsOf<"play">): Promise<numbe
   const { io, flags, signal } = context;
   const [sid = ""] = context.args;
   if (!guid.test(sid)) throw new Fault("bad_parameter", `'${sid}' is not a valid session ID (must be GUID)`);
-  const login = await needLogin(context, openHome(io));
-  await using proxy = await openProxy(context, login);
+  const { login, cluster } = await needLoginTo(context, openHome(io));
+  await using proxy = await openProxy(context, login, { cluster });
   const [{ openAuth }, { openRecording, Player, playerKeys, ScreenFilter, afterRecording }] =
     await Promise.all([authApi(), player()]);
-  const cluster = flags.cluster ?? login.profile.cluster;
   const auth = openAuth(proxy, login.credentials, { cluster, version: productVersion() });
   try {
     const recording = await openRecording(auth, sid.toLowerCase(), signal);

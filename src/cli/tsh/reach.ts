@@ -24,6 +24,8 @@ export interface Wishes extends Pick<ConnectOptions, "timeout" | "keepAlive" | "
   /** Through these in place of the profile's proxy, logged in to as `login`. */
   readonly jumps?: readonly Jump[];
   readonly login?: string;
+  /** Whose hosts are to be reached, where that is not the proxy's own cluster. */
+  readonly cluster?: string;
   /** Show no banners. */
   readonly quiet?: boolean;
 }
@@ -32,7 +34,7 @@ export interface Wishes extends Pick<ConnectOptions, "timeout" | "keepAlive" | "
 export async function openProxy(
   context: Pick<TshContext, "io" | "signal">,
   login: Login,
-  { jumps = [], login: user = "", quiet = false, ...wishes }: Wishes = {},
+  { jumps = [], login: user = "", quiet = false, cluster, ...wishes }: Wishes = {},
 ): Promise<ProxyConnection> {
   const { io, signal } = context;
   const { profile, credentials } = login;
@@ -49,25 +51,40 @@ export async function openProxy(
   };
   if (jumps.length > 0) return ProxyConnection.jump(options, jumps, user, signal);
   const proxy = await ProxyConnection.open(options, signal);
-  proxy.alongside(keepAuthorities(context, login, proxy).catch(() => {}));
+  const root = profile.rootCluster;
+  const clusters = cluster === undefined || cluster === root ? [root] : [root, cluster];
+  proxy.alongside(keepAuthorities(context, login, proxy, clusters).catch(() => {}));
   return proxy;
 }
 
-/** Notices a rotation of the host CA while what is known of it still counts. What fails is tried again by the next command. */
+/** Notices a rotation of a host CA while what is known of it still counts. What fails is tried again by the next command. */
 async function keepAuthorities(
+  context: Pick<TshContext, "io" | "signal">,
+  login: Login,
+  proxy: ProxyConnection,
+  clusters: readonly string[],
+): Promise<void> {
+  const { hostAuthorities } = login.credentials;
+  const changed = async (cluster: string): Promise<boolean> => {
+    const said = await proxy.authorities(cluster);
+    const known = hostAuthorities.filter((one) => one.cluster === cluster);
+    return said !== undefined && said !== authoritiesDigest(known.map((one) => formatPublicKeyLine(one)));
+  };
+  const found = await Promise.all(clusters.map(changed));
+  if (found.includes(true) && login.credentials.tls) await relearn(context, login, proxy);
+}
+
+/** What the cluster's auth service says certifies hosts now, here and in the clusters behind it; kept for the next command too. */
+export async function relearn(
   { io, signal }: Pick<TshContext, "io" | "signal">,
   { profile, credentials }: Login,
   proxy: ProxyConnection,
-): Promise<void> {
-  const said = await proxy.authorities();
-  const known = credentials.hostAuthorities.filter(({ cluster }) => cluster === profile.rootCluster);
-  const lines = known.map(({ key }) => formatPublicKeyLine({ key }));
-  if (said === undefined || said === authoritiesDigest(lines) || !credentials.tls) return;
+): Promise<Pick<Credentials, "tlsAuthorities" | "hostAuthorities">> {
   const [{ openAuth }, { relearnAuthorities }] = await Promise.all([authApi(), relearning()]);
   const cluster = profile.rootCluster;
   const auth = openAuth(proxy, credentials, { cluster, version: productVersion() });
   try {
-    await relearnAuthorities(auth, openHome(io).keystore, profile, signal);
+    return await relearnAuthorities(auth, openHome(io).keystore, profile, signal);
   } finally {
     auth.close();
   }

@@ -4,9 +4,9 @@ import { Fault } from "#core/errors";
 import { printable, printableLines } from "../text.ts";
 import type { FlagsOf } from "./commands.ts";
 import type { TshContext } from "./globals.ts";
-import { type Login, openHome } from "./home.ts";
+import { openHome } from "./home.ts";
 import { type LineSettings, lineSettingsOf, personOf, trust, wishesOf } from "./line-settings.ts";
-import { needLogin } from "./log-in.ts";
+import { type ClusterLogin, needLoginTo } from "./other-cluster.ts";
 import type { ProgressBar } from "./progress-bar.ts";
 import { loginFor, openProxy } from "./reach.ts";
 
@@ -26,12 +26,12 @@ export async function scp(context: ScpContext): Promise<number> {
   for (const warning of line.warnings) context.io.err(warning);
   const home = openHome(context.io);
   const asking = personOf(context, line);
-  const login = await needLogin(asking, home);
+  const at = await needLoginTo(asking, home);
+  const { login, cluster } = at;
   const anyUser = loginFor(line.login, login, context.io.machine);
-  await using proxy = await openProxy(context, login, await wishesOf(line, anyUser));
+  await using proxy = await openProxy(context, login, { ...(await wishesOf(line, anyUser)), cluster });
   const acceptPlain = trust(asking, home, line);
-  const open = (place: Remote): Promise<Connection> =>
-    connect(context, line, proxy, login, place, acceptPlain);
+  const open = (place: Remote): Promise<Connection> => connect(context, line, proxy, at, place, acceptPlain);
   const bar = await progressBar(context);
   const options = { ...optionsOf(context, bar), mustBeFolder: places.length > 1 };
   let highest = 0;
@@ -73,10 +73,10 @@ function checkSides(sources: readonly Place[], target: Place): void {
 }
 
 function connect(
-  { io, flags, signal }: ScpContext,
+  { io, signal }: ScpContext,
   line: LineSettings,
   proxy: ProxyConnection,
-  login: Login,
+  { login, cluster }: ClusterLogin,
   place: Remote,
   acceptPlain: ReturnType<typeof trust>,
 ): Promise<Connection> {
@@ -84,7 +84,7 @@ function connect(
     {
       host: place.host,
       port: line.port,
-      cluster: flags.cluster ?? login.profile.cluster,
+      cluster,
       login: loginFor(place.login ?? line.login, login, io.machine),
     },
     acceptPlain,

@@ -3,7 +3,7 @@ import { Fault } from "#core/errors";
 import { printable } from "../text.ts";
 import { type Login, openHome } from "./home.ts";
 import { personOf, trust, wishesOf } from "./line-settings.ts";
-import { needLogin } from "./log-in.ts";
+import { needLoginTo } from "./other-cluster.ts";
 import { loginFor, nodesOf, openProxy } from "./reach.ts";
 import { onHost } from "./ssh-session.ts";
 import { type Settings, type SshContext, settingsOf } from "./ssh-settings.ts";
@@ -57,10 +57,9 @@ async function connect(context: SshContext, settings: Settings, onOpen: () => vo
   }
   const home = openHome(io);
   const asking = personOf(context, settings);
-  const login = await needLogin(asking, home);
+  const { login, cluster } = await needLoginTo(asking, home);
   const user = loginFor(destination.login ?? settings.login, login, io.machine);
-  await using proxy = await openProxy(context, login, await wishesOf(settings, user));
-  const cluster = flags.cluster ?? login.profile.cluster;
+  await using proxy = await openProxy(context, login, { ...(await wishesOf(settings, user)), cluster });
   const hosts = await hostsOf(context, proxy, login, cluster, destination);
   const remote: Remote = {
     words,
