@@ -2,9 +2,11 @@
 import assert from "node:assert/strict";
 import { readFile, writeFile } from "node:fs/promises";
 import { suite, test } from "node:test";
+import { parse, stringify } from "yaml";
 import { eventually } from "../support/eventually.ts";
+import { skipUnless } from "../support/installed.ts";
 import { run } from "../support/run.ts";
-import { type Cluster, startCluster } from "./cluster.ts";
+import { type Cluster, login, startCluster } from "./cluster.ts";
 import { programs, quiet, startDaemon } from "./daemon.ts";
 
 suite("clusters of the file", () => {
@@ -68,5 +70,46 @@ suite("clusters of the file", () => {
     assert.equal(wrong.code, 2);
     assert.match(wrong.err, /trusted_clusters\.1: name: "main" is there twice/);
     assert.ok(!wrong.err.includes(token));
+  });
+
+  test("CFG-61: authorities and tunnels of older files link two clusters that only know each other's SSH keys", {
+    skip: skipUnless("ssh"),
+  }, async () => {
+    await using main = await startCluster();
+    const keys = async (of: Cluster, type: string) => ({
+      type,
+      domain_name: of === main ? "main" : "east",
+      checking_keys: (await of.mustTctl("auth", "export", `--type=${type}`)).trim().split("\n"),
+    });
+    await using east = await startCluster({
+      config: {
+        teleport: { nodename: "eastnode" },
+        auth_service: {
+          cluster_name: "east",
+          authorities: [await keys(main, "host"), await keys(main, "user")],
+          reverse_tunnels: [{ domain_name: "main", addresses: [`127.0.0.1:${main.ports.tunnel}`] }],
+        },
+      },
+    });
+    await main.makeUser("joe");
+    const of = await keys(east, "host");
+    await main.daemon.stop();
+    const file = parse(await readFile(main.config, "utf8"));
+    file.auth_service.authorities = [of];
+    await writeFile(main.config, stringify(file));
+    await using again = await startDaemon(main.config);
+    await again.ready();
+    await main.logIn("joe");
+    await eventually("east online", async () => /^east +online/m.test(await main.mustTsh(["clusters"])), {
+      every: 300,
+    });
+    const told = (cluster: Cluster) => cluster.event("the authorities", ({ code }) => code === "T4195I");
+    await Promise.all([told(main), told(east)]);
+    const ran = await main.tsh(["ssh", "--cluster=east", `${login}@eastnode`, "echo in"]);
+    assert.deepEqual([ran.code, ran.out], [0, "in\n"], ran.err);
+    const listed = await main.tsh(["ls", "--cluster=east"]);
+    assert.match(listed.out, /^eastnode /m, listed.err);
+    for (const { program } of [east.daemon, again])
+      assert.doesNotMatch(program.said, /auth_service\.authorities/);
   });
 });
