@@ -40,7 +40,10 @@ suite("clusters of the file", () => {
     assert.match(printed, / enabled: true\n/);
     assert.match(await main.mustTctl("get", "rc", "--format=text"), /^east /m);
     // One that cannot be reached keeps neither the start nor the other waiting, and is told of.
-    assert.match(east.daemon.program.said, /trusted_clusters\.1: https:\/\/127\.0\.0\.1:1 cannot be reached/);
+    assert.match(
+      east.daemon.program.said,
+      /key=auth_service\.trusted_clusters\.1 why="https:\/\/127\.0\.0\.1:1 cannot be reached/,
+    );
 
     // The next start makes nothing anew; the file has its way with `enabled`.
     await east.daemon.stop();

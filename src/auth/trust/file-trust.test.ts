@@ -46,7 +46,7 @@ async function start({ auth, log }: Cluster, trust: FileTrust): Promise<string[]
   for (let i = 0; i < 50; i++) await new Promise<void>((resolve) => setImmediate(resolve));
   stop.abort();
   await running;
-  return log.lines.slice(before).map(({ message }) => message.replace(/^auth_service\.authorities: /, ""));
+  return log.lines.slice(before).map(({ fields }) => String(fields.why));
 }
 
 /** The X.509 certificate of a person. */

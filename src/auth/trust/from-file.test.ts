@@ -40,7 +40,7 @@ async function aWhile(): Promise<void> {
   for (let i = 0; i < 50; i++) await new Promise<void>((resolve) => setImmediate(resolve));
 }
 const warnings = ({ log }: Cluster): string[] =>
-  log.lines.filter(({ level }) => level === "warn").map(({ message }) => message);
+  log.lines.filter(({ level }) => level === "warn").map(({ fields }) => `${fields.key}: ${fields.why}`);
 const isLinked = async (c: Cluster): Promise<boolean> => (await stored(c).trustedClusters.list()).length > 0;
 
 suite("CFG-64: clusters of the file", () => {

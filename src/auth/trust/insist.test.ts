@@ -87,7 +87,7 @@ suite("what is tried until it succeeds", () => {
     await done;
     assert.deepEqual(news, [true, false, true, false]);
     assert.deepEqual(
-      w.log.lines.map(({ level, message }) => `${level} ${message}`),
+      w.log.lines.map(({ level, fields }) => `${level} ${fields.key}: ${fields.why}`),
       ["warn x: locked until 12:00", "warn x: gone"],
     );
   });

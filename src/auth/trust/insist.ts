@@ -23,19 +23,20 @@ export interface Telling {
 }
 
 /**
- * Does `work` until it succeeds or `signal` aborts, and tells of what it throws. Between attempts it waits longer and longer, and
- * never the same time as others that failed with it.
+ * Does `work`, which the file's `key` asks for, until it succeeds or `signal` aborts, and tells of what it throws. Between attempts
+ * it waits longer and longer, and never the same time as others that failed with it.
  */
 export async function insist(
   { clock, random, log, signal }: { clock: Clock; random: Random; log: Log; signal: AbortSignal },
-  what: string,
+  key: string,
   work: (telling: Telling) => Promise<void>,
 ): Promise<void> {
   const logged = new Set<string>();
   const kept = new Set<string>();
   const telling: Telling = {
     warn: (why) => {
-      if (isFirst(logged, why)) log.warn(`${what}: ${why}`);
+      if (isFirst(logged, why))
+        log.warn("what the file says of other clusters is not all done", { key, why });
     },
     isNews: (why) => isFirst(kept, why),
   };
