@@ -112,15 +112,39 @@ export const configKeys: Readonly<Record<string, string>> = {
     "How much output of a command without a terminal is recorded; of the rest the event holds size and SHA-256.",
   "auth_service.audit_events_uri": "The same as `teleport.storage.audit_events_uri`.",
   "auth_service.audit_sessions_uri": "The same as `teleport.storage.audit_sessions_uri`.",
-  "auth_service.trusted_clusters": none,
-  "auth_service.trusted_clusters[].name": none,
-  "auth_service.trusted_clusters[].enabled": none,
-  "auth_service.trusted_clusters[].token": none,
-  "auth_service.trusted_clusters[].tunnel_addr": none,
-  "auth_service.trusted_clusters[].web_proxy_addr": none,
-  "auth_service.trusted_clusters[].role_map": none,
-  "auth_service.trusted_clusters[].role_map[].remote": none,
-  "auth_service.trusted_clusters[].role_map[].local": none,
+  "auth_service.trusted_clusters":
+    "Clusters whose people this one lets in ([trusted-clusters.md](trusted-clusters.md#in-the-file)): at every start of the auth service each entry is linked, or `enabled` of its link set as the entry has it. One that fails is tried again, and nothing waits for it. Taking an entry out removes nothing.",
+  "auth_service.trusted_clusters[].name":
+    "What the other cluster calls itself. Another name is put right, with a warning.",
+  "auth_service.trusted_clusters[].enabled": "`no`: the link is kept, and nobody comes in by it.",
+  "auth_service.trusted_clusters[].token":
+    "What `tctl tokens add --type=trusted_cluster` printed there, or the path of a file with it; used once.",
+  "auth_service.trusted_clusters[].tunnel_addr":
+    "`host:port` of its reverse tunnels. Left out: `web_proxy_addr` serves for both.",
+  "auth_service.trusted_clusters[].web_proxy_addr": "`host:port` of its web proxy.",
+  "auth_service.trusted_clusters[].role_map":
+    "Roles there and what they are here. Left out: `admin` there is `admin` here, and nobody else comes in.",
+  "auth_service.trusted_clusters[].role_map[].remote":
+    "A role there, `*` for all, a pattern with `*`, or `^regex$`.",
+  "auth_service.trusted_clusters[].role_map[].local": "Roles here; with `^regex$` they may have `$1`.",
+  "auth_service.trusted_clusters[].roles":
+    "The older form of `role_map`, not beside it: roles here of everybody from there.",
+  "auth_service.authorities":
+    "Of older files: authorities of other clusters by their SSH keys ([trusted-clusters.md](trusted-clusters.md#authorities-of-older-files)). They only add to what is there.",
+  "auth_service.authorities[].type": "`host` or `user`.",
+  "auth_service.authorities[].domain_name":
+    "Name of the cluster. This one's own entries are ignored, with a warning.",
+  "auth_service.authorities[].checking_keys":
+    "Public keys, a line each, as `tctl auth export` or `ssh-keygen` prints them.",
+  "auth_service.authorities[].checking_key_files": "Files of such lines.",
+  "auth_service.authorities[].signing_keys": "An authority with private keys is ignored, with a warning.",
+  "auth_service.authorities[].signing_key_files": "The same.",
+  "auth_service.authorities[].allowed_logins": "Ignored, with a warning: roles decide.",
+  "auth_service.reverse_tunnels":
+    "Of older files: clusters among `authorities`, with both types, that are to be trusted clusters.",
+  "auth_service.reverse_tunnels[].domain_name": "Name of the cluster.",
+  "auth_service.reverse_tunnels[].addresses": "`host:port` of its reverse tunnels. The first is used.",
+  "auth_service.reverse_tunnels[].dial_addrs": "The same by another name.",
 
   "ssh_service.enabled": "Whether this host runs the SSH node.",
   "ssh_service.listen_addr": "Where the node listens.",

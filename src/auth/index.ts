@@ -6,3 +6,6 @@ export type { HostCertRequest } from "./certificates/issue-host.ts";
 export type { IssueMeter } from "./certificates/issuing.ts";
 export { type Auth, type AuthOptions, openAuth } from "./open.ts";
 export type { AuthConfig } from "./parts.ts";
+export { checkFileLink } from "./trust/file-links.ts";
+export { type FileTrust, readTrust } from "./trust/file-trust.ts";
+export { type OtherClusters, otherClustersOfFile } from "./trust/from-file.ts";

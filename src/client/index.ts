@@ -19,7 +19,15 @@ export type { EscapeReader, Typed } from "./escapes.ts";
 export { writeWhole } from "./files.ts";
 export type { Forward, ForwardFlag } from "./forward-spec.ts";
 export type { Forwards } from "./forwards.ts";
-export { type Credentials, expiryOf, type HostKey, Keystore, rolesOf, signerOf } from "./keystore.ts";
+export {
+  type Credentials,
+  expiryOf,
+  type HostKey,
+  Keystore,
+  knowsCluster,
+  rolesOf,
+  signerOf,
+} from "./keystore.ts";
 export { Openings } from "./openings.ts";
 export { type Profile, Profiles, profileAt, proxyHost } from "./profile.ts";
 export type { Place, Progress } from "./scp.ts";

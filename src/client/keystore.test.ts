@@ -6,7 +6,7 @@ import { afterEach, before, beforeEach, suite, test } from "node:test";
 import { Fault } from "#core/errors";
 import { issueTls, makeAuthority, makeTlsKey } from "#pki";
 import { formatPublicKeyLine, generateKey, issueCertificate, type PrivateKey, sameKey } from "#ssh/keys";
-import { type Credentials, expiryOf, Keystore, rolesOf, signerOf } from "./keystore.ts";
+import { type Credentials, expiryOf, Keystore, knowsCluster, rolesOf, signerOf } from "./keystore.ts";
 
 suite("the keystore", () => {
   let home: string;
@@ -64,6 +64,14 @@ suite("the keystore", () => {
       hostKeys: [],
     };
   }
+
+  test("a cluster is known by what certifies its hosts and by what certifies its auth service", async () => {
+    const known = { ...(await credentials()), tlsAuthorities: [authority] };
+    const hosts = (cluster: string) => [{ cluster, key: ca.publicKey }];
+    assert.ok(knowsCluster({ ...known, hostAuthorities: hosts("main") }, "main"));
+    assert.ok(!knowsCluster({ ...known, hostAuthorities: [...hosts("main"), ...hosts("east")] }, "east"));
+    assert.ok(!knowsCluster({ ...known, hostAuthorities: hosts("east") }, "main"));
+  });
 
   test("gives back what was put in", async () => {
     const saved = await credentials();

@@ -61,6 +61,14 @@ export function expiryOf({ certificate, tls }: Credentials): Millis {
   return tls ? validity(tls.cert).notAfter : 0;
 }
 
+/** Whether the hosts of a cluster and its auth service can be told from impostors; of one that was just linked, only hosts may be. */
+export const knowsCluster = (
+  { tlsAuthorities, hostAuthorities }: Pick<Credentials, "tlsAuthorities" | "hostAuthorities">,
+  name: string,
+): boolean =>
+  hostAuthorities.some(({ cluster }) => cluster === name) &&
+  tlsAuthorities.some((pem) => readSubject(pem).commonName === name);
+
 /** The roles that the login was given. */
 export const rolesOf = ({ tls }: Credentials): readonly string[] =>
   tls ? (readSubject(tls.cert).organizations ?? []) : [];

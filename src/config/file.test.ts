@@ -29,6 +29,8 @@ suite("configuration file", () => {
       exec_recording_limit: 10_485_760,
       audit_events_uri: [],
       trusted_clusters: [],
+      authorities: [],
+      reverse_tunnels: [],
     });
     assert.deepEqual(file.ssh_service, {
       enabled: true,
@@ -297,7 +299,7 @@ suite("configuration file", () => {
     ["auth_servce: {}", 't.yaml:1:1: unknown key "auth_servce"; did you mean "auth_service"?'],
     [
       "auth_service:\n  enabled: yes\n  x: 1\nssh_service:\n  pam:\n    zzz: 1",
-      't.yaml:3:3: auth_service: unknown key "x"; known here: enabled, cluster_name, listen_addr, public_addr, tokens, authentication, session_recording, proxy_checks_host_keys, client_idle_timeout, disconnect_expired_cert, keep_alive_interval, keep_alive_count_max, license_file, proxy_protocol, exec_recording_limit, audit_events_uri, audit_sessions_uri, trusted_clusters\nt.yaml:6:5: ssh_service.pam: unknown key "zzz"; known here: enabled, service_name',
+      't.yaml:3:3: auth_service: unknown key "x"; known here: enabled, cluster_name, listen_addr, public_addr, tokens, authentication, session_recording, proxy_checks_host_keys, client_idle_timeout, disconnect_expired_cert, keep_alive_interval, keep_alive_count_max, license_file, proxy_protocol, exec_recording_limit, audit_events_uri, audit_sessions_uri, trusted_clusters, authorities, reverse_tunnels\nt.yaml:6:5: ssh_service.pam: unknown key "zzz"; known here: enabled, service_name',
     ],
     ["auth_service:\n  enabled: maybe", 't.yaml:2:12: auth_service.enabled: "maybe" is neither yes nor no'],
     ["ssh_service: []", "t.yaml:1:14: ssh_service: wants keys with values"],
@@ -392,21 +394,39 @@ suite("configuration file", () => {
         "auth_service:",
         "  kubeconfig_file: /k",
         "  domain_name: d",
+        "  authorities: [{type: HOST, domain_name: a, checking_keys: k, signing_keys: [/s]}]",
+        "  reverse_tunnels: {domain_name: a, addresses: 'a:3024'}",
         "  oidc_connectors: [{id: x}]",
         "  trusted_clusters: [{key_file: k, allow_logins: a, tunnel_addr: t}]",
+        "proxy_service: {reverse_tunnels: [x]}",
       ].join("\n"),
       "t.yaml",
     );
     assert.equal(file.ssh_service.pam.enabled, true);
     assert.deepEqual(file.ssh_service.labels, { a: "top" });
     assert.deepEqual(file.auth_service.trusted_clusters, []);
+    assert.deepEqual(file.auth_service.authorities, [
+      {
+        type: "host",
+        domain_name: "a",
+        checking_keys: ["k"],
+        checking_key_files: [],
+        signing_keys: [{ file: "/s" }],
+        signing_key_files: [],
+        allowed_logins: [],
+      },
+    ]);
+    assert.deepEqual(file.auth_service.reverse_tunnels, [
+      { domain_name: "a", addresses: ["a:3024"], dial_addrs: [] },
+    ]);
     assert.deepEqual(warnings, [
       "t.yaml:3: teleport.ssh_service: ssh_service belongs at the left margin; it is read as if it stood there",
       "t.yaml:2: teleport.seed_config: is ignored",
       "t.yaml:9: auth_service.kubeconfig_file: is ignored; set it under proxy_service.kubernetes",
       "t.yaml:10: auth_service.domain_name: is ignored; use cluster_name",
-      "t.yaml:11: auth_service.oidc_connectors: is ignored; create an oidc resource with tctl",
-      "t.yaml:12: auth_service.trusted_clusters: entries with key_file are ignored; write them with name, token and web_proxy_addr",
+      "t.yaml:13: auth_service.oidc_connectors: is ignored; create an oidc resource with tctl",
+      "t.yaml:15: proxy_service.reverse_tunnels: is ignored; set it under auth_service",
+      "t.yaml:14: auth_service.trusted_clusters: entries with key_file are ignored; write them with name, token and web_proxy_addr",
     ]);
   });
 
@@ -456,6 +476,8 @@ suite("configuration file", () => {
     `auth_service: {tokens: ["nobody:${planted}"]}`,
     `auth_service: {tokens: [":${planted}"]}`,
     `auth_service: {trusted_clusters: [{token: {a: ${planted}}}]}`,
+    `auth_service: {authorities: [{type: host, signing_keys: [{a: ${planted}}]}]}`,
+    `auth_service: {authorities: [{type: host, signing_keys: ${planted}}]}`,
     `"${planted}`,
     `auth_token: [ ${planted} ${planted}: x`,
   ]) {

@@ -217,7 +217,25 @@ const trustedCluster = section({
   token: secret,
   tunnel_addr: text.optional(),
   web_proxy_addr: text,
-  role_map: list(section({ remote: text, local: list(text) })).prefault([]),
+  role_map: list(section({ remote: text, local: list(text) })).optional(),
+  roles: list(text).optional(),
+});
+
+/** Another cluster's authority by its SSH keys, as older files have it (CFG-61). */
+const authority = section({
+  type: choice(["user", "host"]),
+  domain_name: text,
+  checking_keys: list(text).prefault([]),
+  checking_key_files: list(path).prefault([]),
+  signing_keys: list(secret).prefault([]),
+  signing_key_files: list(path).prefault([]),
+  allowed_logins: list(text).prefault([]),
+});
+/** Where the reverse tunnels of such a cluster are. */
+const reverseTunnel = section({
+  domain_name: text,
+  addresses: list(text).prefault([]),
+  dial_addrs: list(text).prefault([]),
 });
 
 const authService = section({
@@ -247,6 +265,8 @@ const authService = section({
   audit_events_uri: auditEventsUri.prefault([]),
   audit_sessions_uri: auditSessionsUri.optional(),
   trusted_clusters: list(trustedCluster).prefault([]),
+  authorities: list(authority).prefault([]),
+  reverse_tunnels: list(reverseTunnel).prefault([]),
 });
 
 const labelName = scalar("a name", (name) => {

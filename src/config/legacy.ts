@@ -8,10 +8,8 @@ const isMap = (value: unknown): value is Maps =>
 
 const services = ["auth_service", "ssh_service", "proxy_service"];
 
-/** Keys of older files that have no meaning any more, anywhere (CFG-61), and what to say about some of them. */
+/** Keys of older files that have no meaning any more, anywhere, or not at a section's own level (CFG-61), and what to say about some of them. */
 const ignored: Readonly<Record<string, string>> = {
-  authorities: "put authorities back with tctl create -f",
-  reverse_tunnels: "",
   domain_name: "use cluster_name",
   addresses: "",
   checking_keys: "",
@@ -23,15 +21,18 @@ const ignored: Readonly<Record<string, string>> = {
   ca_cert_file: "",
   rates: "",
 };
+/** What the auth service takes. */
+const ofAuth = { authorities: "set it under auth_service", reverse_tunnels: "set it under auth_service" };
 /** The same in one section: key → advice. */
 const ignoredIn: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-  teleport: { seed_config: "" },
+  teleport: { seed_config: "", ...ofAuth },
   auth_service: {
     kubeconfig_file: "set it under proxy_service.kubernetes",
     oidc_connectors: "create an oidc resource with tctl",
     u2f: "set authentication.u2f",
   },
-  ssh_service: { namespace: "" },
+  ssh_service: { namespace: "", ...ofAuth },
+  proxy_service: ofAuth,
 };
 
 /**

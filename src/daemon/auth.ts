@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type Auth, authApi, handlers, openAuth } from "#auth";
+import { type Auth, authApi, handlers, openAuth, otherClustersOfFile } from "#auth";
 import { measured, openBackend } from "#backend";
 import { type Config, load } from "#config";
 import { type Millis, second } from "#core/clock";
@@ -15,6 +15,7 @@ import { type Asked, IdentityKeeper } from "./identity.ts";
 import { license } from "./license.ts";
 import { requestRates } from "./limits.ts";
 import { hostAuthorities } from "./member.ts";
+import { otherClusters } from "./other-clusters.ts";
 import { hostAuthorityOf, rotationOf } from "./rotation.ts";
 import { refuseSecondAuth } from "./second-auth.ts";
 import type { World } from "./world.ts";
@@ -126,7 +127,8 @@ export async function authRole(config: Config, world: World, stack: AsyncDisposa
   const announcer = auth.announcer(record, world.leaving);
   keeper.onServed(() => announcer.changed());
   stack.defer(auth.onAuthorities(() => announcer.changed()));
-  return { auth, services: [keeper, adminKeeper, door, announcer, auth.rotations.service] };
+  const others = otherClustersOfFile(auth, otherClusters(config), hostId);
+  return { auth, services: [keeper, adminKeeper, door, announcer, auth.rotations.service, others] };
 }
 
 /** By which members find this auth server. A port in `advertise_ip` is the node's, unless there is none here. */

@@ -1,6 +1,7 @@
 import { access, constants, readFile, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { parseDestination } from "#audit";
+import { checkFileLink, readTrust } from "#auth";
 import { type Config, load, type SecretSource } from "#config";
 import { type Clock, systemClock } from "#core/clock";
 import { Fault } from "#core/errors";
@@ -8,6 +9,7 @@ import { recordingsFolder } from "./audit.ts";
 import { dataDirWarning } from "./data-dir.ts";
 import { license } from "./license.ts";
 import { notYet } from "./not-yet.ts";
+import { fileTrust } from "./other-clusters.ts";
 import { operatorPair } from "./web-cert.ts";
 
 /** One thing to know about a configuration before it is started with. */
@@ -53,6 +55,17 @@ export async function examine(config: Config, clock: Clock = systemClock): Promi
   if (auth.enabled) {
     for (const [i, { token }] of auth.tokens.entries())
       await tried(`auth_service.tokens.${i}`, () => readableSecret(token));
+    const { trusted_clusters: links, cluster_name } = auth;
+    for (const [i, link] of links.entries()) {
+      const key = `auth_service.trusted_clusters.${i}`;
+      await tried(key, () => checkFileLink(link, links.slice(0, i), cluster_name));
+      await tried(`${key}.token`, () => readableSecret(link.token));
+    }
+    await tried("auth_service.authorities", async () => {
+      const names = links.map(({ name }) => name);
+      const { warnings } = readTrust(await fileTrust(auth), cluster_name, names);
+      for (const text of warnings) found.push({ kind: "warning", text: `auth_service.authorities: ${text}` });
+    });
     const { backend, audit_events_uri, audit_sessions_uri } = teleport.storage;
     const { path } = backend;
     if (path !== undefined) await tried("teleport.storage.path", () => writableFolder(path));

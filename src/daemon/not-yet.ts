@@ -19,7 +19,6 @@ export function notYet({ auth_service, proxy_service, ssh_service }: Config): st
   if (refused.length > 0) throw new Fault("bad_parameter", refused.join("\n"));
 
   const asked = {
-    "auth_service.trusted_clusters": auth_service.enabled && auth_service.trusted_clusters.length > 0,
     "proxy_service.kubernetes": proxy_service.enabled && proxy_service.kubernetes.enabled,
   };
   return Object.entries(asked)

@@ -22,6 +22,8 @@ const Rotation = z.strictObject({
     .optional(),
 });
 
+const tlsPair = z.strictObject({ cert: z.string(), key: z.string().optional() });
+
 /** A certificate authority (OVW-13..15, RES-34). The lists hold more than one entry during a rotation; the first signs. */
 export const CertAuthority = z.strictObject({
   kind: z.literal("cert_authority"),
@@ -35,7 +37,7 @@ export const CertAuthority = z.strictObject({
     /** SSH private keys, OpenSSH format, same order. Absent unless secrets were asked for by one who may see them. */
     signing_keys: z.array(z.string()).optional(),
     /** X.509 CA pairs, PEM; keys absent like `signing_keys`. */
-    tls_key_pairs: z.array(z.strictObject({ cert: z.string(), key: z.string().optional() })).min(1),
+    tls_key_pairs: z.array(tlsPair).min(1),
     roles: z.array(z.string()).optional(),
     role_map: z.array(z.strictObject({ remote: z.string(), local: z.array(z.string()) })).optional(),
     rotation: Rotation.optional(),
@@ -43,6 +45,14 @@ export const CertAuthority = z.strictObject({
 });
 export type CertAuthority = z.output<typeof CertAuthority>;
 export type AuthorityType = CertAuthority["spec"]["type"];
+
+/**
+ * An authority of another cluster in a link. Only its SSH keys may be known, as of one that stands in the file (CFG-61): then no
+ * X.509 certificate is taken for one of its own.
+ */
+export const LinkedAuthority = CertAuthority.extend({
+  spec: CertAuthority.shape.spec.extend({ tls_key_pairs: z.array(tlsPair) }),
+});
 
 export type Rotation = z.output<typeof Rotation>;
 

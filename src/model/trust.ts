@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { Millis } from "#core/clock";
 import { Fault } from "#core/errors";
-import { CertAuthority } from "./authority.ts";
+import { type CertAuthority, LinkedAuthority } from "./authority.ts";
 import { adminRoleName } from "./builtin.ts";
 import { valueMapper } from "./match.ts";
 import { Metadata, Time } from "./resource.ts";
@@ -50,13 +50,13 @@ export const RemoteCluster = z.strictObject({
 export type RemoteCluster = z.output<typeof RemoteCluster>;
 
 /** A trusted cluster as members know it: with its host and its user authority, public parts. Without its token. */
-export const TrustedLink = z.object({ resource: TrustedCluster, authorities: z.array(CertAuthority) });
+export const TrustedLink = z.object({ resource: TrustedCluster, authorities: z.array(LinkedAuthority) });
 export type TrustedLink = z.output<typeof TrustedLink>;
 
 /** A remote cluster as members know it: with its host authority, public part. */
 export const RemoteLink = z.object({
   resource: RemoteCluster,
-  authorities: z.array(CertAuthority),
+  authorities: z.array(LinkedAuthority),
   /** Which proxies of this cluster, by host id, have a tunnel to it, and when it was last heard there: milliseconds since the epoch. */
   tunnels: z.record(z.string(), z.number()).default({}),
 });

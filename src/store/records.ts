@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { CertAuthority, RemoteCluster, RemoteLink, ResourceName, Traits, TrustedCluster } from "#model";
+import { LinkedAuthority, RemoteCluster, RemoteLink, ResourceName, Traits, TrustedCluster } from "#model";
 
 // Records that are no resources: nobody lists or shows them, and no watch carries them.
 
@@ -148,6 +148,8 @@ export const HostRecord = z.strictObject({
 
 /** When the other cluster said what is known of its authorities, by its own clock in milliseconds: nothing older is taken. */
 const told = z.number().default(0);
+/** The file named the authorities, and nobody said them in an exchange (CFG-61). */
+const fromFile = z.literal(true).optional();
 
 /**
  * A cluster that this one trusts, with its authorities, public parts. They are kept here, apart from the cluster's own, so that only
@@ -156,17 +158,19 @@ const told = z.number().default(0);
 export const TrustedClusterRecord = z.strictObject({
   /** Without its token. */
   resource: TrustedCluster,
-  /** SHA-256 of the token that the link was made with, so that a file that has it is known again. */
-  tokenHash: z.string(),
-  authorities: z.array(CertAuthority),
+  /** SHA-256 of the token that the link was made with, so that a file that has it is known again; absent for one made without. */
+  tokenHash: z.string().optional(),
+  authorities: z.array(LinkedAuthority),
   told,
+  fromFile,
 });
 export type TrustedClusterRecord = z.output<typeof TrustedClusterRecord>;
 
 /** A cluster that trusts this one, with its host authority, public part; kept apart like those of a trusted cluster. */
 export const RemoteClusterRecord = z.strictObject({
   resource: RemoteCluster,
-  authorities: z.array(CertAuthority),
+  authorities: z.array(LinkedAuthority),
   tunnels: RemoteLink.shape.tunnels,
   told,
+  fromFile,
 });

@@ -4,7 +4,7 @@ import type { Clock } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { CertAuthority, Identity, SystemRole, TrustedLink } from "#model";
 import { systemRoles, Traits, userAuthorityOf } from "#model";
-import { readSubject, validity } from "#pki";
+import { readIssuer, readSubject, validity } from "#pki";
 
 /**
  * Who a TLS client is, by its certificate. Which CA signed it decides what it can be: only a host CA makes machines and
@@ -25,7 +25,13 @@ export function identify(
   const own = authorities.find(signs);
   const authority = own ?? trusted.flatMap((link) => userAuthorityOf(link) ?? []).find(signs);
   if (!authority || cert.ca) {
-    throw new Fault("access_denied", "your certificate is not of this cluster; log in or join again");
+    const link = authority ? undefined : trusted.find((one) => isKnownBySshOnly(one, certificate));
+    throw new Fault(
+      "access_denied",
+      link
+        ? `of the cluster ${link.resource.metadata.name}, which your certificate names, only the SSH keys are known here, not what signs certificates for TLS; it tells that itself as soon as there is a tunnel`
+        : "your certificate is not of this cluster; log in or join again",
+    );
   }
   const { notBefore, notAfter } = validity(certificate);
   const now = clock.now();
@@ -84,6 +90,11 @@ export function checkSource(identity: Identity, address: string): void {
     `certificate "${identity.user}" may not be used from ${address || "an unknown address"}`,
   );
 }
+
+/** Whether a certificate may be of a cluster that stands in the file by its SSH keys (CFG-61). Good for a sentence only. */
+const isKnownBySshOnly = (link: TrustedLink, certificate: Uint8Array): boolean =>
+  userAuthorityOf(link)?.spec.tls_key_pairs.length === 0 &&
+  readIssuer(certificate) === link.resource.metadata.name;
 
 function signed(authority: string, cert: X509Certificate): boolean {
   const ca = new X509Certificate(authority);

@@ -11,6 +11,8 @@ interface OutgoingOptions {
   readonly method?: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string;
+  /** Gives up. */
+  readonly signal?: AbortSignal;
 }
 
 const patience: Millis = 20 * second;
@@ -25,7 +27,7 @@ export function outgoing(
   clock: Clock,
   { clear = [], anyCertificate = false }: { clear?: readonly string[]; anyCertificate?: boolean } = {},
 ): Outgoing {
-  return async (text, { method = "GET", headers = {}, body } = {}) => {
+  return async (text, { method = "GET", headers = {}, body, signal } = {}) => {
     const url = new URL(text);
     const isClear = url.protocol === "http:" && clear.includes(url.origin) && isLoopback(url.hostname);
     if (url.protocol !== "https:" && !isClear)
@@ -40,6 +42,9 @@ export function outgoing(
       reject(new Fault("unreachable", `${url.origin} ${why}`));
       sent.destroy();
     };
+    const giveUp = (): void => fail("is not waited for any more");
+    signal?.addEventListener("abort", giveUp, { once: true });
+    if (signal?.aborted) giveUp();
     const over = new AbortController();
     clock.sleep(patience, over.signal, { background: true }).then(
       () => fail(`did not answer within ${patience / second} s`),
@@ -72,6 +77,7 @@ export function outgoing(
       return await promise;
     } finally {
       over.abort();
+      signal?.removeEventListener("abort", giveUp);
     }
   };
 }

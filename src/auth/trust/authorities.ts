@@ -108,7 +108,7 @@ function foreign({ clock }: Pick<Parts, "clock">, ca: CertAuthority, name: strin
   }
 }
 
-const authority = (
+export const authority = (
   type: AuthorityType,
   name: string,
   checking_keys: string[],

@@ -10,13 +10,21 @@ const webPort = 3080;
 
 /** Throws `bad_parameter` for what is not `host:port`, or would be read as something else in an address of the web. */
 export function checkAddress(field: string, text: string): string {
-  const { host, port } = parseAddress(text, webPort);
-  if (!/^[\w.:-]+$/.test(host) || port === 0)
-    throw new Fault(
-      "bad_parameter",
-      `${field}: ${JSON.stringify(text)} is not an address; write it as host:port`,
-    );
+  const wrong = (cause?: unknown): Fault =>
+    new Fault("bad_parameter", `${field}: ${JSON.stringify(text)} is not an address; write it as host:port`, {
+      cause,
+    });
+  const { host, port } = read();
+  if (!/^[\w.:-]+$/.test(host) || port === 0) throw wrong();
   return formatAddress({ host, port });
+
+  function read() {
+    try {
+      return parseAddress(text, webPort);
+    } catch (cause) {
+      throw Fault.is(cause, "bad_parameter") ? wrong(cause) : cause;
+    }
+  }
 }
 
 /**
@@ -26,13 +34,22 @@ export function checkAddress(field: string, text: string): string {
 export async function exchange(
   send: Outgoing,
   address: string,
-  { token, authorities }: { readonly token: string; readonly authorities: readonly CertAuthority[] },
+  {
+    token,
+    authorities,
+    signal,
+  }: {
+    readonly token: string;
+    readonly authorities: readonly CertAuthority[];
+    readonly signal?: AbortSignal;
+  },
 ): Promise<readonly CertAuthority[]> {
   const origin = `https://${address}`;
   const response = await send(`${origin}/v1${webPaths.trust}`, {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify({ token, certificate_authorities: authorities }),
+    ...(signal && { signal }),
   }).catch((err: unknown) => {
     throw inWords(err);
   });

@@ -120,7 +120,7 @@ export class RemoteClusters {
 }
 
 /** It has never called: that takes a tunnel (TC-15). */
-const offline = (name: string): RemoteCluster => ({
+export const offline = (name: string): RemoteCluster => ({
   kind: "remote_cluster",
   version: "v3",
   metadata: { name },

@@ -43,9 +43,15 @@ export class TrustedClusters {
     for (const about of now ? [now, given] : [given]) this.#require(now ? "update" : "create", about, caller);
     validateTrustedCluster(given);
     refuseExpired(given, this.#parts.clock.now());
-    if (!now) return { created: true, name: await this.#link(given, caller) };
+    if (!now) return { created: true, name: await this.#link(given, caller, {}) };
     await this.#update(given, caller, was);
     return { created: false, name };
+  }
+
+  /** Links this cluster to one that the file names, as often as it takes; answers the name that it goes by. */
+  link(given: TrustedCluster, caller: Caller, attempt: Attempt): Promise<string> {
+    this.#require("create", given, caller);
+    return this.#link(given, caller, attempt);
   }
 
   /** Ends the trust from this side: the other cluster's authorities are forgotten (TC-12). Throws `not_found`. */
@@ -57,26 +63,27 @@ export class TrustedClusters {
     await record(this.#parts, { code: "T4192I", user: caller.name, name });
   }
 
-  async #link(given: TrustedCluster, caller: Caller): Promise<string> {
+  async #link(given: TrustedCluster, caller: Caller, attempt: Attempt): Promise<string> {
     const about = { user: caller.name, addr: given.spec.web_proxy_addr };
     try {
-      const name = await this.#establish(given, caller);
+      const name = await this.#establish(given, caller, attempt.signal);
       await record(this.#parts, { code: "T4190I", ...about, name, success: true });
       return name;
     } catch (err) {
       const error = err instanceof Fault ? err.message : "internal error";
-      await record(this.#parts, {
-        code: "T4190W",
-        ...about,
-        name: given.metadata.name,
-        success: false,
-        error,
-      });
+      if (attempt.isNews?.(error) ?? true)
+        await record(this.#parts, {
+          code: "T4190W",
+          ...about,
+          name: given.metadata.name,
+          success: false,
+          error,
+        });
       throw err;
     }
   }
 
-  async #establish(given: TrustedCluster, caller: Caller): Promise<string> {
+  async #establish(given: TrustedCluster, caller: Caller, signal?: AbortSignal): Promise<string> {
     const parts = this.#parts;
     const { token, ...spec } = given.spec;
     const wanted = given.metadata.name;
@@ -92,6 +99,7 @@ export class TrustedClusters {
     const came = await exchange(this.#send, address, {
       token,
       authorities: await ownAuthorities(parts, ["host"]),
+      ...(signal && { signal }),
     });
     const { name, authorities } = await foreignAuthorities(parts, came, ["host", "user"]).catch(
       (cause: unknown) => {
@@ -149,11 +157,21 @@ export class TrustedClusters {
   }
 }
 
+/** One of several to make the same link. */
+interface Attempt {
+  /** Whether this reason of a failure is to be written down; it is unless told otherwise. */
+  readonly isNews?: (error: string) => boolean;
+  readonly signal?: AbortSignal;
+}
+
 const taken = (name: string): Fault =>
   new Fault("already_exists", `trusted cluster ${JSON.stringify(name)} already exists`);
 
-/** A link stays what it was made as, but for whether it is enabled (TC-09). What it was made with need not be given again. */
-function refuseChanges({ resource, tokenHash }: TrustedClusterRecord, given: TrustedCluster): void {
+/**
+ * A link stays what it was made as, but for whether it is enabled (TC-09). What it was made with need not be given again. Throws
+ * `bad_parameter`.
+ */
+export function refuseChanges({ resource, tokenHash }: TrustedClusterRecord, given: TrustedCluster): void {
   const { token, web_proxy_addr, tunnel_addr, role_map, roles } = given.spec;
   const now = resource.spec;
   const refuse = (what: string): never => {
@@ -162,7 +180,7 @@ function refuseChanges({ resource, tokenHash }: TrustedClusterRecord, given: Tru
       `can not update ${what} for existing trusted cluster ${JSON.stringify(given.metadata.name)}; tctl rm it and create it anew, with a new token`,
     );
   };
-  if (token !== undefined && !sameSecret(sha256(token), tokenHash)) refuse("token");
+  if (token !== undefined && !(tokenHash && sameSecret(sha256(token), tokenHash))) refuse("token");
   if (web_proxy_addr !== now.web_proxy_addr) refuse("proxy address");
   if (tunnel_addr !== now.tunnel_addr) refuse("tunnel address");
   if (!isDeepStrictEqual([role_map, roles], [now.role_map, now.roles])) refuse("role map");

@@ -1,3 +1,4 @@
+import { knowsCluster } from "#client";
 import type { TshContext } from "./globals.ts";
 import type { Home, Login } from "./home.ts";
 import { needLogin } from "./log-in.ts";
@@ -20,8 +21,7 @@ export async function needLoginTo(
   const login = await needLogin(context, home);
   const { profile, credentials } = login;
   const cluster = context.flags.cluster ?? profile.cluster;
-  const isKnown =
-    cluster === profile.rootCluster || credentials.hostAuthorities.some((one) => one.cluster === cluster);
+  const isKnown = cluster === profile.rootCluster || knowsCluster(credentials, cluster);
   // Without a TLS certificate there is nobody to ask; the host's own refusal says what is missing.
   if (isKnown || !credentials.tls) return { login, cluster };
   await using proxy = await openProxy(context, login, { quiet: true });

@@ -5,6 +5,7 @@ import {
   AuthServer,
   CertAuthority,
   ClusterConfig,
+  LinkedAuthority,
   Node,
   ProxyServer,
   RemoteLink,
@@ -118,7 +119,7 @@ export const clusterCalls = {
   "cluster.ca": call({ input: none, output: z.object({ tls_ca_certs: z.array(z.string()) }), allow: anyone }),
   "authorities.list": call({
     input: z.strictObject({ type: z.enum(["user", "host"]).optional(), secrets: z.boolean().default(false) }),
-    output: z.array(CertAuthority),
+    output: z.array(LinkedAuthority),
     allow: (caller, { secrets }) => (secrets ? admin(caller) : member(caller)),
   }),
   /**
