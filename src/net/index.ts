@@ -14,10 +14,11 @@ export { parse } from "./http/parse.ts";
 export { addressesOf, addressesOfAll } from "./lookup.ts";
 export { memorySockets } from "./memory-socket.ts";
 export { lookAhead } from "./opening.ts";
+export { type DialOut, type Outbound, outbound } from "./outbound.ts";
 export { isNearby, readProxyLine } from "./proxy-line.ts";
 export { RequestRates } from "./rates.ts";
 export { inRanges, sourceOf } from "./source.ts";
-export { checkTlsPair, type TlsPair, tlsCiphers } from "./tls.ts";
+export { checkTlsPair, type TlsPair, tlsCiphers, trustedAuthorities } from "./tls.ts";
 export type { App, Reply, Request };
 
 /** The HTTP set-up every server of ours shares. Fastify is heavy, so it loads here and not with this door. */
