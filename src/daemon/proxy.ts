@@ -7,7 +7,16 @@ import { type Millis, minute } from "#core/clock";
 import type { Service } from "#core/service";
 import type { Mirror } from "#mirror";
 import { access, type ProxyServer as ProxyRecord, type ResourceKind, type User, type Verb } from "#model";
-import { type Address, dialFirst, door, formatAddress, isNearby, listenHttps, tlsCiphers } from "#net";
+import {
+  type Address,
+  dialFirst,
+  door,
+  formatAddress,
+  type HttpsDoor,
+  isNearby,
+  listenHttps,
+  tlsCiphers,
+} from "#net";
 import { ProxyServer } from "#proxy";
 import { dialPolicy } from "#tunnel";
 import { authIsAway, webApi } from "#webapi";
@@ -110,7 +119,14 @@ export async function proxyRole(
   return [ssh, webDoor(config, world, member, mirror), unawaited(announced, mirror)];
 }
 
-function webDoor(config: Config, world: World, member: Member, mirror: Mirror): Service {
+/** `tunnels`: takes what begins with `SSH-` at the web port, where tunnels are served there too (OVW-12). */
+function webDoor(
+  config: Config,
+  world: World,
+  member: Member,
+  mirror: Mirror,
+  tunnels?: HttpsDoor["ssh"],
+): Service {
   const { proxy_service: own, teleport } = config;
   const { clock, random, version } = world;
   const log = world.log.with({ component: "web" });
@@ -159,6 +175,7 @@ function webDoor(config: Config, world: World, member: Member, mirror: Mirror): 
         ...(own.proxy_protocol && { mayBring: isNearby }),
         // The balancer may encrypt again or not (LB-01).
         ...(config.process.insecure && { mayBeClear: isNearby }),
+        ...(tunnels && { ssh: tunnels }),
         ciphers: tlsCiphers(teleport.ciphersuites),
         maxConnections: teleport.connection_limits.max_connections,
         listen: world.listeners.listen,

@@ -9,7 +9,7 @@ import type { App, AppOptions, Reply, Request } from "./http/app.ts";
 
 export { AddressBuckets, clientAddress } from "./http/clients.ts";
 export { checkCsrf, csrfToken, heldCsrfToken } from "./http/csrf.ts";
-export { type HttpsListener, listenHttps } from "./http/listen.ts";
+export { type HttpsDoor, type HttpsListener, listenHttps } from "./http/listen.ts";
 export { parse } from "./http/parse.ts";
 export { addressesOf, addressesOfAll } from "./lookup.ts";
 export { memorySockets } from "./memory-socket.ts";
