@@ -1,20 +1,25 @@
 // A cluster behind an HTTP proxy: what goes through it to another cluster, what does not, and which proxies may not be.
 import assert from "node:assert/strict";
 import { readFile, writeFile } from "node:fs/promises";
-import { connect } from "node:net";
+import { connect, isIP } from "node:net";
 import { after, before, suite, test } from "node:test";
 import { makeSelfSigned } from "#pki";
-import { type ConnectProxy, ownAddress, startConnectProxy } from "../support/connect-proxy.ts";
+import {
+  type ConnectProxy,
+  ownHost,
+  skipUnlessOwnHost,
+  startConnectProxy,
+} from "../support/connect-proxy.ts";
 import type { Ran } from "../support/run.ts";
 import { type Server, serve } from "../support/sockets.ts";
 import { type Cluster, startCluster } from "./cluster.ts";
 import { type Daemon, programs, startDaemon } from "./daemon.ts";
 
-const here = ownAddress ?? "";
+const here = ownHost ?? "";
 const site = "main.example.com";
 
 suite("a cluster behind an HTTP proxy", {
-  skip: ownAddress === undefined && "has no address but loopback ones",
+  skip: skipUnlessOwnHost,
 }, () => {
   const stack = new AsyncDisposableStack();
   let main: Cluster;
@@ -30,7 +35,11 @@ suite("a cluster behind an HTTP proxy", {
   before(async () => {
     main = stack.use(await startCluster({ config: { proxy_service: { public_addr: [`${site}:3080`] } } }));
     const { web } = main.ports;
-    const pair = await makeSelfSigned({ commonName: "gate", dnsNames: [], ips: [here], now: Date.now() });
+    const pair = await makeSelfSigned({
+      commonName: "gate",
+      ...(isIP(here) ? { dnsNames: [], ips: [here] } : { dnsNames: [here], ips: [] }),
+      now: Date.now(),
+    });
     const bundle = main.folder.at("trusted.pem");
     await writeFile(
       bundle,
@@ -107,7 +116,11 @@ suite("a cluster behind an HTTP proxy", {
   });
 
   test("ACC-43: bare host:port is a proxy too; what NO_PROXY lists is reached directly", async () => {
-    await again(["--insecure"], `http_proxy=${here}:${plain.port}`, `NO_PROXY=.internal,${here}/32`);
+    await again(
+      ["--insecure"],
+      `http_proxy=${here}:${plain.port}`,
+      `NO_PROXY=.internal,${here}${isIP(here) ? "/32" : ""}`,
+    );
     for (const address of [`${site}:3080`, direct.name]) {
       const { code, err } = await link(address);
       assert.equal(code, 0, err);

@@ -1,14 +1,27 @@
+import { lookup } from "node:dns/promises";
 import { once } from "node:events";
 import { createServer as createPlain } from "node:http";
 import { createServer } from "node:https";
 import { type AddressInfo, connect, type Socket } from "node:net";
-import { networkInterfaces } from "node:os";
+import { hostname, networkInterfaces } from "node:os";
 import type { Duplex } from "node:stream";
 
 /** An address of this machine that is no loopback one: proxies at such are refused, and targets at such not proxied. */
 export const ownAddress = Object.values(networkInterfaces())
   .flat()
   .find((at) => at?.family === "IPv4" && !at.internal)?.address;
+
+/** That address, or, on a machine without networks, its name, if that means something there. */
+export const ownHost =
+  ownAddress ??
+  (await lookup(hostname()).then(
+    () => (/^localhost\b/i.test(hostname()) ? undefined : hostname()),
+    () => undefined,
+  ));
+
+/** For `skip`: why no proxy can be played here. */
+export const skipUnlessOwnHost =
+  ownHost === undefined && "this machine has no address and no name but loopback ones";
 
 /** An HTTP proxy that connects what `targets` names, as `host:port`, to ports of 127.0.0.1, and refuses all else. */
 export interface ConnectProxy extends AsyncDisposable {
