@@ -226,9 +226,12 @@ suite("connections to the outside", () => {
     stack.defer(() => void server.close());
     const { port } = server.address() as AddressInfo;
     const proxied = { HTTP_PROXY: "http://127.0.0.1:1" };
-    for (const NO_PROXY of [`${here}/32`, `x, ${here}:${port}`, "main.example.com"]) {
+    for (const NO_PROXY of [`${ownAddress}/32`, `x, ${ownAddress}:${port}`, "main.example.com"]) {
       const { dial } = outbound({ ...proxied, NO_PROXY }, systemClock);
-      const socket = await dial({ host: "main.example.com", port, addresses: [here] }, patience());
+      const socket = await dial(
+        { host: "main.example.com", port, addresses: [ownAddress ?? ""] },
+        patience(),
+      );
       assert.equal(await firstBytes(socket), "direct");
     }
   });
