@@ -15,6 +15,7 @@ import {
   ResourceName,
   type TrustedLink,
 } from "#model";
+import type { DialOut } from "#net";
 import { openStore, type Store, withLock } from "#store";
 import { type Callers, callers } from "./access/callers.ts";
 import { recordRefusal } from "./access/refusals.ts";
@@ -45,6 +46,8 @@ export interface AuthOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  /** For what lies outside of the cluster: identity providers, other clusters. */
+  readonly dial: DialOut;
   /** A line to the operator whatever the log's severity (AUTH-17); to the log by default. */
   readonly warn?: (line: string) => void;
   readonly issueMeter?: IssueMeter;

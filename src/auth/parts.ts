@@ -2,6 +2,7 @@ import type { Clock } from "#core/clock";
 import type { Log } from "#core/log";
 import type { Random } from "#core/random";
 import type { AuthPreference, ClusterConfig, JoinRole } from "#model";
+import type { DialOut } from "#net";
 import type { Store } from "#store";
 import type { AuditLog } from "./audit.ts";
 import type { Issuing } from "./certificates/issuing.ts";
@@ -39,6 +40,8 @@ export interface Parts {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  /** For what lies outside of the cluster: identity providers, other clusters. */
+  readonly dial: DialOut;
   readonly config: AuthConfig;
   readonly issuing: Issuing;
   readonly clusterId: string;

@@ -84,6 +84,7 @@ export async function authRole(config: Config, world: World, stack: AsyncDisposa
       clock,
       random,
       log,
+      dial: world.dialOut,
       warn: world.warn,
       issueMeter: metrics.issuing,
     }),

@@ -14,7 +14,16 @@ import {
   type User,
   type Verb,
 } from "#model";
-import { type Address, dialFirst, door, formatAddress, isNearby, listenHttps, tlsCiphers } from "#net";
+import {
+  type Address,
+  dialFirst,
+  door,
+  formatAddress,
+  type HttpsDoor,
+  isNearby,
+  listenHttps,
+  tlsCiphers,
+} from "#net";
 import { ProxyServer } from "#proxy";
 import { dialPolicy } from "#tunnel";
 import { authIsAway, webApi } from "#webapi";
@@ -117,10 +126,23 @@ export async function proxyRole(
     log,
   });
   rotating.onChange(() => announced.changed());
-  return [ssh, webDoor(config, world, member, mirror), ...linked.services, unawaited(announced, mirror)];
+  // The tunnels first: what comes for them at the web port finds them there.
+  return [
+    ssh,
+    ...linked.services,
+    webDoor(config, world, member, mirror, linked.atWebPort),
+    unawaited(announced, mirror),
+  ];
 }
 
-function webDoor(config: Config, world: World, member: Member, mirror: Mirror): Service {
+/** `tunnels`: takes what begins with `SSH-` at the web port, where tunnels are served there too (OVW-12). */
+function webDoor(
+  config: Config,
+  world: World,
+  member: Member,
+  mirror: Mirror,
+  tunnels?: HttpsDoor["ssh"],
+): Service {
   const { proxy_service: own, teleport } = config;
   const { clock, random, version } = world;
   const log = world.log.with({ component: "web" });
@@ -171,6 +193,7 @@ function webDoor(config: Config, world: World, member: Member, mirror: Mirror): 
         ...(own.proxy_protocol && { mayBring: isNearby }),
         // The balancer may encrypt again or not (LB-01).
         ...(config.process.insecure && { mayBeClear: isNearby }),
+        ...(tunnels && { ssh: tunnels }),
         ciphers: tlsCiphers(teleport.ciphersuites),
         maxConnections: teleport.connection_limits.max_connections,
         listen: world.listeners.listen,

@@ -10,7 +10,7 @@ import type { Log } from "#core/log";
 import { systemRandom } from "#core/random";
 import { runAll, type Service } from "#core/service";
 import type { Mirror } from "#mirror";
-import { formatAddress } from "#net";
+import { formatAddress, type Outbound, outbound } from "#net";
 import { isRunning, ownMark } from "#session";
 import { authRole } from "./auth.ts";
 import { AuthServers } from "./auth-servers.ts";
@@ -78,6 +78,8 @@ export async function startDaemon(given: Config, parts: DaemonParts, told: Abort
   const takesOver = own.parent !== undefined && companion === undefined;
   const leaving = new Leaving({ replaced: takesOver });
   const listeners = new Listeners(own.parent?.inherited ?? []);
+  const out = outbound(own.env, clock);
+  if (companion === undefined) tellOf(out, log);
   const hostId = await hostUuid(given.teleport.data_dir);
   const lifecycle = new Lifecycle(
     {
@@ -103,6 +105,7 @@ export async function startDaemon(given: Config, parts: DaemonParts, told: Abort
     hostDir: given.teleport.data_dir,
     owner: { mark: ownMark(), lives: isRunning },
     listeners,
+    dialOut: out.dial,
     leaving,
     health,
     clock,
@@ -145,6 +148,17 @@ export async function startDaemon(given: Config, parts: DaemonParts, told: Abort
   const engine = thisEngine();
   if (engine) services.push(idleMemory(engine, clock));
   await runAll(services, signal);
+}
+
+/** By which way this process reaches other clusters and identity providers, when it is no plain one (CON-03). */
+function tellOf({ proxy, refusal }: Outbound, log: Log): void {
+  if (refusal !== undefined)
+    log.error("no connections to other clusters and identity providers", { error: refusal });
+  else if (proxy)
+    log.info("connections to other clusters and identity providers go through a proxy", {
+      variable: proxy.variable,
+      proxy: formatAddress(proxy.address),
+    });
 }
 
 /** What the operator asks for is seen whatever the least severity that is logged. */

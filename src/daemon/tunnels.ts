@@ -1,11 +1,20 @@
+import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Config } from "#config";
-import { type Millis, second } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
 import type { Service } from "#core/service";
 import type { Mirror } from "#mirror";
-import { type Address, addressesOf, dial, door, formatAddress, isNearby, parseAddress } from "#net";
+import {
+  type Address,
+  addressesOf,
+  type DialOut,
+  door,
+  formatAddress,
+  type HttpsDoor,
+  isNearby,
+  parseAddress,
+} from "#net";
 import { openForTunnel, type ReachOptions } from "#proxy";
 import type { Signer } from "#ssh/keys";
 import { Agents, type DialRequest, TunnelHub } from "#tunnel";
@@ -18,12 +27,11 @@ import type { World } from "./world.ts";
 /** Where tunnels are taken when nothing else is said. */
 const tunnelPort = 3024;
 
-/** One address that drops packets must not keep us from the next. */
-const dialPatience: Millis = 10 * second;
-
 /** The tunnels of a proxy: those of clusters that trust this one, and those to clusters that it trusts. */
 export interface Tunnels {
   readonly services: readonly Service[];
+  /** Takes calls that come to the web port, where that is the tunnels' too (OVW-12). */
+  readonly atWebPort: HttpsDoor["ssh"];
   /** Opens something in a cluster that trusts this one. */
   readonly dial: (cluster: string, request: DialRequest, signal: AbortSignal) => Promise<Duplex>;
 }
@@ -93,7 +101,7 @@ export function tunnels(
           signal,
         ),
       heartbeat: () => mirror.config().keep_alive_interval,
-      dial: inTurn(parseAddress(address, tunnelPort)),
+      dial: inTurn(parseAddress(address, tunnelPort), world.dialOut),
       onRenewed: (listener) => member.keeper.onRenewed(listener),
       leaving: world.leaving.begun,
       random,
@@ -107,21 +115,30 @@ export function tunnels(
       },
     };
   };
+  const isShared = formatAddress(own.tunnel_listen_addr) === formatAddress(own.web_listen_addr);
+  const called = door({
+    name: "tunnels",
+    address: own.tunnel_listen_addr,
+    setting: "proxy_service.tunnel_listen_addr",
+    gate: limits.gate,
+    handle: (socket, ends, signal, guest) => hub.handle(socket, ends, signal, guest),
+    onConnection: (socket) => world.metrics.traffic.add(socket),
+    // The web port is bound by whoever serves it, and hands over what is for this door.
+    listen: isShared ? async (_server, address) => address : world.listeners.listen,
+    onListening: (bound) =>
+      world.say(`[PROXY] Reverse tunnel service is starting on ${formatAddress(bound)}`),
+    log,
+  });
+  const atWebPort = (socket: Socket, remote: Address): void => {
+    world.metrics.traffic.add(socket);
+    if (!called.admit(socket, { remote, local: own.tunnel_listen_addr })) socket.destroy();
+  };
+  world.leaving.begun.addEventListener("abort", () => hub.leave(), { once: true });
   return {
     dial: (cluster, request, signal) => hub.dial(cluster, request, signal),
+    atWebPort: isShared ? atWebPort : undefined,
     services: [
-      door({
-        name: "tunnels",
-        address: own.tunnel_listen_addr,
-        setting: "proxy_service.tunnel_listen_addr",
-        gate: limits.gate,
-        handle: (socket, ends, signal, guest) => hub.handle(socket, ends, signal, guest),
-        onConnection: (socket) => world.metrics.traffic.add(socket),
-        listen: world.listeners.listen,
-        onListening: (bound) =>
-          world.say(`[PROXY] Reverse tunnel service is starting on ${formatAddress(bound)}`),
-        log,
-      }),
+      called,
       tunnelReports({
         tunnels: () => hub.tunnels.map(({ peer, heard }) => ({ cluster: peer.cluster, heard })),
         onChange: (listener) => hub.onTunnels(listener),
@@ -135,12 +152,13 @@ export function tunnels(
 }
 
 /** A name's addresses one after another, looked up anew each time (TUN-04). */
-function inTurn({ host, port }: Address): (signal: AbortSignal) => Promise<Duplex> {
+function inTurn({ host, port }: Address, dial: DialOut): (signal: AbortSignal) => Promise<Duplex> {
   let turn = 0;
   return async (signal) => {
-    const addresses = await addressesOf(host);
-    const address = addresses[turn++ % addresses.length] ?? host;
-    return dial({ host, port, addresses: [address] }, signal, dialPatience);
+    // A name that only an HTTP proxy on the way knows is left to that one.
+    const addresses = await addressesOf(host).catch(() => []);
+    const address = addresses[turn++ % addresses.length];
+    return dial({ host, port, ...(address !== undefined && { addresses: [address] }) }, signal);
   };
 }
 

@@ -3,6 +3,7 @@ import type { Leaving } from "#core/leaving";
 import type { Log } from "#core/log";
 import type { Owner } from "#core/owner";
 import type { Random } from "#core/random";
+import type { DialOut } from "#net";
 import type { Health } from "./health.ts";
 import type { Listeners } from "./listeners.ts";
 import type { Metrics } from "./metrics.ts";
@@ -26,6 +27,8 @@ export interface World {
   readonly own: OwnProcess;
   /** For every listener of this process, so that the next process can have it. */
   readonly listeners: Listeners;
+  /** To whatever lies outside of the cluster, through the proxy that the environment names (CON-01). */
+  readonly dialOut: DialOut;
   readonly leaving: Leaving;
   readonly health: Health;
   readonly metrics: Metrics;

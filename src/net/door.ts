@@ -67,7 +67,7 @@ export function door<S extends Duplex = Socket>(options: {
       server.on("connection", (socket) => {
         // Without a listener an error would end the process; the one who serves the socket hears of it by itself.
         socket.on("error", () => {});
-        const remote = end(socket.remoteAddress, socket.remotePort);
+        const remote = endOf(socket.remoteAddress, socket.remotePort);
         const entry = gate.enter(remote.host);
         if (typeof entry === "string") {
           socket.write(tooMany);
@@ -76,7 +76,7 @@ export function door<S extends Duplex = Socket>(options: {
         }
         socket.once("close", entry.leave);
         options.onConnection?.(socket);
-        const local = end(socket.localAddress, socket.localPort);
+        const local = endOf(socket.localAddress, socket.localPort);
         serve(socket, { remote, local }, entry.guest, signal);
       });
       const bound = await (options.listen ?? listen)(server, options.address, options.setting);
@@ -94,7 +94,8 @@ export function door<S extends Duplex = Socket>(options: {
 /** A line before the version line is the one thing that may be said here (RFC 4253 §4.2). */
 const tooMany = "Too many connections; try again later\r\n";
 
-const end = (host: string | undefined, port: number | undefined): Address => ({
+/** One end of a socket. */
+export const endOf = (host: string | undefined, port: number | undefined): Address => ({
   host: host?.replace(/^::ffff:(?=\d+\.)/, "") ?? "unknown",
   port: port ?? 0,
 });

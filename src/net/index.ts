@@ -9,15 +9,16 @@ import type { App, AppOptions, Reply, Request } from "./http/app.ts";
 
 export { AddressBuckets, clientAddress } from "./http/clients.ts";
 export { checkCsrf, csrfToken, heldCsrfToken } from "./http/csrf.ts";
-export { type HttpsListener, listenHttps } from "./http/listen.ts";
+export { type HttpsDoor, type HttpsListener, listenHttps } from "./http/listen.ts";
 export { parse } from "./http/parse.ts";
 export { addressesOf, addressesOfAll } from "./lookup.ts";
 export { memorySockets } from "./memory-socket.ts";
 export { lookAhead } from "./opening.ts";
+export { type DialOut, type Outbound, outbound } from "./outbound.ts";
 export { isNearby, readProxyLine } from "./proxy-line.ts";
 export { RequestRates } from "./rates.ts";
 export { inRanges, sourceOf } from "./source.ts";
-export { checkTlsPair, type TlsPair, tlsCiphers } from "./tls.ts";
+export { checkTlsPair, type TlsPair, tlsCiphers, trustedAuthorities } from "./tls.ts";
 export type { App, Reply, Request };
 
 /** The HTTP set-up every server of ours shares. Fastify is heavy, so it loads here and not with this door. */

@@ -12,24 +12,34 @@ export interface OpeningOptions {
   readonly patience: Millis;
   /** What serves a connection that begins with this byte; undefined: the server itself. */
   readonly elsewhere?: (first: number, peer: string) => Server | undefined;
+  /** Takes the connections that begin with `SSH-`, with these bytes and all else in it; undefined: they are as any others. */
+  readonly ssh?: (socket: Socket) => void;
 }
 
 /**
  * Has the first bytes of each connection looked at before `server` serves it: a PROXY line is taken off, and the address
  * that it names is from then on the socket's `remoteAddress`, for TLS sockets too. For protocols whose clients speak first.
  */
-export function lookAhead(server: Server, { mayBring, brought, patience, elsewhere }: OpeningOptions): void {
+export function lookAhead(
+  server: Server,
+  { mayBring, brought, patience, elsewhere, ssh }: OpeningOptions,
+): void {
   const claimed = new Map<string, Address>();
   const own = server.listeners("connection");
   server.removeAllListeners("connection");
   server.on("connection", (socket: Socket) => {
     const peer = socket.remoteAddress ?? "";
-    readOpening(socket, { takesLine: mayBring(peer), brought, patience }, ({ first, client }) => {
+    const looks = { takesLine: mayBring(peer), brought, patience, asksForSsh: ssh !== undefined };
+    readOpening(socket, looks, ({ first, isSsh, client }) => {
       if (client) {
         const key = nameOf(socket);
         claimed.set(key, client);
         socket.once("close", () => claimed.delete(key));
         rename(socket, client);
+      }
+      if (isSsh && ssh) {
+        ssh(socket);
+        return;
       }
       const other = elsewhere?.(first, peer);
       if (other) other.emit("connection", socket);
@@ -57,8 +67,18 @@ function readOpening(
     takesLine,
     brought,
     patience,
-  }: { takesLine: boolean; brought: OpeningOptions["brought"] | undefined; patience: Millis },
-  done: (opening: { readonly first: number; readonly client: Address | undefined }) => void,
+    asksForSsh,
+  }: {
+    takesLine: boolean;
+    brought: OpeningOptions["brought"] | undefined;
+    patience: Millis;
+    asksForSsh: boolean;
+  },
+  done: (opening: {
+    readonly first: number;
+    readonly isSsh: boolean;
+    readonly client: Address | undefined;
+  }) => void,
 ): void {
   let held: Buffer = Buffer.alloc(0);
   let client: Address | undefined;
@@ -81,7 +101,7 @@ function readOpening(
       // One line and no more: what is behind it is the client's own.
       mayBeLine = false;
     }
-    if (mayBeBrought && beginsBrought(held)) {
+    if (mayBeBrought && begins(held, broughtWord)) {
       const end = held.indexOf(0);
       if (end < 0 && held.length <= longestBrought) return;
       if (end < 0) {
@@ -96,12 +116,14 @@ function readOpening(
     }
     const [first] = held;
     if (first === undefined) return;
+    const isSsh = asksForSsh && begins(held, sshWord);
+    if (isSsh && held.length < sshWord.length) return;
     socket.removeListener("readable", onReadable);
     socket.removeListener("timeout", giveUp);
     socket.removeListener("end", giveUp);
     socket.setTimeout(0);
     socket.unshift(held);
-    done({ first, client });
+    done({ first, isSsh, client });
   };
   socket.on("error", giveUp);
   socket.once("timeout", giveUp);
@@ -114,9 +136,13 @@ function readOpening(
 const longestBrought = 8 * 1024;
 const broughtWord = "Teleport-Proxy";
 
-function beginsBrought(held: Buffer): boolean {
-  const known = held.toString("latin1", 0, broughtWord.length);
-  return known.length > 0 && broughtWord.startsWith(known);
+/** RFC 4253 §4.2. No request of HTTP that is served begins so, and no TLS record. */
+const sshWord = "SSH-";
+
+/** Whether `held` begins with the word, or may still turn out to. */
+function begins(held: Buffer, word: string): boolean {
+  const known = held.toString("latin1", 0, word.length);
+  return known.length > 0 && word.startsWith(known);
 }
 
 function attempt<T>(work: () => T): T | undefined {

@@ -1,5 +1,5 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { createSecureContext } from "node:tls";
+import { createSecureContext, getCACertificates } from "node:tls";
 import { Fault } from "#core/errors";
 
 /** PEM texts: the certificate with its chain, and its private key. */
@@ -33,3 +33,8 @@ export function checkTlsPair({ cert, key }: TlsPair): void {
     });
   }
 }
+
+let authorities: string[] | undefined;
+/** Whom this machine believes about servers: Node's authorities and the machine's own, where a company adds its. PEM. */
+export const trustedAuthorities = (): string[] =>
+  (authorities ??= [...getCACertificates("default"), ...getCACertificates("system")]);

@@ -30,7 +30,7 @@ export const quiet: Readonly<Record<string, undefined>> = Object.fromEntries(
     ...["CONFIG", "PROXY", "USER", "LOGIN", "LOGIN_BIND_ADDR", "SITE", "DEBUG"].map(
       (name) => `TELEPORT_${name}`,
     ),
-    ...["SSH_AUTH_SOCK", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"],
+    ...["SSH_AUTH_SOCK", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "NO_PROXY", "no_proxy"],
   ].map((name) => [name, undefined]),
 );
 

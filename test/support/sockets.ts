@@ -5,7 +5,7 @@ import { eventually } from "./eventually.ts";
 
 /** What listens until it is disposed of, and its connections with it. */
 export interface Server extends AsyncDisposable {
-  /** `127.0.0.1:port` or the path, as ssh's options have it. */
+  /** `host:port` or the path, as ssh's options have it. */
   readonly name: string;
 }
 
@@ -13,21 +13,22 @@ export interface Server extends AsyncDisposable {
 export const shouting = (path?: string): Promise<Server> =>
   serve(path, async (socket) => void socket.end((await text(socket)).toUpperCase()));
 
-/** A server on a free port of 127.0.0.1, or on a path, that hands its connections to `take`. */
+/** A server on a free port of `host`, or on a path, that hands its connections to `take`. */
 export async function serve(
   path: string | undefined,
   take: (socket: Socket) => Promise<void> | void,
+  host = "127.0.0.1",
 ): Promise<Server> {
   const sockets = new Set<Socket>();
   const listening = createServer({ allowHalfOpen: true }, (socket) => {
     sockets.add(socket.on("error", () => {}));
     void take(socket);
   });
-  const where = path === undefined ? { host: "127.0.0.1", port: 0 } : { path, writableAll: true };
+  const where = path === undefined ? { host, port: 0 } : { path, writableAll: true };
   await new Promise<void>((resolve) => listening.listen(where, resolve));
   const address = listening.address();
   return {
-    name: typeof address === "string" ? address : `127.0.0.1:${address?.port}`,
+    name: typeof address === "string" ? address : `${host}:${address?.port}`,
     async [Symbol.asyncDispose]() {
       for (const socket of sockets) socket.destroy();
       await new Promise<void>((resolve) => listening.close(() => resolve()));

@@ -1,8 +1,11 @@
-import { request as plainRequest } from "node:http";
+import { request as plainRequest, type RequestOptions } from "node:http";
 import { request } from "node:https";
-import { getCACertificates } from "node:tls";
+import { isIP } from "node:net";
+import type { Duplex } from "node:stream";
+import { connect as connectTls } from "node:tls";
 import { type Clock, type Millis, second } from "#core/clock";
 import { Fault } from "#core/errors";
+import { type DialOut, trustedAuthorities } from "#net";
 
 /** A request to an identity provider, or to another cluster. What comes back is all there: nothing of it is still on its way. */
 export type Outgoing = (url: string, options?: OutgoingOptions) => Promise<Response>;
@@ -20,11 +23,11 @@ const largest = 1024 * 1024; // bytes of an answer
 
 /**
  * Requests over HTTPS only, to a certificate that this machine trusts; redirects are not followed, so that a secret goes only where
- * it was meant to; an answer has 20 s and 1 MiB. `clear`: origins of this machine that may be asked without TLS.
- * `anyCertificate`: they are not verified. Throws `unreachable`, in words for an administrator: people who log in are told less.
+ * it was meant to; an answer has 20 s and 1 MiB. `dial` makes the connections, one a request. `clear`: origins of this machine that may be asked
+ * without TLS. `anyCertificate`: they are not verified. Throws `unreachable`, in words for an administrator: people who log in are told less.
  */
 export function outgoing(
-  clock: Clock,
+  { clock, dial }: { readonly clock: Clock; readonly dial: DialOut },
   { clear = [], anyCertificate = false }: { clear?: readonly string[]; anyCertificate?: boolean } = {},
 ): Outgoing {
   return async (text, { method = "GET", headers = {}, body, signal } = {}) => {
@@ -36,8 +39,20 @@ export function outgoing(
         `${url.origin} is not asked: identity providers must be reached by https://`,
       );
     const { promise, resolve, reject } = Promise.withResolvers<Response>();
-    const send = isClear ? plainRequest : request;
-    const sent = send(url, { method, headers, ca: trusted(), rejectUnauthorized: !anyCertificate });
+    const over = new AbortController();
+    const host = url.hostname.replace(/^\[(.*)\]$/, "$1");
+    const connect = async (): Promise<Duplex> =>
+      connectTls({
+        socket: await dial({ host, port: Number(url.port || 443) }, over.signal),
+        host,
+        ...(isIP(host) === 0 && { servername: host }),
+        ca: trustedAuthorities(),
+        rejectUnauthorized: !anyCertificate,
+        ALPNProtocols: ["http/1.1"],
+      });
+    const sent = isClear
+      ? plainRequest(url, { method, headers })
+      : request(url, { method, headers, createConnection: later(connect) });
     const fail = (why: string): void => {
       reject(new Fault("unreachable", `${url.origin} ${why}`));
       sent.destroy();
@@ -45,7 +60,6 @@ export function outgoing(
     const giveUp = (): void => fail("is not waited for any more");
     signal?.addEventListener("abort", giveUp, { once: true });
     if (signal?.aborted) giveUp();
-    const over = new AbortController();
     clock.sleep(patience, over.signal, { background: true }).then(
       () => fail(`did not answer within ${patience / second} s`),
       () => {}, // in time
@@ -67,7 +81,8 @@ export function outgoing(
         resolve(new Response(bare ? null : Buffer.concat(parts), { status, headers: single(got) }));
       });
     });
-    sent.once("error", (cause) => {
+    // A connection that is given up, and one that failed since: each says so.
+    sent.on("error", (cause) => {
       // Node goes on with advice about flags of its own, which nobody here can give it.
       const why = cause.message.replace(/; if the root CA .*$/s, "");
       reject(new Fault("unreachable", `${url.origin} cannot be reached: ${why}`, { cause }));
@@ -82,6 +97,17 @@ export function outgoing(
   };
 }
 
+/** A connection that is there some time, as requests take it. */
+const later =
+  (connect: () => Promise<Duplex>): NonNullable<RequestOptions["createConnection"]> =>
+  (_options, done) => {
+    connect().then(
+      (stream) => done(null, stream),
+      (err: Error) => done(err, undefined as never),
+    );
+    return undefined;
+  };
+
 const single = (headers: NodeJS.Dict<string | string[]>): [string, string][] =>
   Object.entries(headers).map(([name, value]) => [
     name,
@@ -89,11 +115,6 @@ const single = (headers: NodeJS.Dict<string | string[]>): [string, string][] =>
   ]);
 
 export const isLoopback = (host: string): boolean => /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/.test(host);
-
-let authorities: string[] | undefined;
-/** Those of Node and those of this machine, where a company adds its own. */
-const trusted = (): string[] =>
-  (authorities ??= [...getCACertificates("default"), ...getCACertificates("system")]);
 
 /** The JSON of a good answer. Throws `unreachable` for another status, and for what is no JSON. */
 export async function jsonOf(response: Response, what: string): Promise<unknown> {

@@ -41,7 +41,7 @@ export class SsoLogins {
   constructor(parts: Parts, sessions: WebSessions) {
     this.#parts = parts;
     this.#sessions = sessions;
-    this.#ask = outgoing(parts.clock, parts.config.sso);
+    this.#ask = outgoing(parts, parts.config.sso);
     this.#oidc = new Oidc(parts.clock, this.#ask);
   }
 

@@ -6,6 +6,7 @@ import { memoryLog } from "#core/log";
 import { systemRandom } from "#core/random";
 import { type AuditEvent, stamp } from "#events";
 import { AuthPreference, ClusterConfig, type Identity, Role, type SystemRole, User } from "#model";
+import { dial } from "#net";
 import { makeTlsKey } from "#pki";
 import { formatPublicKeyLine, generateKey } from "#ssh/keys";
 import { localClient } from "../api/local.ts";
@@ -56,6 +57,7 @@ export async function cluster(
     clock,
     random: systemRandom,
     log,
+    dial,
     config: {
       clusterName: "main",
       hostName: "auth.example.com",

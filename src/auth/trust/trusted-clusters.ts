@@ -17,7 +17,7 @@ export class TrustedClusters {
 
   constructor(parts: Parts) {
     this.#parts = parts;
-    this.#send = outgoing(parts.clock, { anyCertificate: parts.config.anyClusterCertificate ?? false });
+    this.#send = outgoing(parts, { anyCertificate: parts.config.anyClusterCertificate ?? false });
   }
 
   /** Without their tokens, which are not kept. */

@@ -5,6 +5,7 @@ import { type Millis, minute, second } from "#core/clock";
 import type { Log } from "#core/log";
 import type { Address } from "../address.ts";
 import { ConnectionCap } from "../cap.ts";
+import { endOf } from "../door.ts";
 import { listen as bind, type Listen } from "../listen.ts";
 import { lookAhead } from "../opening.ts";
 import { checkTlsPair, type TlsPair } from "../tls.ts";
@@ -48,6 +49,11 @@ export interface HttpsDoor {
   readonly mayBring?: (address: string) => boolean;
   /** OpenSSL's list of cipher suites; default Node's. */
   readonly ciphers?: string;
+  /**
+   * Takes the connections that begin with `SSH-`, none of whose bytes is lost, told the address of whoever is behind a load balancer. They
+   * count for `maxConnections`, and are cut with all the others when the listener closes by force. Default: they are refused (OVW-12).
+   */
+  readonly ssh?: (socket: Socket, client: Address) => void;
   /** From one source at a time (CFG-17). */
   readonly maxConnections: number;
   readonly log: Log;
@@ -90,12 +96,20 @@ export async function listenHttps(app: Handler, door: HttpsDoor): Promise<HttpsL
   const plain = createPlain(times, route);
   const server = secure ?? plain;
   const servers = secure ? [secure, plain] : [plain];
-  const { mayBring, mayBeClear } = door;
-  if (mayBring || (secure && mayBeClear)) {
+  const { mayBring, mayBeClear, ssh } = door;
+  if (mayBring || ssh || (secure && mayBeClear)) {
     lookAhead(server, {
       mayBring: mayBring ?? (() => false),
       patience: wait.handshake,
       elsewhere: (first, peer) => (secure && first !== tlsRecord && mayBeClear?.(peer) ? plain : undefined),
+      ...(ssh && {
+        ssh: (socket) => {
+          // What HTTP is content with is not enough for a stream both of whose halves may end by themselves.
+          socket.allowHalfOpen = true;
+          socket.setNoDelay(true);
+          ssh(socket, endOf(socket.remoteAddress, socket.remotePort));
+        },
+      }),
     });
   }
   for (const each of servers) each.maxHeadersCount = 100;

@@ -42,7 +42,7 @@ const over = (socket: Socket): Socket => connectTls({ socket, rejectUnauthorized
 async function ask(socket: Socket, text = question): Promise<string> {
   let said = "";
   socket.on("error", () => {});
-  socket.write(text);
+  if (text !== "") socket.write(text);
   try {
     for await (const chunk of socket) said += String(chunk);
   } catch {
@@ -114,6 +114,99 @@ suite("the first bytes at an HTTPS listener", () => {
     assert.match(await ask(await open(port, "")), /200 OK[\s\S]*"from":"127\.0\.0\.1:/);
     assert.match(await ask(await open(port, line)), /200 OK[\s\S]*"from":"192\.0\.2\.7:5000"/);
     await assert.rejects(once(over(await open(port, "")), "secureConnect"));
+  });
+
+  /** What came by SSH, and of whom; each is answered, once it has ended its half, with what it said. */
+  async function serveSsh(door: Partial<HttpsDoor> = {}) {
+    const clients: string[] = [];
+    const listener = await serve({
+      ...door,
+      ssh: (socket, { host, port }) => {
+        clients.push(`${host}:${port}`);
+        // Whoever takes it may be busy before.
+        setImmediate(() => {
+          let said = "";
+          socket.on("data", (chunk) => {
+            said += String(chunk);
+          });
+          socket.once("end", () => socket.end(`heard ${said}`));
+        });
+      },
+    });
+    return { listener, clients };
+  }
+  const halfOpen = async (port: number): Promise<Socket> => {
+    const socket = connectTcp({ host: "127.0.0.1", port, allowHalfOpen: true });
+    await once(socket, "connect");
+    return socket;
+  };
+
+  for (const [what, door] of [
+    ["TLS", {}],
+    ["TLS and clear HTTP", { mayBeClear: everybody }],
+    ["clear HTTP alone", { pair: undefined }],
+  ] as const) {
+    test(`OVW-12: SSH is served beside ${what}, with all its bytes, in one piece or in many`, async () => {
+      const { listener, clients } = await serveSsh(door);
+      await using _ = listener;
+      const { port } = listener.address;
+      const whole = await halfOpen(port);
+      whole.end("SSH-2.0-agent\r\nand more");
+      assert.equal(await ask(whole, ""), "heard SSH-2.0-agent\r\nand more");
+      const slow = await halfOpen(port);
+      for (const byte of "SSH-2.0-slow") {
+        slow.write(byte);
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      slow.end();
+      assert.equal(await ask(slow, ""), "heard SSH-2.0-slow");
+      assert.match(clients.join(), /^127\.0\.0\.1:\d+,127\.0\.0\.1:\d+$/);
+      const web = await open(port, "");
+      assert.match(await ask("pair" in door ? web : over(web)), /200 OK/);
+      if (!("mayBeClear" in door)) return;
+      assert.match(await ask(await open(port, "")), /200 OK/);
+      // It is looked at no further than to where it differs.
+      assert.match(await ask(await open(port, ""), question.replace("GET", "SSX")), /^HTTP\/1\.1 400 /);
+    });
+  }
+
+  test("OVW-12: a PROXY line before SSH names the client", async () => {
+    const { listener, clients } = await serveSsh({ mayBring: everybody });
+    await using _ = listener;
+    const socket = await halfOpen(listener.address.port);
+    socket.end(`${line}SSH-2.0-x`);
+    assert.equal(await ask(socket, ""), "heard SSH-2.0-x");
+    assert.deepEqual(clients, ["192.0.2.7:5000"]);
+    assert.match(await ask(over(await open(listener.address.port, line))), /"from":"192\.0\.2\.7:5000"/);
+  });
+
+  test("OVW-12: SSH has the time it takes, counts as a connection of its source, and ends with the listener", async () => {
+    const wait = { handshake: second, headers: 20, request: 30, idle: 20 };
+    const { promise: taken, resolve } = Promise.withResolvers<Socket>();
+    await using listener = await serve({ wait, maxConnections: 1, ssh: resolve });
+    const { port } = listener.address;
+    const socket = await open(port, "SSH-2.0-x");
+    const far = await taken;
+    const [early] = await once(far, "data");
+    assert.equal(String(early), "SSH-2.0-x");
+    await once((await open(port, "SSH-2.0-y")).resume(), "close");
+    // Slow requests are looked for by the server itself, every 10 ms here, and would be over by now.
+    await once(far.setTimeout(100), "timeout");
+    socket.write("still here");
+    assert.equal(String((await once(far, "data"))[0]), "still here");
+    const closed = once(socket.resume(), "close");
+    await listener.close(AbortSignal.abort());
+    await closed;
+  });
+
+  test("OVW-12: what only begins like SSH is cut off in time, and where nobody takes SSH it is refused", async () => {
+    const wait = { handshake: 100, headers: 100, request: 100, idle: second };
+    const { listener, clients } = await serveSsh({ wait });
+    await using _ = listener;
+    await once((await open(listener.address.port, "SSH")).resume(), "close");
+    assert.deepEqual(clients, []);
+    await using none = await serve({ wait });
+    await once((await open(none.address.port, "SSH-2.0-x\r\n")).resume(), "close");
   });
 
   test("S13: who says nothing is cut off", async () => {
