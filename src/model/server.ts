@@ -47,8 +47,11 @@ export type AuthServer = z.output<typeof AuthServer>;
 
 /** All labels of a node: static ones, and dynamic results, which hide static ones of the same name (SSH-51). */
 export function allLabels(node: Node): Labels {
-  const dynamic = Object.entries(node.spec.cmd_labels ?? {}).map(([name, { result }]) => [name, result]);
-  return { ...node.metadata.labels, ...Object.fromEntries(dynamic) };
+  const { labels } = node.metadata;
+  const { cmd_labels: commands } = node.spec;
+  if (commands === undefined) return labels ?? {};
+  const dynamic = Object.entries(commands).map(([name, { result }]) => [name, result]);
+  return { ...labels, ...Object.fromEntries(dynamic) };
 }
 
 /** What a node can be called by, in lower case: its id, its name, and where its address leads. */

@@ -1,7 +1,8 @@
 import { parseLabels } from "#client";
+import type { Labels } from "#model";
 import { print } from "../format.ts";
 import { table } from "../table.ts";
-import { escaped } from "../text.ts";
+import { cut, escaped } from "../text.ts";
 import type { FlagsOf } from "./commands.ts";
 import type { TshContext } from "./globals.ts";
 import { openHome } from "./home.ts";
@@ -27,18 +28,17 @@ export async function ls(context: TshContext & FlagsOf<"ls">): Promise<number> {
         node.spec.hostname,
         node.metadata.name,
         node.spec.addr || "(by tunnel)",
-        labelText(allLabels(node) ?? {}, flags.verbose ?? false),
+        labelText(allLabels(node), flags.verbose ?? false),
       ]),
     ),
   );
   return 0;
 }
 
-function labelText(labels: Readonly<Record<string, string>>, whole: boolean): string {
-  const text = Object.entries(labels)
-    .map(([key, value]) => escaped(`${key}=${value}`))
+function labelText(labels: Labels, whole: boolean): string {
+  const text = Object.keys(labels)
+    .map((key) => escaped(`${key}=${labels[key]}`))
     .sort()
     .join(", ");
-  const characters = [...text];
-  return whole || characters.length <= labelWidth ? text : `${characters.slice(0, labelWidth - 1).join("")}…`;
+  return whole ? text : cut(text, labelWidth);
 }
