@@ -29,17 +29,11 @@ const wide =
   /^(?:\p{Emoji_Presentation}|[\u1100-\u115f\u2e80-\u303e\u3041-\u33ff\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{20000}-\u{3fffd}]|.\ufe0f)/u;
 
 /**
- * Whether each code unit is a character of one column, and none is anything but a character: Latin letters, and dashes, quotes,
- * dots from U+2010 on. A loop: as a regular expression it is a fifth of the time that a list of thousands of nodes takes.
+ * Anything but characters of one column that are nothing else: Latin letters, and dashes, quotes, dots from U+2010 on. Of what holds
+ * none, as nearly all text, nothing has to be taken out, and its length is its width.
  */
-function isPlain(text: string): boolean {
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i);
-    const latin = (code >= 0x20 && code <= 0x7e) || (code >= 0xa0 && code < 0x300);
-    if (!latin && (code < 0x2010 || code > 0x2027)) return false;
-  }
-  return true;
-}
+const special = /[^ -~\u00a0-\u02ff\u2010-\u2027]/;
+const isPlain = (text: string): boolean => !special.test(text);
 
 /** Its first `width` characters, the last of them `…` where there are more. */
 export function cut(text: string, width: number): string {
@@ -51,7 +45,7 @@ export function cut(text: string, width: number): string {
 
 /** How many columns of a terminal `text` takes. */
 export function columns(text: string): number {
-  // Nearly all text is of this kind; the tables of Unicode take 20 ms to load.
+  // The tables of Unicode take 20 ms to load.
   if (isPlain(text)) return text.length;
   const graphemes = new Intl.Segmenter();
   let total = 0;

@@ -47,11 +47,9 @@ export type AuthServer = z.output<typeof AuthServer>;
 
 /** All labels of a node: static ones, and dynamic results, which hide static ones of the same name (SSH-51). */
 export function allLabels(node: Node): Labels {
-  const { labels } = node.metadata;
-  const { cmd_labels: commands } = node.spec;
-  if (commands === undefined) return labels ?? {};
-  const dynamic = Object.entries(commands).map(([name, { result }]) => [name, result]);
-  return { ...labels, ...Object.fromEntries(dynamic) };
+  const all = { ...node.metadata.labels };
+  for (const [name, { result }] of Object.entries(node.spec.cmd_labels ?? {})) all[name] = result;
+  return all;
 }
 
 /** What a node can be called by, in lower case: its id, its name, and where its address leads. */

@@ -36,9 +36,7 @@ export async function ls(context: TshContext & FlagsOf<"ls">): Promise<number> {
 }
 
 function labelText(labels: Labels, whole: boolean): string {
-  const text = Object.keys(labels)
-    .map((key) => escaped(`${key}=${labels[key]}`))
-    .sort()
-    .join(", ");
+  const pairs = Object.keys(labels).map((key) => `${key}=${labels[key]}`);
+  const text = escaped(pairs.sort().join(", "));
   return whole ? text : cut(text, labelWidth);
 }
