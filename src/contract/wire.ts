@@ -1,5 +1,5 @@
-import { z } from "zod";
-import { Fault, faultKinds } from "#core/errors";
+import { Fault } from "#core/errors";
+import type { FaultBody } from "./fault.ts";
 
 // How an operation of a contract travels over HTTPS: `POST /v2/<name>` with the input as JSON; an upload is
 // `PUT /v2/<name>?input=<JSON>` with the bytes as body; a feed answers one JSON object a line, `{"value": …}`, then
@@ -16,25 +16,12 @@ export const minClientVersion = "5.0.0-0";
 /** The version of the caller, in each request (UPG-02). */
 export const versionHeader = "x-teleport-version";
 
-const FaultBody = z.object({
-  kind: z.enum(faultKinds),
-  message: z.string(),
-  details: z.record(z.string(), z.union([z.string(), z.number()])).default({}),
-});
-export type FaultBody = z.output<typeof FaultBody>;
-
 /** What the other side may know of a failure: a fault's own sentence; nothing of anything else. */
 export function faultBody(err: unknown): FaultBody {
   if (!(err instanceof Fault) || err.kind === "internal") {
     return { kind: "internal", message: "the auth server failed to answer; its log says why", details: {} };
   }
   return { kind: err.kind, message: err.message, details: { ...err.details } };
-}
-
-export function readFault(body: unknown): Fault {
-  const parsed = FaultBody.safeParse(body);
-  if (!parsed.success) return new Fault("protocol", "the auth server gave an answer that makes no sense");
-  return new Fault(parsed.data.kind, parsed.data.message, { details: parsed.data.details });
 }
 
 /** Fault kind → HTTP status (WEB-02). */

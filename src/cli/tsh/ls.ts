@@ -20,7 +20,7 @@ export async function ls(context: TshContext & FlagsOf<"ls">): Promise<number> {
   await using proxy = await openProxy(context, login);
   const cluster = flags.cluster ?? login.profile.cluster;
   const nodes = await nodesOf(context, proxy, login.credentials, cluster, labels);
-  const { allLabels } = await import("#model");
+  const { allLabels } = await import("#model/labels");
   await print(io, flags.format, nodes, () =>
     table(
       ["Node Name", "Node ID", "Address", "Labels"],
