@@ -4,12 +4,14 @@ import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { connect } from "node:tls";
+import { promisify } from "node:util";
+import { zstdDecompress } from "node:zlib";
 import type { z } from "zod";
 import type { AuthContract } from "#contract/auth";
 import { authorityLabel } from "#contract/names";
 import type { Client } from "#contract/rpc";
 import { authShapes } from "#contract/shapes";
-import { linesType, operationPath, versionHeader } from "#contract/wire";
+import { linesType, operationPath, packing, versionHeader } from "#contract/wire";
 import { type Millis, second } from "#core/clock";
 import { Fault } from "#core/errors";
 import { plain } from "#net";
@@ -143,7 +145,8 @@ function clientOf(wire: Wire): Client<AuthContract> {
     const output = (): Promise<z.ZodType> => outputOf(name as keyof AuthContract);
     const ask = async (input: unknown, signal: AbortSignal | undefined): Promise<unknown> => {
       const body = Buffer.from(JSON.stringify(input ?? {}));
-      const headers = { "content-type": "application/json", "content-length": body.length };
+      const understood = shape === "many" && { "accept-encoding": packing };
+      const headers = { "content-type": "application/json", "content-length": body.length, ...understood };
       const sent = wire.start("POST", path, headers, signal);
       sent.end(body);
       return wholeAnswer(await answerTo(sent, signal, wire.why));
@@ -266,8 +269,19 @@ async function wholeAnswer(answer: IncomingMessage): Promise<unknown> {
   } catch (err) {
     throw err instanceof Fault ? err : lost(err);
   }
-  const text = Buffer.concat(parts).toString();
+  const whole = Buffer.concat(parts);
+  const text = (answer.headers["content-encoding"] === packing ? await unpacked(whole) : whole).toString();
   return text === "" ? undefined : parseJson(text);
+}
+
+/** Nobody may fill our memory with a few bytes. */
+async function unpacked(bytes: Uint8Array): Promise<Buffer> {
+  try {
+    return await promisify(zstdDecompress)(bytes, { maxOutputLength: answerLimit });
+  } catch (cause) {
+    const what = (cause as NodeJS.ErrnoException).code === "ERR_BUFFER_TOO_LARGE" ? "too large" : "damaged";
+    throw new Fault("protocol", `the auth server's answer is ${what}`, { cause });
+  }
 }
 
 async function* lines(answer: AsyncIterable<Buffer>): AsyncGenerator<string> {

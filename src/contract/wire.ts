@@ -4,11 +4,17 @@ import type { FaultBody } from "./fault.ts";
 // How an operation of a contract travels over HTTPS: `POST /v2/<name>` with the input as JSON; an upload is
 // `PUT /v2/<name>?input=<JSON>` with the bytes as body; a feed answers one JSON object a line, `{"value": …}`, then
 // `{"end": true}`, or `{"fault": …}` when it fails half-way: without either it was cut off. Who goes on talking to a feed sends its input as the first of
-// many lines, as `application/x-ndjson`.
+// many lines, as `application/x-ndjson`. A call of `many` records may be answered in Zstandard (RFC 8878), where it says that it understands that.
 
 export const operationPath = (name: string): string => `/v2/${name}`;
 
 export const linesType = "application/x-ndjson";
+
+/**
+ * In `accept-encoding` and `content-encoding`. For lists of records only: lengths then tell something of what is alike in an answer, so
+ * none that holds a secret may be packed beside what others have chosen.
+ */
+export const packing = "zstd";
 
 /** Older clients are told to upgrade (UPG-02). The suffix lets pre-releases of 5.0.0 in. */
 export const minClientVersion = "5.0.0-0";
