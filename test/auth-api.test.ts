@@ -1,8 +1,12 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import type { IncomingMessage } from "node:http";
+import { createServer as createHttpsServer, request } from "node:https";
 import { connect, createServer, type Socket } from "node:net";
+import { buffer } from "node:stream/consumers";
 import { after, before, suite, test } from "node:test";
 import { type TLSSocket, connect as tlsConnect } from "node:tls";
+import { zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { openAuthClient } from "#authclient";
 import type { Alive, AuthContract, MirrorChange } from "#contract/auth";
 import type { Handlers, Heard, Sink } from "#contract/rpc";
@@ -10,7 +14,7 @@ import { hour, minute, TestClock } from "#core/clock";
 import { Fault } from "#core/errors";
 import { memoryLog } from "#core/log";
 import { Queue } from "#core/queue";
-import type { Caller, CertAuthority, Identity } from "#model";
+import { type Caller, type CertAuthority, type Identity, Node } from "#model";
 import { issueTls, makeAuthority, makeTlsKey, type TlsPair } from "#pki";
 import { introduce } from "#ssh/brought";
 import { formatPublicKeyLine, generateKey, issueCertificate } from "#ssh/keys";
@@ -73,8 +77,12 @@ suite("auth API", async () => {
   const gone: string[] = [];
   const heard: string[][] = [];
 
+  const nodes = Array.from({ length: 500 }, (_, i) =>
+    Node.parse({ kind: "node", version: "v2", metadata: { name: `${i}` }, spec: { hostname: `ü-${i}` } }),
+  );
   const handlers = {
     "cluster.ca": async () => ({ tls_ca_certs: [host.pair.cert] }),
+    "nodes.list": async () => nodes,
     "users.delete": async ({ name }: { name: string }) => {
       if (name === "bug") throw new Error("secret detail of the bug");
       throw new Fault("not_found", `user ${name} is not found`, { details: { name } });
@@ -409,6 +417,57 @@ suite("auth API", async () => {
     await assert.rejects(client["cluster.ca"]({}), /connection refused/);
     client.close();
   });
+
+  test("a long list is packed for who understands that, and is the same for all", async () => {
+    const admin = await certificate(host.pair, `${hostId}.main`, ["Admin"]);
+    const client = clientAs(admin);
+    assert.deepEqual(await client["nodes.list"]({}), nodes);
+    client.close();
+    const ask = async (headers: Record<string, string>) => {
+      const sent = request({
+        ...{ host: "127.0.0.1", port, path: "/v2/nodes.list", method: "POST", agent: false, ...admin },
+        ...{ ca: host.pair.cert, servername: "teleport.cluster.local" },
+        headers: { "content-type": "application/json", "x-teleport-version": "5.0.0", ...headers },
+      }).end("{}");
+      const [answer] = (await once(sent, "response")) as [IncomingMessage];
+      return { as: answer.headers["content-encoding"], body: await buffer(answer) };
+    };
+    const whole = await ask({});
+    assert.equal(whole.as, undefined);
+    assert.deepEqual(JSON.parse(whole.body.toString()), nodes);
+    const packed = await ask({ "accept-encoding": "zstd" });
+    assert.equal(packed.as, "zstd");
+    assert.ok(packed.body.length * 5 < whole.body.length);
+    assert.deepEqual(zstdDecompressSync(packed.body), whole.body);
+  });
+
+  for (const [what, body, refusal] of [
+    [
+      "unpacks to more memory than any answer may take",
+      zstdCompressSync(Buffer.alloc(65 << 20)),
+      /too large/,
+    ],
+    ["is packed and damaged", Buffer.from("no Zstandard"), /damaged/],
+  ] as const) {
+    test(`an answer that ${what} is refused`, async () => {
+      const liar = createHttpsServer({ cert: server.cert, key: server.key }, (_request, response) => {
+        response.setHeader("content-encoding", "zstd");
+        response.end(body);
+      }).listen(0, "127.0.0.1");
+      await once(liar, "listening");
+      const client = openAuthClient({
+        dial: async () => connect({ host: "127.0.0.1", port: (liar.address() as { port: number }).port }),
+        authorities: [host.pair.cert],
+        version: "5.0.0",
+      });
+      await assert.rejects(
+        client["nodes.list"]({}),
+        (err) => Fault.is(err, "protocol") && refusal.test(err.message),
+      );
+      client.close();
+      liar.close();
+    });
+  }
 
   test("a server that falls silent on an open connection is given up, and the next call opens another", async () => {
     const sockets: Socket[] = [];

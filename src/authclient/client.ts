@@ -4,11 +4,14 @@ import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { connect } from "node:tls";
+import { promisify } from "node:util";
+import { zstdDecompress } from "node:zlib";
 import type { z } from "zod";
-import { type AuthContract, authContract } from "#contract/auth";
+import type { AuthContract } from "#contract/auth";
 import { authorityLabel } from "#contract/names";
-import type { Client, Contract } from "#contract/rpc";
-import { linesType, operationPath, readFault, versionHeader } from "#contract/wire";
+import type { Client } from "#contract/rpc";
+import { authShapes } from "#contract/shapes";
+import { linesType, operationPath, packing, versionHeader } from "#contract/wire";
 import { type Millis, second } from "#core/clock";
 import { Fault } from "#core/errors";
 import { plain } from "#net";
@@ -78,7 +81,7 @@ export function openAuthClient(options: AuthClientOptions): AuthClient {
     );
     return undefined;
   };
-  const client = clientOf(authContract, {
+  const client = clientOf({
     why: options.why,
     start(method, path, headers, signal) {
       const trusted = authorities();
@@ -135,19 +138,24 @@ interface Wire {
   readonly why: AuthClientOptions["why"];
 }
 
-function clientOf<C extends Contract>(contract: C, wire: Wire): Client<C> {
+function clientOf(wire: Wire): Client<AuthContract> {
   const client: Record<string, unknown> = {};
-  for (const [name, operation] of Object.entries(contract)) {
+  for (const [name, shape] of Object.entries(authShapes)) {
     const path = operationPath(name);
-    const output = operation.output as z.ZodType;
-    const json = { "content-type": "application/json" };
+    const output = (): Promise<z.ZodType> => outputOf(name as keyof AuthContract);
+    const ask = async (input: unknown, signal: AbortSignal | undefined): Promise<unknown> => {
+      const body = Buffer.from(JSON.stringify(input ?? {}));
+      const understood = shape === "many" && { "accept-encoding": packing };
+      const headers = { "content-type": "application/json", "content-length": body.length, ...understood };
+      const sent = wire.start("POST", path, headers, signal);
+      sent.end(body);
+      return wholeAnswer(await answerTo(sent, signal, wire.why));
+    };
     client[name] = {
+      many: ask,
       call: async (input: unknown, signal?: AbortSignal) => {
-        const body = Buffer.from(JSON.stringify(input ?? {}));
-        const sent = wire.start("POST", path, { ...json, "content-length": body.length }, signal);
-        sent.end(body);
-        const value = await wholeAnswer(await answerTo(sent, signal, wire.why));
-        return operation.shape === "call" && operation.many ? value : output.parse(value);
+        const value = await ask(input, signal);
+        return (await output()).parse(value);
       },
       upload: async (input: unknown, body: AsyncIterable<Uint8Array>, signal?: AbortSignal) => {
         const query = `?input=${encodeURIComponent(JSON.stringify(input ?? {}))}`;
@@ -156,17 +164,29 @@ function clientOf<C extends Contract>(contract: C, wire: Wire): Client<C> {
         const [, answered] = await Promise.allSettled([pipeline(body, sent), answer]);
         // The server's refusal says more than the broken pipe that it causes.
         if (answered.status === "rejected") throw answered.reason;
-        return output.parse(await wholeAnswer(answered.value));
+        return (await output()).parse(await wholeAnswer(answered.value));
       },
       feed: (input: unknown, signal?: AbortSignal, say?: Say) =>
         feedLines({ wire, path, output, input }, signal, say),
-    }[operation.shape];
+    }[shape];
   }
-  return client as Client<C>;
+  return client as Client<AuthContract>;
 }
 
+/** What the contract says of an answer. Who asks for lists only never loads it. */
+async function outputOf(name: keyof AuthContract): Promise<z.ZodType> {
+  contract ??= import("#contract/auth");
+  return (await contract).authContract[name].output;
+}
+let contract: Promise<{ readonly authContract: AuthContract }> | undefined;
+
 async function* feedLines(
-  { wire, path, input, output }: { wire: Wire; path: string; input: unknown; output: z.ZodType },
+  {
+    wire,
+    path,
+    input,
+    output,
+  }: { wire: Wire; path: string; input: unknown; output: () => Promise<z.ZodType> },
   signal: AbortSignal | undefined,
   say: Say | undefined,
 ): AsyncGenerator<unknown> {
@@ -183,11 +203,12 @@ async function* feedLines(
   const over = new AbortController();
   if (say) void talk(sent, say(over.signal));
   try {
+    const schema = await output();
     for await (const line of lines(answer)) {
       const { value, fault, end } = parseJson(line) as { value?: unknown; fault?: unknown; end?: unknown };
-      if (fault !== undefined) throw readFault(fault);
+      if (fault !== undefined) throw await faultOf(fault);
       if (end === true) return;
-      yield output.parse(value);
+      yield schema.parse(value);
     }
     throw new Fault("unreachable", "lost the connection to the auth server: it ended half-way", {
       details: noAnswer,
@@ -228,7 +249,12 @@ async function answerTo(
     throw said ? new Fault("unreachable", said, { cause: err, details: noAnswer }) : err;
   });
   if (answer.statusCode === 200) return answer;
-  throw readFault(await wholeAnswer(answer));
+  throw await faultOf(await wholeAnswer(answer));
+}
+
+async function faultOf(body: unknown): Promise<Fault> {
+  const { readFault } = await import("#contract/fault");
+  return readFault(body);
 }
 
 async function wholeAnswer(answer: IncomingMessage): Promise<unknown> {
@@ -243,8 +269,19 @@ async function wholeAnswer(answer: IncomingMessage): Promise<unknown> {
   } catch (err) {
     throw err instanceof Fault ? err : lost(err);
   }
-  const text = Buffer.concat(parts).toString();
+  const whole = Buffer.concat(parts);
+  const text = (answer.headers["content-encoding"] === packing ? await unpacked(whole) : whole).toString();
   return text === "" ? undefined : parseJson(text);
+}
+
+/** Nobody may fill our memory with a few bytes. */
+async function unpacked(bytes: Uint8Array): Promise<Buffer> {
+  try {
+    return await promisify(zstdDecompress)(bytes, { maxOutputLength: answerLimit });
+  } catch (cause) {
+    const what = (cause as NodeJS.ErrnoException).code === "ERR_BUFFER_TOO_LARGE" ? "too large" : "damaged";
+    throw new Fault("protocol", `the auth server's answer is ${what}`, { cause });
+  }
 }
 
 async function* lines(answer: AsyncIterable<Buffer>): AsyncGenerator<string> {

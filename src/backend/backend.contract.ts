@@ -340,6 +340,80 @@ export function backendContract(name: string, open: Open): void {
     });
   });
 
+  suite(`backend contract, ${name}: news`, () => {
+    promise("are what changed under a prefix, in order, and where to go on", async (backend) => {
+      const start = await backend.put(text("/nodes/a", "0"));
+      await backend.put(text("/nodes/a", "1"));
+      await backend.put(text("/users/x", "u"));
+      await backend.delete("/nodes/a");
+      await backend.put(text("/nodes", "no"));
+      const first = await backend.since("/nodes/", start);
+      assert.deepEqual(first.changes.map(line), ["+/nodes/a=1", "-/nodes/a"]);
+      const revision = await backend.put(text("/nodes/b", "2"));
+      const second = await backend.since("/nodes/", first.revision);
+      assert.deepEqual(second, {
+        changes: [{ type: "put", item: { ...text("/nodes/b", "2"), revision } }],
+        over: [],
+        revision,
+      });
+      assert.deepEqual((await backend.since("/nodes/", revision)).changes, []);
+    });
+
+    promise(
+      "leave no item in a list that is over, and one that was extended is not",
+      async (backend, clock) => {
+        const until = { expires: clock.now() + 1000 };
+        const start = await backend.range("").revision();
+        for (const key of ["/a/1", "/a/2", "/b/1"]) await backend.put({ ...text(key, ""), ...until });
+        await backend.extend([{ key: "/a/2", expires: clock.now() + 5000 }]);
+        const there = async (): Promise<string[]> => {
+          const { changes, over } = await backend.since("/a/", start);
+          const list = new Set<string>();
+          for (const change of changes)
+            if (change.type === "put") list.add(change.item.key);
+            else list.delete(change.key);
+          for (const key of over) list.delete(key);
+          assert.ok(over.every((key) => key.startsWith("/a/")));
+          return [...list];
+        };
+        assert.deepEqual(await there(), ["/a/1", "/a/2"]);
+        // Without a wait for anything that happens now and then.
+        const now = clock.now() + 1000;
+        clock.now = () => now;
+        assert.deepEqual(await there(), ["/a/2"]);
+      },
+    );
+
+    test("reach as far as the history, in one piece", async () => {
+      await using backend = await open(new TestClock(), 2000);
+      const start = await backend.range("").revision();
+      const all = Array.from({ length: 900 }, (_, i) => `/n/${i}`);
+      await Promise.all(all.flatMap((key) => [backend.put(text(key, "")), backend.put(text("/other", ""))]));
+      assert.deepEqual(
+        (await backend.since("/n/", start)).changes.map(line),
+        all.map((key) => `+${key}=`),
+      );
+    });
+
+    promise("are refused where the history does not reach", async (backend, clock) => {
+      const after = await backend.range("").revision();
+      for (let i = 0; i < 100; i++) await backend.put(text("/a", `${i}`));
+      await clock.advance(2000);
+      await new Promise((resolve) => setImmediate(resolve));
+      await backend.put(text("/b", ""));
+      await refused("limit_exceeded", backend.since("", after));
+      await refused("limit_exceeded", backend.since("", "0000000000999999" as Revision));
+      await refused("limit_exceeded", backend.since("", "nonsense" as Revision));
+    });
+
+    test("are none of a backend that is closed", async () => {
+      const backend = await open(new TestClock(), 20);
+      const after = await backend.range("").revision();
+      await backend[Symbol.asyncDispose]();
+      await refused("unreachable", backend.since("", after));
+    });
+  });
+
   suite(`backend contract, ${name}: watch`, () => {
     promise("sees every change under its prefix, in order", async (backend) => {
       await using watch = await watching(backend, "/nodes/");

@@ -42,6 +42,21 @@ export async function* follow(
   }
 }
 
+/** All changes after a position, and the position of the last. */
+export function catchUp(
+  { read }: Pick<History, "read">,
+  prefix: string,
+  after: number,
+): { changes: readonly Change[]; next: number } {
+  let page = read(prefix, after);
+  const all = [...page.changes];
+  for (let at = after; page.next !== at; all.push(...page.changes)) {
+    at = page.next;
+    page = read(prefix, at);
+  }
+  return { changes: all, next: page.next };
+}
+
 // 2^53 has 16 digits: padded, revisions compare as strings the way they do as numbers.
 export const revisionAt = (position: number): Revision => String(position).padStart(16, "0") as Revision;
 

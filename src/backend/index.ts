@@ -51,6 +51,16 @@ export interface Range extends AsyncIterable<Stored> {
   revision(): Promise<Revision>;
 }
 
+/** What has come about since a list was read: with it the list is what a new one would be, at no more cost than what changed. */
+export interface News {
+  /** Once and in order. */
+  readonly changes: readonly Change[];
+  /** Keys of items whose time is over and whose `delete` is still to come: no list has them. */
+  readonly over: readonly string[];
+  /** Where the next news begin. */
+  readonly revision: Revision;
+}
+
 export interface RangeOptions {
   /** At most so many items; all by default. */
   readonly limit?: number;
@@ -85,6 +95,11 @@ export interface Backend extends AsyncDisposable {
    */
   extend(items: readonly Extension[]): Promise<void>;
   range(prefix: string, options?: RangeOptions): Range;
+  /**
+   * All that happened under `prefix` after the revision `after` and until now: every write that had resolved before this call is in
+   * it. Throws `limit_exceeded` when `after` is older than the history kept: list again.
+   */
+  since(prefix: string, after: Revision): Promise<News>;
   /**
    * Every change under `prefix` after the revision `after` (from now on by default), once and in order. The watch stands when the
    * promise resolves; it ends when `signal` aborts or the backend is closed. Expiry arrives within a second of

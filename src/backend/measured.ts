@@ -52,6 +52,7 @@ export function measured(backend: Backend, meter: StorageMeter, clock: Pick<Cloc
         },
       };
     },
+    since: (prefix, after) => read(() => backend.since(prefix, after)),
     watch: (prefix, options) => backend.watch(prefix, options),
     [Symbol.asyncDispose]: () => backend[Symbol.asyncDispose](),
   };

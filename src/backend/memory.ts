@@ -1,13 +1,14 @@
 import type { Clock, Millis } from "#core/clock";
 import { Fault, notFound } from "#core/errors";
 import { changed, checkKey, checkOps, checkPrefix, exists, tooOld } from "./bounds.ts";
-import { follow, type History, positionOf, revisionAt } from "./follow.ts";
+import { catchUp, follow, type History, positionOf, revisionAt } from "./follow.ts";
 import type {
   Backend,
   Change,
   Condition,
   Extension,
   Item,
+  News,
   Op,
   Range,
   RangeOptions,
@@ -111,6 +112,14 @@ export class MemoryBackend implements Backend {
       },
       [Symbol.asyncIterator]: () => read.call(this),
     };
+  }
+
+  async since(prefix: string, after: Revision): Promise<News> {
+    checkPrefix(prefix);
+    this.#enter();
+    const read: History["read"] = (under, from) => this.#read(under, from);
+    const { changes, next } = catchUp({ read }, prefix, positionOf(after));
+    return { changes, over: [], revision: revisionAt(next) };
   }
 
   async watch(

@@ -1,4 +1,5 @@
-import { allLabels, type Labels, type Node } from "#model";
+import type { Labels, Node } from "#model";
+import { allLabels } from "#model/labels";
 
 /** By name, then by id, so that lists do not jump. */
 export const sortNodes = (nodes: readonly Node[]): Node[] =>

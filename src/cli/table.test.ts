@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { anyText } from "../../test/support/text.ts";
 import { asJson, asYaml } from "./format.ts";
 import { table } from "./table.ts";
-import { columns, invisible, printable, printableLines } from "./text.ts";
+import { columns, cut, escaped, invisible, printable, printableLines } from "./text.ts";
 
 suite("tables", () => {
   test("a header, dashes as wide as each column, padded rows (CLI-02)", () => {
@@ -50,6 +50,17 @@ suite("tables", () => {
   });
 });
 
+suite("text that is cut", () => {
+  for (const [what, raw, shown] of [
+    ["what fits stays", "a=1,b", "a=1,b"],
+    ["the last place says that there was more", "a=1,b=2", "a=1,…"],
+    ["two of UTF-16 are one character", "👋👋👋👋👋", "👋👋👋👋👋"],
+    ["no character is cut in two", "👋👋👋👋👋👋", "👋👋👋👋…"],
+  ] as const) {
+    test(what, () => assert.equal(cut(raw, 5), shown));
+  }
+});
+
 suite("S66: text of others on a terminal", () => {
   for (const [what, raw, shown] of [
     ["a title", "a\u001b]0;owned\u0007b", "ab"],
@@ -66,6 +77,9 @@ suite("S66: text of others on a terminal", () => {
   ] as const) {
     test(`${what} is neutral`, () => assert.equal(printable(raw), shown));
   }
+  test("of an identifier nothing is lost: control characters are written out", () => {
+    assert.equal(escaped("env=\u001b[2J\u009b\u202e\n–ü"), "env=\\u001b[2J\\u009b\\u202e\\n–ü");
+  });
   test("several lines stay several lines", () => {
     assert.equal(printableLines("a\u001b[1m\n\tb\u0007"), "a\n\tb");
   });

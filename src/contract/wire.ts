@@ -1,14 +1,20 @@
-import { z } from "zod";
-import { Fault, faultKinds } from "#core/errors";
+import { Fault } from "#core/errors";
+import type { FaultBody } from "./fault.ts";
 
 // How an operation of a contract travels over HTTPS: `POST /v2/<name>` with the input as JSON; an upload is
 // `PUT /v2/<name>?input=<JSON>` with the bytes as body; a feed answers one JSON object a line, `{"value": …}`, then
 // `{"end": true}`, or `{"fault": …}` when it fails half-way: without either it was cut off. Who goes on talking to a feed sends its input as the first of
-// many lines, as `application/x-ndjson`.
+// many lines, as `application/x-ndjson`. A call of `many` records may be answered in Zstandard (RFC 8878), where it says that it understands that.
 
 export const operationPath = (name: string): string => `/v2/${name}`;
 
 export const linesType = "application/x-ndjson";
+
+/**
+ * In `accept-encoding` and `content-encoding`. For lists of records only: lengths then tell something of what is alike in an answer, so
+ * none that holds a secret may be packed beside what others have chosen.
+ */
+export const packing = "zstd";
 
 /** Older clients are told to upgrade (UPG-02). The suffix lets pre-releases of 5.0.0 in. */
 export const minClientVersion = "5.0.0-0";
@@ -16,25 +22,12 @@ export const minClientVersion = "5.0.0-0";
 /** The version of the caller, in each request (UPG-02). */
 export const versionHeader = "x-teleport-version";
 
-const FaultBody = z.object({
-  kind: z.enum(faultKinds),
-  message: z.string(),
-  details: z.record(z.string(), z.union([z.string(), z.number()])).default({}),
-});
-export type FaultBody = z.output<typeof FaultBody>;
-
 /** What the other side may know of a failure: a fault's own sentence; nothing of anything else. */
 export function faultBody(err: unknown): FaultBody {
   if (!(err instanceof Fault) || err.kind === "internal") {
     return { kind: "internal", message: "the auth server failed to answer; its log says why", details: {} };
   }
   return { kind: err.kind, message: err.message, details: { ...err.details } };
-}
-
-export function readFault(body: unknown): Fault {
-  const parsed = FaultBody.safeParse(body);
-  if (!parsed.success) return new Fault("protocol", "the auth server gave an answer that makes no sense");
-  return new Fault(parsed.data.kind, parsed.data.message, { details: parsed.data.details });
 }
 
 /** Fault kind → HTTP status (WEB-02). */

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { type Auth, localClient } from "#auth";
-import { AuditSender, type AuthClient, EventSpool, openAuthClient } from "#authclient";
+import { type AuthClient, openAuthClient } from "#authclient";
+import { AuditSender, EventSpool } from "#authclient/audit";
 import type { AuthContract } from "#contract/auth";
 import type { Client } from "#contract/rpc";
 import { type Clock, type Millis, second } from "#core/clock";

@@ -6,6 +6,7 @@ export * from "./connector.ts";
 export type { AddressesOf, Destination } from "./destination.ts";
 export { type Action, bestOf, onceIn, parseAction, writtenAt } from "./explain.ts";
 export * from "./identity.ts";
+export { allLabels } from "./labels/index.ts";
 export { valueMapper } from "./match.ts";
 export { type SessionOptions, sourcesFor } from "./options.ts";
 export * from "./resource.ts";

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { MemberRotation } from "./authority.ts";
-import { type Labels, Metadata, named } from "./resource.ts";
+import { Metadata, named } from "./resource.ts";
 
 const spec = {
   /** host:port where peers reach it; empty for a tunnel node. */
@@ -44,12 +44,6 @@ export const AuthServer = z.strictObject({
   spec: z.strictObject(spec),
 });
 export type AuthServer = z.output<typeof AuthServer>;
-
-/** All labels of a node: static ones, and dynamic results, which hide static ones of the same name (SSH-51). */
-export function allLabels(node: Node): Labels {
-  const dynamic = Object.entries(node.spec.cmd_labels ?? {}).map(([name, { result }]) => [name, result]);
-  return { ...node.metadata.labels, ...Object.fromEntries(dynamic) };
-}
 
 /** What a node can be called by, in lower case: its id, its name, and where its address leads. */
 export function namesOf({ metadata, spec }: Node): ReadonlySet<string> {

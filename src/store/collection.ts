@@ -2,6 +2,7 @@ import type { z } from "zod";
 import type { Backend, Op, Revision, Stored } from "#backend";
 import type { Millis } from "#core/clock";
 import { Fault, notFound } from "#core/errors";
+import { ListOfMany } from "./list-of-many.ts";
 import { decode, encode, keyPart } from "./record.ts";
 
 interface CollectionSpec<S extends z.ZodType> {
@@ -12,7 +13,7 @@ interface CollectionSpec<S extends z.ZodType> {
   readonly prefix: string;
   readonly schema: S;
   readonly nameOf: (value: z.output<S>) => string;
-  /** There may be thousands, listed often: what was read is kept until it changes. */
+  /** There may be thousands, listed often: what was read is kept, and brought up to date by what has changed since. */
   readonly many?: boolean;
   /** When a record goes away by itself. */
   readonly expiresOf?: (value: z.output<S>) => Millis | undefined;
@@ -31,13 +32,13 @@ const attempts = 20;
 /** Records of one kind, by name. What expires is gone (AUTH-43). */
 export class Collection<S extends z.ZodType, T extends z.output<S> = z.output<S>> {
   readonly #spec: CollectionSpec<S>;
-  /** The last list, by key. A record of one revision never reads differently. */
-  #listed = new Map<string, Versioned<T>>();
+  readonly #list: ListOfMany<T> | undefined;
   readonly prefix: string;
 
   constructor(spec: CollectionSpec<S>) {
     this.#spec = spec;
     this.prefix = spec.prefix;
+    if (spec.many) this.#list = new ListOfMany({ ...spec, read: (item) => this.read(item) });
   }
 
   key(name: string): string {
@@ -66,14 +67,10 @@ export class Collection<S extends z.ZodType, T extends z.output<S> = z.output<S>
 
   /** By key order. */
   async list(): Promise<T[]> {
-    const { backend, prefix, many = false } = this.#spec;
-    const listed = new Map<string, Versioned<T>>();
-    for await (const item of backend.range(prefix)) {
-      const before = this.#listed.get(item.key);
-      listed.set(item.key, before?.revision === item.revision ? before : this.#read(item));
-    }
-    if (many) this.#listed = listed;
-    return Array.from(listed.values(), ({ value }) => value);
+    if (this.#list) return this.#list.now();
+    const values: T[] = [];
+    for await (const item of this.#spec.backend.range(this.prefix)) values.push(this.read(item));
+    return values;
   }
 
   /** Throws `already_exists`. */

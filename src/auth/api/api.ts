@@ -5,7 +5,7 @@ import { type FastifyInstance, type FastifyRequest, fastify } from "fastify";
 import type { z } from "zod";
 import { type AuthContract, authContract } from "#contract/auth";
 import { admit, type Handlers, type Heard, type Sink } from "#contract/rpc";
-import { faultBody, linesType, minClientVersion, statusOf, versionHeader } from "#contract/wire";
+import { faultBody, linesType, minClientVersion, packing, statusOf, versionHeader } from "#contract/wire";
 import { type Clock, type Millis, minute, second } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
@@ -17,7 +17,7 @@ import { readBrought, vouchedAddress } from "#ssh/brought";
 import { type PublicKey, parsePublicKeyLine, sameKey } from "#ssh/keys";
 import type { Refused } from "../access/refusals.ts";
 import { checkSource, identify } from "../certificates/peer.ts";
-import { answerText } from "./answer.ts";
+import { answerText, packed } from "./answer.ts";
 import { Feed } from "./feed.ts";
 import { endOutdated } from "./outdated.ts";
 import { jsonOf, Said } from "./said.ts";
@@ -144,7 +144,10 @@ export function authApi(options: AuthApiOptions): FastifyInstance<Server> {
     if (operation.shape === "call") {
       const handle = handlers[name as keyof AuthContract] as Answering;
       const value = await handle(input, caller, signal);
-      return reply.type("application/json").send(answerText(operation, value));
+      const text = answerText(operation, value);
+      const short = await packed(operation, text, request.headers["accept-encoding"]);
+      reply.type("application/json");
+      return short ? reply.header("content-encoding", packing).send(short) : reply.send(text);
     }
     if (operation.shape === "feed") {
       const handle = handlers[name as keyof AuthContract] as Feeding;

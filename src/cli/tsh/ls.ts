@@ -1,7 +1,8 @@
 import { parseLabels } from "#client";
+import type { Labels } from "#model";
 import { print } from "../format.ts";
 import { table } from "../table.ts";
-import { escaped } from "../text.ts";
+import { cut, escaped } from "../text.ts";
 import type { FlagsOf } from "./commands.ts";
 import type { TshContext } from "./globals.ts";
 import { openHome } from "./home.ts";
@@ -18,7 +19,7 @@ export async function ls(context: TshContext & FlagsOf<"ls">): Promise<number> {
   const { login, cluster } = await needLoginTo(context, openHome(io));
   await using proxy = await openProxy(context, login, { cluster });
   const nodes = await nodesOf(context, proxy, login.credentials, cluster, labels);
-  const { allLabels } = await import("#model");
+  const { allLabels } = await import("#model/labels");
   await print(io, flags.format, nodes, () =>
     table(
       ["Node Name", "Node ID", "Address", "Labels"],
@@ -26,18 +27,15 @@ export async function ls(context: TshContext & FlagsOf<"ls">): Promise<number> {
         node.spec.hostname,
         node.metadata.name,
         node.spec.addr || "(by tunnel)",
-        labelText(allLabels(node) ?? {}, flags.verbose ?? false),
+        labelText(allLabels(node), flags.verbose ?? false),
       ]),
     ),
   );
   return 0;
 }
 
-function labelText(labels: Readonly<Record<string, string>>, whole: boolean): string {
-  const text = Object.entries(labels)
-    .map(([key, value]) => escaped(`${key}=${value}`))
-    .sort()
-    .join(", ");
-  const characters = [...text];
-  return whole || characters.length <= labelWidth ? text : `${characters.slice(0, labelWidth - 1).join("")}…`;
+function labelText(labels: Labels, whole: boolean): string {
+  const pairs = Object.keys(labels).map((key) => `${key}=${labels[key]}`);
+  const text = escaped(pairs.sort().join(", "));
+  return whole ? text : cut(text, labelWidth);
 }

@@ -1,0 +1,2 @@
+export { AuditSender } from "./emitter.ts";
+export { EventSpool } from "./event-spool.ts";
