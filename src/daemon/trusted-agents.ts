@@ -1,4 +1,5 @@
 import { aborted } from "#core/aborted";
+import type { Leaving } from "#core/leaving";
 import type { Log } from "#core/log";
 import type { Service } from "#core/service";
 import type { ClusterView } from "#mirror";
@@ -20,9 +21,10 @@ export function trustedAgents(parts: {
   readonly view: Pick<ClusterView, "trustedClusters" | "onChange">;
   /** Tunnels to the cluster `name` at `address`, kept until they are stopped. */
   readonly agents: (name: string, address: string) => Service;
+  readonly leaving: Leaving;
   readonly log: Log;
 }): Service {
-  const { view, agents, log } = parts;
+  const { view, agents, leaving, log } = parts;
   const running = new Map<string, Running>();
   /** Also of those that were stopped and are not over. */
   const work = new Set<Promise<void>>();
@@ -59,6 +61,9 @@ export function trustedAgents(parts: {
     name: "trusted clusters",
     async run(signal, ready) {
       const leave = view.onChange(look);
+      // What runs over a tunnel may be all that this process still has to do.
+      const last = (): void => leaving.waitFor(Promise.all(work));
+      leaving.begun.addEventListener("abort", last, { once: true });
       look();
       ready();
       await aborted(signal);

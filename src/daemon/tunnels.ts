@@ -146,7 +146,7 @@ export function tunnels(
         clock,
         log,
       }),
-      trustedAgents({ view: mirror, agents, log }),
+      trustedAgents({ view: mirror, agents, leaving: world.leaving, log }),
     ],
   };
 }

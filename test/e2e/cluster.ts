@@ -23,6 +23,8 @@ export interface ClusterOptions {
   readonly config?: Sections;
   /** Where people find the web pages, when that is not the port that the daemon serves them at. */
   readonly webPort?: number;
+  /** Tunnels are taken at the web port (OVW-12). */
+  readonly onePort?: boolean;
   /** Further flags of `teleport start`. */
   readonly flags?: readonly string[];
   /** What is run, e.g. by another user; default `bin/teleport`. */
@@ -136,7 +138,11 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
   };
 }
 
-function fileOf(ports: Ports, dataDir: string, { secondFactor = "off", config = {} }: ClusterOptions) {
+function fileOf(
+  ports: Ports,
+  dataDir: string,
+  { secondFactor = "off", onePort, config = {} }: ClusterOptions,
+) {
   const at = (port: number): string => `127.0.0.1:${port}`;
   return {
     teleport: {
@@ -154,7 +160,7 @@ function fileOf(ports: Ports, dataDir: string, { secondFactor = "off", config = 
     ssh_service: { listen_addr: at(ports.node), labels: { env: "test" }, ...config.ssh_service },
     proxy_service: {
       listen_addr: at(ports.proxy),
-      tunnel_listen_addr: at(ports.tunnel),
+      tunnel_listen_addr: at(onePort ? ports.web : ports.tunnel),
       web_listen_addr: at(ports.web),
       public_addr: [at(ports.web)],
       ...config.proxy_service,

@@ -10,7 +10,7 @@ export interface TwoClusters extends AsyncDisposable {
   readonly east: Cluster;
   /** A token of main's for a cluster. */
   invite(): Promise<string>;
-  /** `tctl create` on east of a trusted cluster `main`; `more` are further lines of its spec. */
+  /** `tctl create` on east of a trusted cluster `main`; `more` are further lines of its spec. Without `tunnel_addr` where main has one port. */
   link(token: string, more?: readonly string[], ...flags: string[]): Promise<Ran>;
   /** Waits until `tsh clusters` of somebody who is logged in at main shows east so. */
   seen(status: "online" | "offline"): Promise<void>;
@@ -48,7 +48,7 @@ export async function twoClusters(
       const path = east.folder.at("cluster.yaml");
       const spec = [
         ...(token === "" ? [] : [`token: ${token}`]),
-        `tunnel_addr: 127.0.0.1:${main.ports.tunnel}`,
+        ...(options.main?.onePort ? [] : [`tunnel_addr: 127.0.0.1:${main.ports.tunnel}`]),
         `web_proxy_addr: 127.0.0.1:${main.ports.web}`,
         ...more,
       ];
