@@ -162,11 +162,12 @@ export const configKeys: Readonly<Record<string, string>> = {
 
   "proxy_service.enabled": "Whether this host runs the proxy.",
   "proxy_service.listen_addr": "Where the SSH proxy listens.",
-  "proxy_service.tunnel_listen_addr": `${none} Nodes behind a tunnel are not offered.`,
+  "proxy_service.tunnel_listen_addr":
+    "Where [clusters that trust this one](trusted-clusters.md) call. The same as `web_listen_addr`: one port serves both. Nodes behind a tunnel are not offered.",
   "proxy_service.web_listen_addr": "Where the HTTPS port for browsers and `tsh login` listens.",
   "proxy_service.public_addr": "The proxy's address for people; the first stands in invitation links.",
   "proxy_service.ssh_public_addr": "The SSH proxy's address for people.",
-  "proxy_service.tunnel_public_addr": none,
+  "proxy_service.tunnel_public_addr": "What `/webapi/ping` says of where tunnels are taken.",
   "proxy_service.https_key_file":
     "Key of the HTTPS certificate, PEM. Left out: self-signed, made at the first start.",
   "proxy_service.https_cert_file": "The HTTPS certificate with its chain, PEM.",

@@ -41,8 +41,8 @@ of a browser. Names of functions and files are in them, what people type or send
 ## Metrics
 
 Names without \`teleport_\` are those of the admin guide. Four of them keep the form of their time, which tools of today would
-refuse for a counter or gauge, so they have no type; all four can be used as they are. \`remote_clusters\` comes with
-trusted clusters. All values of labels come from lists in the program: strangers cannot make new series. A metric of a service
+refuse for a counter or gauge, so they have no type; all four can be used as they are. All values of labels come from lists in the program, those of
+\`remote_clusters\` from the clusters that are linked: strangers cannot make new series. A metric of a service
 that does not run here stays at 0 or is not there.
 
 ${table(head, own)}

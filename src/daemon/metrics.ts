@@ -45,6 +45,7 @@ export class Metrics {
   readonly dials: DialMeter;
   readonly #heartbeats: Counter<"service" | "outcome">;
   readonly #readings = new Map<string, Reading>();
+  #tunnels: () => ReadonlyMap<string, number> = () => new Map();
 
   constructor({ version }: { readonly version: string }) {
     this.issuing = this.#issuing();
@@ -65,6 +66,17 @@ export class Metrics {
       "Audit events that a place in audit_events_uri did not keep.",
       Untyped,
     );
+    const tunnels = (): ReadonlyMap<string, number> => this.#tunnels();
+    new Gauge({
+      name: "remote_clusters",
+      help: "Tunnels at this proxy from each cluster that trusts this one.",
+      labelNames: ["cluster"],
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        for (const [cluster, count] of tunnels()) this.set({ cluster }, count);
+      },
+    });
     this.#gauge("teleport_build_info", "Always 1; its label is the version.", ["version"]).set(
       { version },
       1,
@@ -83,6 +95,11 @@ export class Metrics {
   /** Where the number with this name is to be read from now on. */
   show(name: ReadingName, reading: Reading): void {
     this.#readings.set(name, reading);
+  }
+
+  /** How many tunnels there are from each remote cluster. Only clusters that an administrator has let link themselves. */
+  showTunnels(read: () => ReadonlyMap<string, number>): void {
+    this.#tunnels = read;
   }
 
   /** Counts the heartbeats of a member, and hands them on. */

@@ -68,6 +68,12 @@ export function tunnels(
     login: limits.login,
     ...(own.proxy_protocol && { mayBring: isNearby }),
   });
+  world.metrics.showTunnels(() => {
+    const remotes = mirror.connected ? mirror.remoteClusters() : [];
+    const counts = new Map(remotes.map(({ resource }) => [resource.metadata.name, 0]));
+    for (const { peer } of hub.tunnels) counts.set(peer.cluster, (counts.get(peer.cluster) ?? 0) + 1);
+    return counts;
+  });
   const running = new Set<Agents>();
   tellOfChanges(mirror, async () => {
     await Promise.all([hub, ...running].map((end) => end.tell()));

@@ -10,6 +10,7 @@ import {
   skipUnlessOwnHost,
   startConnectProxy,
 } from "../support/connect-proxy.ts";
+import { eventually } from "../support/eventually.ts";
 import type { Ran } from "../support/run.ts";
 import { type Server, serve } from "../support/sockets.ts";
 import { type Cluster, startCluster } from "./cluster.ts";
@@ -46,7 +47,9 @@ suite("a cluster behind an HTTP proxy", {
       (await readFile(main.folder.at("data", "webproxy_cert.pem"), "utf8")) + pair.cert,
     );
     trusting = `SSL_CERT_FILE=${bundle}`;
-    plain = stack.use(await startConnectProxy({ [`${site}:3080`]: web }));
+    plain = stack.use(
+      await startConnectProxy({ [`${site}:3080`]: web, [`${site}:3024`]: main.ports.tunnel }),
+    );
     secure = stack.use(await startConnectProxy({ [`${site}:3080`]: web }, pair));
     direct = stack.use(
       await serve(
@@ -83,16 +86,16 @@ suite("a cluster behind an HTTP proxy", {
   };
 
   /** Makes, and unmakes, the link to main by this address of its web proxy. */
-  async function link(address: string): Promise<Ran> {
+  async function link(address: string, { enabled = false, more = "" } = {}): Promise<Ran> {
     const said = await main.mustTctl("tokens", "add", "--type=trusted_cluster", "--ttl=1h");
     const token = /^The cluster invite token: (\S+)$/m.exec(said)?.[1] ?? assert.fail(said);
     const path = east.folder.at("cluster.yaml");
     await writeFile(
       path,
-      `kind: trusted_cluster\nversion: v2\nmetadata:\n  name: main\nspec:\n  enabled: false\n  token: ${token}\n  web_proxy_addr: ${address}\n  role_map:\n    - remote: admin\n      local: [admin]\n`,
+      `kind: trusted_cluster\nversion: v2\nmetadata:\n  name: main\nspec:\n  enabled: ${enabled}\n  token: ${token}\n  web_proxy_addr: ${address}\n${more}  role_map:\n    - remote: admin\n      local: [admin]\n`,
     );
     const ran = await east.tctl("create", path);
-    if (ran.code === 0) {
+    if (ran.code === 0 && !enabled) {
       await east.mustTctl("rm", "tc/main");
       await main.mustTctl("rm", "rc/east");
     }
@@ -127,6 +130,19 @@ suite("a cluster behind an HTTP proxy", {
     }
     assert.deepEqual(plain.asked, [`CONNECT ${site}:3080`]);
     assert.equal(reached, 1);
+  });
+
+  test("ACC-43, TUN-13: the tunnel goes through the proxy too, and east is reached over it", async () => {
+    const asked = plain.asked.length;
+    const more = `  tunnel_addr: ${site}:3024\n`;
+    const { code, err } = await link(`${site}:3080`, { more, enabled: true });
+    assert.equal(code, 0, err);
+    await eventually("east online", async () =>
+      /^east +online /m.test(await main.mustTctl("get", "rc", "--format=text")),
+    );
+    assert.deepEqual(plain.asked.slice(asked), [`CONNECT ${site}:3080`, `CONNECT ${site}:3024`]);
+    await east.mustTctl("rm", "tc/main");
+    await main.mustTctl("rm", "rc/east");
   });
 
   test("ACC-97: a proxy at a loopback address is refused with its variable's name, nothing goes past it, and the rest runs", async () => {

@@ -32,6 +32,8 @@ suite("what is said over a tunnel (TUN-03)", () => {
       JSON.stringify({ ...dial, address: "" }),
       JSON.stringify({ ...dial, address: "a".repeat(301) }),
       JSON.stringify({ ...dial, client_addr: 7 }),
+      JSON.stringify({ ...dial, client_addr: "db1:22" }),
+      JSON.stringify({ ...dial, client_addr: "192.0.2.7:22\0" }),
       JSON.stringify({ ...dial, certificate: "A".repeat(40_000) }),
     ])
       assert.throws(() => decodeDial(Buffer.from(given)), { kind: "protocol" }, given.slice(0, 60));

@@ -26,7 +26,7 @@ const DialRequest = z.object({
   /** `host:port`, port 0 for whatever the host registered, or `remoteAuthServer`. */
   address: z.string().min(1).max(300),
   /** `ip:port` of who is to be connected. */
-  client_addr: z.string().min(1).max(100),
+  client_addr: z.string().regex(/^(\d{1,3}(\.\d{1,3}){3}|\[[0-9a-fA-F:.]{2,45}\]):\d{1,5}$/),
   /** Their certificate, base64 of the SSH blob. */
   certificate: z
     .string()
