@@ -321,6 +321,7 @@ suite("S32: who is let in as a proxy of a remote cluster", () => {
       certified({ keyId: "e2.east" }, "west"),
     ],
     ["a linked one under another's name", "e2.west", certified({ keyId: "e2.west" })],
+    ["one whose certificate names another cluster's host", "e2.east", certified({ keyId: "e2.west" })],
   ] as const) {
     test(`${why} is not`, async () => {
       await using t = await linked();
