@@ -176,12 +176,12 @@ ssh_service: {listen_addr: "127.0.0.1:${node}"}
 
   test("ACC-65: without --diag-addr nothing but the services listens", async () => {
     await using cluster = await startCluster();
-    const { auth, proxy, web, node } = cluster.ports;
+    const { auth, proxy, tunnel, web, node } = cluster.ports;
     await cluster.daemon.stop();
     await using daemon = await Program.start(programs.teleport, ["start", "-c", cluster.config], {
       env: quiet,
     });
-    const services = [auth, proxy, web, node].sort();
+    const services = [auth, proxy, tunnel, web, node].sort();
     await eventually(
       "every service",
       async () => (await listeningPorts(daemon.pid)).length >= services.length,

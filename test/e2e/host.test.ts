@@ -83,17 +83,17 @@ suite("a host of the cluster", { concurrency: 2 }, () => {
     assert.equal(health.status, 200);
     assert.match(health.text, /ok/i);
     assert.equal((await diag("/debug/pprof/")).status, 404);
-    assert.equal((await ports(program.pid)).length, 5);
+    assert.equal((await ports(program.pid)).length, 6);
     await cluster.daemon.stop();
 
     await using bare = await Program.start(programs.teleport, ["start", "-c", cluster.config], {
       env: quiet,
     });
     await bare.line(/Cluster main is up|announced to the cluster[\s\S]*announced to the cluster/);
-    const { auth, proxy, web, node } = cluster.ports;
+    const { auth, proxy, tunnel, web, node } = cluster.ports;
     assert.deepEqual(
       await ports(bare.pid),
-      [auth, proxy, web, node].sort((a, b) => a - b),
+      [auth, proxy, tunnel, web, node].sort((a, b) => a - b),
     );
   });
 
@@ -108,7 +108,7 @@ suite("a host of the cluster", { concurrency: 2 }, () => {
       { env: quiet },
     );
     await daemon.line(/ is up/);
-    assert.deepEqual(await ports(daemon.pid), [3022, 3023, 3025, 3080]);
+    assert.deepEqual(await ports(daemon.pid), [3022, 3023, 3024, 3025, 3080]);
   });
 });
 
