@@ -83,18 +83,21 @@ suite("connections to the outside", () => {
     });
   }
 
-  test("an IPv6 target has brackets; one with addresses is asked for by these, one after the other", {
+  test("an IPv6 target has brackets; one with addresses is asked for by its name, once", {
     skip,
   }, async () => {
     const { port, seen } = await proxy((socket, header) =>
-      header.includes("203.0.113.1:") ? socket.end("HTTP/1.1 502 no\r\n\r\n") : saysOk(socket),
+      header.includes("main.") ? socket.end("HTTP/1.1 502 no\r\n\r\n") : saysOk(socket),
     );
     const { dial } = outbound({ HTTP_PROXY: `${here}:${port}` }, systemClock);
     (await dial({ host: "2001:db8::7", port: 22 }, patience())).destroy();
-    (await dial({ ...target, addresses: ["203.0.113.1", "203.0.113.2"] }, patience())).destroy();
+    await assert.rejects(
+      dial({ ...target, addresses: ["203.0.113.1", "203.0.113.2"] }, patience()),
+      refused("unreachable", /502 no/),
+    );
     assert.deepEqual(
       seen.map((header) => header.split(" ")[1]),
-      ["[2001:db8::7]:22", "203.0.113.1:3024", "203.0.113.2:3024"],
+      ["[2001:db8::7]:22", "main.example.com:3024"],
     );
     await assert.rejects(
       dial({ ...target, addresses: [] }, patience()),

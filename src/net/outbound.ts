@@ -12,7 +12,7 @@ import { trustedAuthorities } from "./tls.ts";
 
 /**
  * Opens a connection to somewhere outside: to another cluster, to an identity provider. At `addresses`, when they are given,
- * whatever the name means. Rejects with a `Fault`, or the signal's reason.
+ * whatever the name means; a proxy on the way is asked by the name, once. Rejects with a `Fault`, or the signal's reason.
  */
 export type DialOut = (
   address: Address & { readonly addresses?: readonly string[] },
@@ -61,13 +61,17 @@ export function outbound(env: Environment, clock: Clock): Outbound {
   return {
     async dial({ host, port, addresses }, signal) {
       let failure: unknown = new Fault("unreachable", `cannot connect to ${host}: no such host`);
+      let isAsked = false;
       for (const address of addresses ?? [undefined]) {
         const at = { host: address ?? host, port };
         try {
           if (isDirect(host, at))
             return await straight({ host, port, ...(address && { addresses: [address] }) }, signal);
           if (typeof proxy === "string") throw new Fault("bad_parameter", proxy);
-          return await through(proxy, at, clock, signal);
+          // By its name, by which proxies are told what to let pass; of its addresses they choose themselves.
+          if (isAsked) continue;
+          isAsked = true;
+          return await through(proxy, { host, port }, clock, signal);
         } catch (err) {
           if (signal.aborted) throw err;
           failure = err;
