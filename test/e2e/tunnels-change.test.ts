@@ -30,6 +30,7 @@ suite("a link goes on", () => {
   };
   /** A shell in east that stays open. */
   const shellThere = async (): Promise<Terminal> => {
+    await works("a way there");
     const shell = new Terminal(programs.tsh, ["ssh", "--cluster=east", somewhere], { env });
     shell.type("echo open-$((6 * 7))\r");
     await shell.sees(/open-42\r\n/);

@@ -1,5 +1,5 @@
 import type { Duplex } from "node:stream";
-import type { Clock, Millis } from "#core/clock";
+import { type Clock, type Millis, second } from "#core/clock";
 import { Fault } from "#core/errors";
 import type { Log } from "#core/log";
 import type { CertAuthority } from "#model";
@@ -13,6 +13,7 @@ import {
 } from "#ssh";
 import { splice } from "#ssh/forward";
 import type { Signer } from "#ssh/keys";
+import { latest } from "./latest.ts";
 import { proxyOf } from "./peer.ts";
 import {
   type DialRequest,
@@ -28,6 +29,9 @@ import {
   transportChannel,
 } from "./protocol.ts";
 import { lineCheck } from "./tunnel.ts";
+
+/** Between two times that what the target says of its authorities is looked at. */
+const statementGap: Millis = 1 * second;
 
 export interface AgentOptions {
   /** `<host id>.<cluster>` of this proxy. */
@@ -120,16 +124,19 @@ export class Agent {
   }
 
   #begin(signal: AbortSignal): void {
-    const { statement } = this.#options;
+    const { statement, clock } = this.#options;
+    const over = new AbortController();
+    void this.closed.then(() => over.abort());
+    const until = AbortSignal.any([signal, over.signal]);
+    const learning = latest((text) => this.#learn(text), { clock, gap: statementGap, signal: until });
     this.#connection.onOpen((request) => this.#open(request, signal));
     this.#connection.onRequest((name, payload) => {
       if (name === leavingRequest) this.#retire();
       if (name !== statementRequest || payload.length > longestStatement) return false;
-      // Not waited for: what else is said must not be held up by an auth server that is away.
-      void this.#learn(Buffer.from(payload).toString());
+      learning(Buffer.from(payload).toString());
       return true;
     });
-    void this.#beat(signal).catch(() => {});
+    void this.#beat(until).catch(() => {});
     void statement()
       .then((said) => said !== undefined && this.tell(said))
       .catch(() => {});
@@ -145,11 +152,8 @@ export class Agent {
     );
   }
 
-  async #beat(signal: AbortSignal): Promise<void> {
+  async #beat(until: AbortSignal): Promise<void> {
     const { clock, heartbeat } = this.#options;
-    const over = new AbortController();
-    void this.closed.then(() => over.abort());
-    const until = AbortSignal.any([signal, over.signal]);
     const { channel } = await this.#connection.open(heartbeatChannel);
     while (!until.aborted) {
       await channel.request("heartbeat", new Uint8Array(0), false);
@@ -173,8 +177,10 @@ export class Agent {
 
   #transport(channel: Channel, signal: AbortSignal): void {
     let asked = false;
+    const over = new AbortController();
     this.#running++;
     void channel.closed.then(() => {
+      over.abort();
       this.#running--;
       this.#endIfIdle();
     });
@@ -184,7 +190,7 @@ export class Agent {
       try {
         const stream = await this.#options.serve(
           decodeDial(payload),
-          AbortSignal.any([signal, channel.gone]),
+          AbortSignal.any([signal, channel.gone, over.signal]),
         );
         stream.on("error", () => {});
         // When the request has its answer: bytes that come with it are the client's.

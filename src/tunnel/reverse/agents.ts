@@ -8,8 +8,8 @@ import { Agent, type AgentOptions } from "./agent.ts";
 /** Between two attempts, growing (TUN-14). */
 const pauseFrom: Millis = 1 * second;
 const pauseTo: Millis = 30 * second;
-/** The same after one that a balancer led to where there is a tunnel already. */
-const nextOfBalancer: Millis = 5 * second;
+/** How often a balancer may lead to where there is a tunnel already, before it is tried as seldom as what does not answer. */
+const triesOfBalancer = 12;
 
 export interface AgentsOptions extends Omit<AgentOptions, "onDiscovery" | "onLeaving"> {
   /** Connects to the target's tunnel address; asked anew for every attempt, so that each may take another address of its name. */
@@ -34,6 +34,8 @@ export class Agents implements Service {
   #changed = new AbortController();
   #trouble: string | undefined;
   #up = false;
+  /** Grows with each certificate. */
+  #generation = 0;
 
   constructor(options: AgentsOptions) {
     this.#options = options;
@@ -55,6 +57,7 @@ export class Agents implements Service {
     leaving.addEventListener("abort", leave, { once: true });
     const until = AbortSignal.any([signal, leaving]);
     let pause = pauseFrom;
+    let inRow = 0;
     while (!until.aborted) {
       this.#changed = new AbortController();
       if (!this.#isMissing()) {
@@ -67,7 +70,8 @@ export class Agents implements Service {
       // The tunnels that are up are not ended by the end of calling.
       const outcome = await this.#call(signal, until);
       if (outcome === "new") pause = pauseFrom;
-      if (outcome === "known") pause = Math.min(pause, nextOfBalancer);
+      inRow = outcome === "known" ? inRow + 1 : 0;
+      if (inRow > 0 && inRow < triesOfBalancer) pause = pauseFrom;
       if (!this.#isMissing() || until.aborted) continue;
       const wait = pause * (0.75 + 0.5 * random.fraction());
       await clock.sleep(wait, until, { background: true }).catch(() => {});
@@ -95,7 +99,8 @@ export class Agents implements Service {
 
   /** One attempt: it came to a proxy that there was no tunnel to, to one that there is, or to nothing. */
   async #call(signal: AbortSignal, until: AbortSignal): Promise<"new" | "known" | "none"> {
-    const { dial, target, log } = this.#options;
+    const { dial, target, log, leaving } = this.#options;
+    const generation = this.#generation;
     try {
       const stream = await dial(until);
       const before = this.#reached();
@@ -121,6 +126,8 @@ export class Agents implements Service {
       }
       own = agent;
       this.#agents.add(agent);
+      // What was said to all others meanwhile holds for this one too.
+      if (leaving.aborted || generation !== this.#generation) agent.leave();
       void agent.closed.then((reason) => this.#lost(agent, reason, signal));
       this.#trouble = undefined;
       if (!this.#up) log.info("connected to the trusted cluster", { cluster: target, proxy: agent.hostId });
@@ -158,6 +165,7 @@ export class Agents implements Service {
   }
 
   #renew(): void {
+    this.#generation++;
     for (const agent of this.#agents) if (!agent.leaving) agent.leave();
     this.#changed.abort();
   }

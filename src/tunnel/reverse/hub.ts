@@ -14,6 +14,7 @@ import {
   type ServerOptions,
 } from "#ssh";
 import type { Signer } from "#ssh/keys";
+import { latest } from "./latest.ts";
 import { certifies, type Peer, proxyOf } from "./peer.ts";
 import {
   type DialRequest,
@@ -48,6 +49,10 @@ export interface HubOptions {
 
 /** How long a connection through a tunnel may take to be made (PRX-08). */
 const dialTimeout: Millis = 30 * second;
+/** For a cluster to call that is linked and not there. */
+const callPatience: Millis = 5 * second;
+/** Between two times that what a cluster says of its authorities is looked at. */
+const statementGap: Millis = 1 * second;
 /** More tunnels than this a cluster has no use for: one from each of its proxies' processes. */
 const mostOfOne = 64;
 
@@ -131,13 +136,15 @@ export class TunnelHub {
         `the cluster ${JSON.stringify(cluster)} did not answer within ${dialTimeout / second} s`,
       );
     });
-    late.catch(() => {});
+    const given = Promise.race([late, gone(signal, over.signal)]);
+    given.catch(() => {});
     try {
       let failure: unknown;
+      await this.#connected(cluster, over.signal);
       for (const tunnel of this.#usable(cluster)) {
-        const dialled = tunnel.dial(request);
+        const dialled = tunnel.dial(request, over.signal);
         try {
-          return await Promise.race([dialled, late, gone(signal)]);
+          return await Promise.race([dialled, given]);
         } catch (err) {
           // One that comes too late is nobody's.
           void dialled.then(
@@ -152,6 +159,19 @@ export class TunnelHub {
     } finally {
       over.abort();
     }
+  }
+
+  /** Waits a moment for a cluster that is not there: after a restart on either side it is about to call. */
+  async #connected(cluster: string, signal: AbortSignal): Promise<void> {
+    if (this.#usable(cluster).length > 0) return;
+    const there = new AbortController();
+    const leave = this.onTunnels(() => {
+      if (this.#usable(cluster).length > 0) there.abort();
+    });
+    await this.#options.clock
+      .sleep(callPatience, AbortSignal.any([signal, there.signal]), { background: true })
+      .catch(() => {});
+    leave();
   }
 
   /** Has all who called tell again what their clusters say, and tells them what this one does. */
@@ -188,17 +208,21 @@ export class TunnelHub {
     const { every, count } = keepAlive();
     const silence = every * count;
     const over = new AbortController();
+    const learning = latest(
+      (statement) =>
+        learn(peer.cluster, statement).catch((err: Error) =>
+          log.warn("what a remote cluster says of its authorities was not taken up", {
+            ...about,
+            error: err.message,
+          }),
+        ),
+      { clock, gap: statementGap, signal: over.signal },
+    );
     connection.onOpen((request) => this.#open(request, tunnel));
     connection.onRequest((name, payload) => {
       if (name === leavingRequest) tunnel.leave();
       if (name !== statementRequest || payload.length > longestStatement) return false;
-      // Not waited for: what else is said must not be held up by an auth server that is away.
-      void learn(peer.cluster, Buffer.from(payload).toString()).catch((err: Error) =>
-        log.warn("what a remote cluster says of its authorities was not taken up", {
-          ...about,
-          error: err.message,
-        }),
-      );
+      learning(Buffer.from(payload).toString());
       return true;
     });
     this.#tunnels.add(tunnel);
@@ -291,9 +315,10 @@ const notConnected = (cluster: string, cause: unknown): Fault =>
     { cause },
   );
 
-function gone(signal: AbortSignal): Promise<never> {
+/** Rejects when `signal` aborts; nothing is left of it after `over`. */
+function gone(signal: AbortSignal, over: AbortSignal): Promise<never> {
   return new Promise((_, reject) => {
     if (signal.aborted) reject(signal.reason as Error);
-    else signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
+    else signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true, signal: over });
   });
 }

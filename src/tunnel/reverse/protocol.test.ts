@@ -31,6 +31,7 @@ suite("what is said over a tunnel (TUN-03)", () => {
       "{}",
       JSON.stringify({ ...dial, address: "" }),
       JSON.stringify({ ...dial, address: "a".repeat(301) }),
+      JSON.stringify({ ...dial, address: "db1\u001b[2J:0" }),
       JSON.stringify({ ...dial, client_addr: 7 }),
       JSON.stringify({ ...dial, client_addr: "db1:22" }),
       JSON.stringify({ ...dial, client_addr: "192.0.2.7:22\0" }),

@@ -22,9 +22,16 @@ export const remoteAuthServer = "@remote-auth-server";
 /** Bytes. */
 export const longestStatement = 64 * 1024;
 
+/** It may come to be shown. */
+const word = (longest: number) =>
+  z
+    .string()
+    .max(longest)
+    .regex(/^[\x21-\x7e]+$/);
+
 const DialRequest = z.object({
   /** `host:port`, port 0 for whatever the host registered, or `remoteAuthServer`. */
-  address: z.string().min(1).max(300),
+  address: word(300),
   /** `ip:port` of who is to be connected. */
   client_addr: z.string().regex(/^(\d{1,3}(\.\d{1,3}){3}|\[[0-9a-fA-F:.]{2,45}\]):\d{1,5}$/),
   /** Their certificate, base64 of the SSH blob. */
@@ -35,7 +42,7 @@ const DialRequest = z.object({
 });
 export type DialRequest = z.output<typeof DialRequest>;
 
-const Discovery = z.object({ proxies: z.array(z.string().min(1).max(255)).max(1000) });
+const Discovery = z.object({ proxies: z.array(word(255)).max(1000) });
 
 export const encodeDial = (request: DialRequest): Uint8Array => Buffer.from(JSON.stringify(request));
 /** Throws `protocol`. */

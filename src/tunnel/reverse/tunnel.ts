@@ -78,21 +78,49 @@ export class Tunnel {
   }
 
   /**
-   * A connection to something at the agent's end. Throws `unreachable` with what the agent says when it refuses, with
-   * `details.of` "tunnel" when that is what fails.
+   * A connection to something at the agent's end; `signal` gives it up. Throws `unreachable` with what the agent says when it
+   * refuses, with `details.of` "tunnel" when that is what fails: then another may do.
    */
-  async dial(request: DialRequest): Promise<Duplex> {
-    const { channel } = await this.#connection.open(transportChannel).catch((cause: Error) => {
-      throw new Fault("unreachable", "the tunnel takes no more connections", {
-        cause,
-        details: { of: "tunnel" },
-      });
-    });
-    if (await channel.request(dialRequest, encodeDial(request), true)) return duplex(channel);
-    const said = await textOf(channel.stderr);
-    void channel.close({ discard: true });
-    throw new Fault("unreachable", said || "the other cluster's proxy refused without a word");
+  async dial(request: DialRequest, signal: AbortSignal): Promise<Duplex> {
+    const channel = await this.#open();
+    const giveUp = (): void => void channel.close({ discard: true });
+    signal.addEventListener("abort", giveUp, { once: true });
+    if (signal.aborted) giveUp();
+    try {
+      if (await channel.request(dialRequest, encodeDial(request), true).catch(brokenOff))
+        return duplex(channel);
+      const said = await textOf(channel.stderr);
+      giveUp();
+      throw new Fault("unreachable", said || "the other cluster's proxy refused without a word");
+    } finally {
+      signal.removeEventListener("abort", giveUp);
+    }
   }
+
+  /** A line that is dead without saying so must not keep us from the next. */
+  async #open(): Promise<Channel> {
+    const over = new AbortController();
+    const late = this.#clock.sleep(openPatience, over.signal, { background: true });
+    const opened = this.#connection.open(transportChannel);
+    try {
+      const first = await Promise.race([opened, late.then(() => undefined)]);
+      if (first) return first.channel;
+      void opened.then(({ channel }) => channel.close({ discard: true })).catch(() => {});
+      throw new Error(`it did not answer within ${openPatience / second} s`);
+    } catch (err) {
+      return brokenOff(err as Error);
+    } finally {
+      late.catch(() => {});
+      over.abort();
+    }
+  }
+}
+
+/** For the other end to take a channel. */
+const openPatience: Millis = 5 * second;
+
+function brokenOff(cause: Error): never {
+  throw new Fault("unreachable", "the tunnel broke off", { cause, details: { of: "tunnel" } });
 }
 
 /** What somebody else's proxy says, made harmless. */
@@ -101,8 +129,9 @@ async function textOf(stream: AsyncIterable<Uint8Array>): Promise<string> {
   let size = 0;
   try {
     for await (const part of stream) {
-      if (size < longestRefusal) parts.push(part);
+      parts.push(part);
       size += part.length;
+      if (size >= longestRefusal) break;
     }
   } catch {
     // The connection broke; there is nothing more to be read.

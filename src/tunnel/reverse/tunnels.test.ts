@@ -89,6 +89,7 @@ async function linked({ ids = ["m1"], serve }: { ids?: string[]; serve?: ServeAs
     authority: main.authority as CertAuthority | undefined,
     signer: await east.certify("e1"),
     statement: "east says",
+    beats: true,
   };
   const renewed = new Set<() => void>();
   const leaving = new AbortController();
@@ -98,7 +99,7 @@ async function linked({ ids = ["m1"], serve }: { ids?: string[]; serve?: ServeAs
     target: "main",
     authority: () => state.authority,
     serve: async (request, signal) => (serve ?? echo)(request, signal),
-    heartbeat: () => 5 * minute,
+    heartbeat: () => (state.beats ? 5 : 5000) * minute,
     statement: async () => state.statement,
     learn,
     dial: async () => {
@@ -236,7 +237,18 @@ suite("a tunnel", () => {
   test("an unknown cluster is none, and one that has not called is not connected", async () => {
     await using t = await linked();
     await assert.rejects(t.dial({}, "west"), { kind: "not_found", message: 'unknown cluster "west"' });
-    await assert.rejects(t.dial(), { kind: "unreachable", message: /"east" is not connected/ });
+    t.state.down = true;
+    for (const one of t.hub().tunnels) one.end("off");
+    const away = assert.rejects(t.dial(), { kind: "unreachable", message: /"east" is not connected/ });
+    await t.clock.advance(5 * second);
+    await away;
+  });
+
+  test("one that is about to call is waited for", async () => {
+    await using t = await linked();
+    const early = t.dial();
+    await t.up();
+    (await early).destroy();
   });
 
   test("what is said of authorities passes both ways; what is not believed is logged, and the tunnel goes on", async () => {
@@ -248,11 +260,33 @@ suite("a tunnel", () => {
       ["main", "main says"],
     ]);
     t.state.statement = "bad east";
-    await t.agents.tell();
+    // As often as they like: it is looked at once a second.
+    for (let i = 0; i < 100; i++) await t.agents.tell();
+    for (let i = 0; i < 100; i++) await turn();
+    assert.equal(t.learnt.length, 2);
+    await t.clock.advance(second);
     await until("the refusal", () =>
       t.log.lines.some((line) => JSON.stringify(line).includes("was not taken up")),
     );
     assert.equal(t.agents.count, 1);
+    assert.equal(t.learnt.length, 3);
+  });
+
+  test("a dial that is given up is given up at the other end too, and leaves nothing", async () => {
+    const given: AbortSignal[] = [];
+    await using t = await linked({
+      serve: (_request, signal) => {
+        given.push(signal);
+        return new Promise(() => {});
+      },
+    });
+    await t.up();
+    const stop = new AbortController();
+    const dialled = assert.rejects(t.dial({}, "east", stop.signal), /changed my mind/);
+    await until("the request", () => given.length === 1);
+    stop.abort(new Error("changed my mind"));
+    await dialled;
+    await until("its end there", () => given[0]?.aborted === true);
   });
 });
 
@@ -424,7 +458,7 @@ suite("agents (TUN-04, TUN-14)", () => {
     await t.up();
   });
 
-  test("a dead peer is noticed, and one that is never heard of again is given up (TUN-06)", async () => {
+  test("TUN-06: a heartbeat every interval; three that do not come end the tunnel", async () => {
     await using t = await linked();
     await t.up();
     const [tunnel] = t.hub().tunnels;
@@ -434,6 +468,12 @@ suite("agents (TUN-04, TUN-14)", () => {
     await t.clock.advance(5 * minute);
     await until("a heartbeat", () => tunnel?.heard === t.clock.uptime());
     assert.deepEqual(changes, [1]);
+    t.state.beats = false;
+    for (let i = 0; i < 22; i++) {
+      await t.clock.advance(minute);
+      for (let j = 0; j < 20; j++) await turn();
+    }
+    assert.ok(!t.hub().tunnels.includes(tunnel ?? assert.fail()));
   });
 
   test("TUN-15, TC-13: a cluster that is unlinked loses its tunnels, and what runs over them, at once", async () => {
@@ -524,7 +564,9 @@ suite("what runs goes on", () => {
     const stream = await t.dial();
     t.leaving.abort();
     await until("the word of it", () => t.hub().tunnels.every(({ leaving }) => leaving));
-    await assert.rejects(t.dial(), /is not connected/);
+    const refused = assert.rejects(t.dial(), /is not connected/);
+    await t.clock.advance(5 * second);
+    await refused;
     await stillRuns(stream);
     await t.done;
   });
