@@ -10,7 +10,7 @@ import type { Log } from "#core/log";
 import { systemRandom } from "#core/random";
 import { runAll, type Service } from "#core/service";
 import type { Mirror } from "#mirror";
-import { formatAddress, type Outbound, outbound } from "#net";
+import { formatAddress, type Outbound, outwards } from "#net";
 import { isRunning, ownMark } from "#session";
 import { authRole } from "./auth.ts";
 import { AuthServers } from "./auth-servers.ts";
@@ -78,6 +78,7 @@ export async function startDaemon(given: Config, parts: DaemonParts, told: Abort
   const takesOver = own.parent !== undefined && companion === undefined;
   const leaving = new Leaving({ replaced: takesOver });
   const listeners = new Listeners(own.parent?.inherited ?? []);
+  const { outbound } = await outwards();
   const out = outbound(own.env, clock);
   if (companion === undefined) tellOf(out, log);
   const hostId = await hostUuid(given.teleport.data_dir);

@@ -14,7 +14,7 @@ export { parse } from "./http/parse.ts";
 export { addressesOf, addressesOfAll } from "./lookup.ts";
 export { memorySockets } from "./memory-socket.ts";
 export { lookAhead } from "./opening.ts";
-export { type DialOut, type Outbound, outbound } from "./outbound.ts";
+export type { DialOut, Outbound } from "./outbound.ts";
 export { isNearby, readProxyLine } from "./proxy-line.ts";
 export { RequestRates } from "./rates.ts";
 export { inRanges, sourceOf } from "./source.ts";
@@ -26,6 +26,9 @@ export async function httpApp(options: AppOptions): Promise<App> {
   return (await import("./http/app.ts")).httpApp(options);
 }
 export * from "./listen.ts";
+
+/** `outbound`: of the daemon only. */
+export const outwards = () => import("./outbound.ts");
 
 /** `readSocks`: few programs ever serve SOCKS. */
 export const socks = () => import("./socks.ts");

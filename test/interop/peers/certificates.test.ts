@@ -189,7 +189,7 @@ withPeer(
 withPeer(
   {
     peer: "ssh-audit",
-    against: "the SSH ports of proxy and node",
+    against: "the SSH ports of proxy and node, and that of tunnels",
     version: () => versionOf(/ssh-audit v(\S+),/, "ssh-audit", ["--help"]),
     skip: skipUnless("ssh-audit"),
   },
@@ -206,7 +206,7 @@ withPeer(
     ];
     check("nothing is found but what is told below", async () => {
       const { ports } = site.cluster;
-      for (const port of [ports.proxy, ports.node]) {
+      for (const port of [ports.proxy, ports.tunnel, ports.node]) {
         const { out } = await site.run("ssh-audit", ["-n", "-b", "-p", String(port), "127.0.0.1"]);
         const findings = out.split("\n").filter((line) => /\[(warn|fail)\]/.test(line));
         assert.deepEqual(findings, expected);
@@ -216,7 +216,7 @@ withPeer(
       const { ports } = site.cluster;
       for (const [name, port] of Object.entries(ports)) {
         const said = await greeting(port);
-        assert.equal(said.startsWith("SSH-2.0-"), name === "proxy" || name === "node", name);
+        assert.equal(said.startsWith("SSH-2.0-"), ["proxy", "tunnel", "node"].includes(name), name);
       }
     });
   },
