@@ -17,7 +17,7 @@ const everything = ["src/**/*.test.ts", "web/src/**/*.test.ts", "test/**/*.test.
 /** Milliseconds for a file; one that does not end by itself, because it hangs or leaves something open, has failed. */
 const longest = 4 * 60_000;
 /** Files at a time. */
-const concurrency = 3;
+const concurrency = 2;
 
 const globs = process.argv.slice(2);
 const count = { passed: 0, failed: 0, skipped: 0 };
