@@ -56,17 +56,19 @@ export function personOf(
   view.config();
   if (!key.certificate)
     throw new Fault("access_denied", `unsupported key type: ${key.type} is not a certificate`);
-  let origin: Origin | undefined;
+  const found: { origin?: Origin | undefined } = {};
   const certificate = checkCertificate(key, {
     type: "user",
     isAuthority: (ca) => {
-      origin = originOf(ca, view);
-      return origin !== undefined;
+      found.origin = originOf(ca, view);
+      return found.origin !== undefined;
     },
     now: at.now,
     ...(at.sourceAddress !== undefined && { sourceAddress: at.sourceAddress }),
   });
-  const { authority, link } = origin as unknown as Origin;
+  const { origin } = found;
+  if (!origin) throw new Fault("internal", "a certificate was believed that nobody signed");
+  const { authority, link } = origin;
   const cluster = authority.spec.cluster_name;
   const user = certificate.keyId;
   const problem = userProblem({ user, cluster, certificate }, view, at.now);
